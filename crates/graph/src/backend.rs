@@ -1,0 +1,199 @@
+//! The two traits a device implements. Their verbs are about graphs; none names an operation.
+
+use std::any::Any;
+use std::io::{Read, Write};
+use std::sync::Arc;
+
+use tensor::{DType, SourceError, WeightSource};
+
+use crate::{Bucket, Feed, Fetch, Graph, GroupId, PageId, StepId, Work};
+
+/// A device that can hold weights and run programs.
+pub trait Backend: Send + Sync {
+    /// What the device can do.
+    fn caps(&self) -> &Caps;
+
+    /// Reads and packs the weights of a graph, once; executors share them.
+    fn load(&self, graph: &Graph, source: &dyn WeightSource) -> Result<Arc<dyn Weights>, BackendError>;
+
+    /// Makes room for states and work, within the budget.
+    fn open(
+        &self,
+        graph: &Graph,
+        weights: Arc<dyn Weights>,
+        budget: &Budget,
+    ) -> Result<Box<dyn Executor>, BackendError>;
+}
+
+/// Weights as one backend packed them.
+pub trait Weights: Send + Sync + Any {
+    /// Bytes of device memory they take.
+    fn bytes(&self) -> u64;
+}
+
+/// Runs the steps of one graph on one device.
+pub trait Executor: Send {
+    /// Pages that fit the budget, per group; page 0 of each is the bin.
+    fn pages(&self) -> &[u32];
+
+    /// Makes a program for all steps that a bucket holds.
+    fn compile(&mut self, spec: &ProgramSpec) -> Result<ProgramId, BackendError>;
+
+    /// Starts a step. At most two are in flight.
+    fn launch(&mut self, program: ProgramId, feed: &Feed<'_>) -> Result<StepId, BackendError>;
+
+    /// Waits for a step and fetches what it gave.
+    fn finish(&mut self, step: StepId, fetch: &mut Fetch) -> Result<(), BackendError>;
+
+    /// Writes pages of a group: for each state, for each page, its slots as dense little-endian values of the state's
+    /// type. The same bytes on every device.
+    fn export(&self, group: GroupId, pages: &[PageId], out: &mut dyn Write) -> Result<(), BackendError>;
+
+    /// Reads what `export` wrote.
+    fn import(&mut self, group: GroupId, pages: &[PageId], from: &mut dyn Read) -> Result<(), BackendError>;
+
+    /// What a program will do, kernel by kernel.
+    fn report(&self, program: ProgramId) -> &PlanReport;
+}
+
+/// What a device can do.
+#[derive(Clone, Debug)]
+pub struct Caps {
+    /// The name users give, `cpu`.
+    pub name: &'static str,
+    /// What it is, in words.
+    pub description: String,
+    /// Types that keys and values may be kept in, the default first.
+    pub kv: Vec<DType>,
+    /// Which buckets programs are made for.
+    pub buckets: BucketPolicy,
+    /// Whether prefill and decode may share a step.
+    pub mixed_steps: bool,
+    /// Whether a sequence's tokens are the same bits whatever else is in the batch.
+    pub batch_invariant: bool,
+    /// Bytes of memory, where known.
+    pub memory_bytes: Option<u64>,
+}
+
+/// Which buckets a device wants programs for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BucketPolicy {
+    /// Programs cost nothing: one for each shape met.
+    Exact,
+    /// Counts are rounded up to powers of two.
+    PowersOfTwo,
+}
+
+impl BucketPolicy {
+    /// The bucket in which a step of these counts runs.
+    pub fn round(self, step: Bucket) -> Bucket {
+        match self {
+            BucketPolicy::Exact => step,
+            BucketPolicy::PowersOfTwo => {
+                let seqs = step.seqs.next_power_of_two();
+                let tokens = match step.queries {
+                    0 => step.tokens.next_power_of_two(),
+                    queries => seqs * queries,
+                };
+                let (pages, rows) = (step.pages.next_power_of_two(), step.rows.next_power_of_two());
+                Bucket { tokens, seqs, queries: step.queries, pages, rows }
+            }
+        }
+    }
+}
+
+/// What an executor may take.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    /// Bytes for weights, states and work space together; the device's own memory where `None`.
+    pub bytes: Option<u64>,
+    /// The largest step there will be.
+    pub bucket: Bucket,
+    /// Pages wanted in each group, the bin included; fewer are given where the bytes do not suffice.
+    pub pages: Vec<u32>,
+}
+
+/// A program to make.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ProgramSpec {
+    /// The steps it must hold.
+    pub bucket: Bucket,
+    /// Named values to bring out, `layers.0.attn`.
+    pub taps: Vec<String>,
+    /// Named values that the feed replaces.
+    pub patches: Vec<String>,
+}
+
+/// A program of one executor.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ProgramId(pub u32);
+
+/// What a program does.
+#[derive(Clone, Debug, Default)]
+pub struct PlanReport {
+    /// Per node, in order.
+    pub lines: Vec<PlanLine>,
+    /// Bytes of work space.
+    pub arena_bytes: u64,
+}
+
+/// One node of a plan.
+#[derive(Clone, Debug)]
+pub struct PlanLine {
+    /// Where it stands, `layers.0.attn`.
+    pub path: String,
+    /// The kernel, `linear[q4_0, avx512vnni]`.
+    pub kernel: String,
+    /// Operations and bytes at the bucket's size.
+    pub work: Work,
+}
+
+/// Why a device could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackendError {
+    /// Weights could not be read: the operator should look at the file.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Not enough memory: the caller may ask for less.
+    #[error(
+        "{device} needs {needed} bytes for {what}, and {available} are left; use --context or --memory to ask for less or allow more, or a smaller weight type"
+    )]
+    Memory {
+        /// The device.
+        device: &'static str,
+        /// For what.
+        what: &'static str,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes there are.
+        available: u64,
+    },
+    /// The device cannot run this graph: another device can.
+    #[error("{device} cannot run {what}: {reason}")]
+    Unsupported {
+        /// The device.
+        device: &'static str,
+        /// The node, type or bucket.
+        what: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A name that is no value of the graph.
+    #[error("the graph has no value named `{name}`; `polysilicon show` lists the names")]
+    NoValue {
+        /// The name asked for.
+        name: String,
+    },
+    /// The device failed.
+    #[error("{device} failed: {reason}")]
+    Device {
+        /// The device.
+        device: &'static str,
+        /// What it said.
+        reason: String,
+    },
+    /// Pages could not be written or read.
+    #[error("pages could not be moved: {0}")]
+    Io(#[from] std::io::Error),
+}

@@ -1,0 +1,204 @@
+//! The graph itself: functions of nodes, and what they stand on (weights, states, inputs).
+
+use std::panic::Location;
+
+use tensor::{DType, WeightInfo};
+
+use crate::{Dims, Op, Ty};
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+        pub struct $name(pub u32);
+
+        impl $name {
+            /// The id as an index.
+            pub fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    };
+}
+
+id! {
+    /// A function of a graph.
+    FuncId
+}
+id! {
+    /// A value within one function: the results of its nodes in order.
+    ValueId
+}
+id! {
+    /// A group of states that share page tables.
+    GroupId
+}
+
+/// One step of a model, symbolic in the variables of [`crate::Var`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Graph {
+    /// What the model is called where a report names it.
+    pub name: String,
+    /// Every distinct function; layers that are alike share one.
+    pub funcs: Vec<Func>,
+    /// The function that is the step. Its parameters are inputs, weights and states; its results are the logits
+    /// `[R, V]` and then the states, in the order of `states`.
+    pub main: FuncId,
+    /// Weights in the order `main` takes them.
+    pub weights: Vec<WeightSpec>,
+    /// States in the order `main` takes and gives them.
+    pub states: Vec<StateSpec>,
+    /// Groups of states.
+    pub groups: Vec<Group>,
+    /// Slots per page, in every group: `S`.
+    pub page_len: u32,
+    /// Vocabulary: `V`.
+    pub vocab: u32,
+}
+
+impl Graph {
+    /// The function of an id.
+    pub fn func(&self, id: FuncId) -> &Func {
+        &self.funcs[id.index()]
+    }
+
+    /// The function that is the step.
+    pub fn main(&self) -> &Func {
+        self.func(self.main)
+    }
+
+    /// Bytes of all weights.
+    pub fn weight_bytes(&self) -> u64 {
+        self.weights.iter().filter_map(|w| w.info.bytes()).map(|bytes| bytes as u64).sum()
+    }
+
+    /// Bytes that one page of a group takes over all states of the group.
+    pub fn page_bytes(&self, group: GroupId) -> u64 {
+        let of_state = |s: &StateSpec| Ty { dtype: s.dtype, dims: s.slot }.bytes() * u64::from(self.page_len);
+        self.states.iter().filter(|s| s.group == group).map(of_state).sum()
+    }
+}
+
+/// A weight the graph reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WeightSpec {
+    /// Its canonical name, `layers.0.self_attn.q_proj.weight`.
+    pub name: String,
+    /// Type and shape as found.
+    pub info: WeightInfo,
+}
+
+/// A state that outlives the step: one slot per position (or per sequence), in pages.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StateSpec {
+    /// Its name, `layers.0.self_attn.k`.
+    pub name: String,
+    /// The group whose table and slots address it.
+    pub group: GroupId,
+    /// Type of the stored elements.
+    pub dtype: DType,
+    /// Shape of one slot, `[K, D]`.
+    pub slot: Dims,
+}
+
+/// States that are addressed alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Group {
+    /// Pages of `S` positions; with a window, pages wholly behind it may be dropped.
+    Pages {
+        /// Positions visible to a token, itself included.
+        window: Option<u32>,
+    },
+}
+
+/// What a step is given besides weights and states. All i32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// `[T]` token ids.
+    Tokens,
+    /// `[T]` position of each token in its sequence.
+    Positions,
+    /// `[T]` index of each token's sequence within the step.
+    Sequences,
+    /// `[R]` which tokens of the step want logits.
+    Rows,
+    /// `[B, P]` pages of each sequence.
+    Table(GroupId),
+    /// `[B]` which page of the sequence the first column of the table is.
+    Base(GroupId),
+    /// `[T]` where each token's state goes: page * S + place.
+    Slots(GroupId),
+}
+
+/// A function: parameters, nodes in order, results.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Func {
+    /// A name for people.
+    pub name: String,
+    /// What it takes; `Op::Param` nodes make values of it.
+    pub params: Vec<Param>,
+    /// What it does, each node after the nodes it reads.
+    pub nodes: Vec<Node>,
+    /// What it gives.
+    pub results: Vec<ValueId>,
+    /// The type of every value.
+    pub types: Vec<Ty>,
+}
+
+impl Func {
+    /// The type of a value.
+    pub fn ty(&self, value: ValueId) -> &Ty {
+        &self.types[value.index()]
+    }
+
+    /// The types of several values.
+    pub fn tys(&self, values: &[ValueId]) -> Vec<Ty> {
+        values.iter().map(|&v| *self.ty(v)).collect()
+    }
+
+    /// Each node with the id of its first result.
+    pub fn nodes_with_ids(&self) -> impl Iterator<Item = (ValueId, &Node)> {
+        let mut next = 0;
+        self.nodes.iter().map(move |node| {
+            let first = ValueId(next);
+            next += node.results;
+            (first, node)
+        })
+    }
+}
+
+/// A parameter of a function.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Param {
+    /// A value the caller computed.
+    Value,
+    /// An input of the step.
+    Input(Input),
+    /// A weight, named within the function.
+    Weight(String),
+    /// A state, named within the function.
+    State(String, GroupId),
+}
+
+/// One operation applied.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What is done.
+    pub op: Op,
+    /// To which values.
+    pub args: Vec<ValueId>,
+    /// How many values it gives; they are numbered in order.
+    pub results: u32,
+    /// The line that made it.
+    pub at: &'static Location<'static>,
+    /// A name by which its first result can be probed.
+    pub name: Option<String>,
+}
+
+/// Where a node was written does not change what it is.
+impl PartialEq for Node {
+    fn eq(&self, other: &Node) -> bool {
+        (&self.op, &self.args, self.results, &self.name)
+            == (&other.op, &other.args, other.results, &other.name)
+    }
+}
