@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use tensor::{DType, WeightInfo};
 
-use crate::{Dims, Op, Ty};
+use crate::{BuildError, Dims, FuncBuilder, Op, Ty};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -65,6 +65,43 @@ impl Graph {
     /// The function that is the step.
     pub fn main(&self) -> &Func {
         self.func(self.main)
+    }
+
+    /// A graph of one operation on arguments of these types: how single operations are evaluated and compared.
+    pub fn of_op(op: &Op, args: &[Ty], page_len: u32) -> Result<Graph, BuildError> {
+        let mut f = FuncBuilder::new("main", page_len, None);
+        let params = args.iter().map(|&ty| f.param(ty)).collect::<Vec<_>>();
+        let results = f.ops(op.clone(), &params);
+        let (func, error) = f.finish(results);
+        let graph = Graph {
+            name: op.name().to_owned(),
+            funcs: vec![func],
+            main: FuncId(0),
+            weights: vec![],
+            states: vec![],
+            groups: vec![],
+            page_len,
+            vocab: 0,
+        };
+        error.map_or(Ok(graph), Err)
+    }
+
+    /// Every name by which a value can be probed, in the order the values are made.
+    pub fn names(&self) -> Vec<String> {
+        let mut names = vec![];
+        self.collect_names(self.main(), "", &mut names);
+        names
+    }
+
+    fn collect_names(&self, func: &Func, path: &str, names: &mut Vec<String>) {
+        for node in &func.nodes {
+            let here = node.name.as_ref().map(|name| format!("{path}{name}"));
+            if let Op::Call(callee) = node.op {
+                let below = here.as_ref().map_or(path.to_owned(), |here| format!("{here}."));
+                self.collect_names(self.func(callee), &below, names);
+            }
+            names.extend(here);
+        }
     }
 
     /// Bytes of all weights.

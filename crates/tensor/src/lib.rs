@@ -10,6 +10,7 @@ mod error_stats;
 mod file;
 mod shape;
 mod source;
+mod value;
 
 pub use buffer::{Buffer, Element};
 pub use dtype::{DType, UnknownDType};
@@ -17,3 +18,4 @@ pub use error_stats::ErrorStats;
 pub use file::{Access, File};
 pub use shape::{MAX_AXES, Shape};
 pub use source::{SourceError, WeightInfo, WeightSource};
+pub use value::Value;
