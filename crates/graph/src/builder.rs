@@ -13,9 +13,9 @@ pub trait Catalogue {
     fn find(&self, name: &str, dims: &[u32]) -> Option<WeightInfo>;
 }
 
-impl<S: tensor::WeightSource + ?Sized> Catalogue for S {
+impl Catalogue for &dyn tensor::WeightSource {
     fn find(&self, name: &str, _dims: &[u32]) -> Option<WeightInfo> {
-        tensor::WeightSource::find(self, name)
+        tensor::WeightSource::find(*self, name)
     }
 }
 

@@ -1,0 +1,54 @@
+//! Every golden on every backend: logits and greedy tokens as `transformers` gave them.
+
+use graph::Backend;
+use polysilicon_tests::golden::Golden;
+use polysilicon_tests::prefill::Prefill;
+use tensor::{DType, ErrorStats};
+
+/// Normalised squared error of a backend that computes in f32.
+const NMSE: f64 = 1e-9;
+
+#[test]
+fn reference_gives_the_logits_of_transformers() {
+    gives_the_logits(&reference::Reference::new());
+}
+
+fn gives_the_logits(backend: &dyn Backend) {
+    let mut faults = vec![];
+    for golden in Golden::all() {
+        if let Err(fault) = check(backend, &golden) {
+            faults.push(format!("{}: {fault}", golden.name));
+        }
+    }
+    assert!(faults.is_empty(), "{} of the goldens fail:\n{}", faults.len(), faults.join("\n"));
+}
+
+fn check(backend: &dyn Backend, golden: &Golden) -> Result<(), String> {
+    let graph = golden.graph(DType::F32)?;
+    graph::verify(&graph).map_err(|error| error.to_string())?;
+    let context = (golden.ids.len() + golden.greedy.len()) as u32;
+    let open = || Prefill::open(backend, &graph, &*golden.source, context).map_err(|error| error.to_string());
+
+    // The prompt at once, and in pieces of seven: logits must not depend on it.
+    let mut whole = open()?;
+    let fetch = whole.feed(&golden.ids, &[]).map_err(|error| error.to_string())?;
+    let mut pieces = open()?;
+    let mut logits = vec![];
+    for piece in golden.ids.chunks(7) {
+        logits.extend(pieces.feed(piece, &[]).map_err(|error| error.to_string())?.logits);
+    }
+    for (how, logits) in [("at once", &fetch.logits), ("in pieces", &logits)] {
+        let stats = ErrorStats::new(logits, &golden.logits);
+        if !stats.within(NMSE) {
+            return Err(format!("{how}: {stats}"));
+        }
+    }
+    let mut last = fetch.sampled.last().expect("a row per token").id;
+    for (place, &want) in golden.greedy.iter().enumerate() {
+        if last != want {
+            return Err(format!("greedy token {place} is {last}, not {want}"));
+        }
+        last = whole.feed(&[last], &[]).map_err(|error| error.to_string())?.sampled[0].id;
+    }
+    Ok(())
+}
