@@ -10,6 +10,7 @@ mod decoder;
 mod llama;
 mod mistral;
 mod qwen2;
+mod qwen3;
 mod rope;
 
 use graph::{BuildError, Catalogue, Graph, GraphBuilder, ValueId};
@@ -18,7 +19,7 @@ use tensor::DType;
 pub use config::{CONFIG_BYTES_MAX, Config, ConfigError, LAYERS_MAX, WIDTH_MAX};
 
 /// Every architecture this build knows.
-pub const ARCHITECTURES: &[Architecture] = &[llama::LLAMA, mistral::MISTRAL, qwen2::QWEN2];
+pub const ARCHITECTURES: &[Architecture] = &[llama::LLAMA, mistral::MISTRAL, qwen2::QWEN2, qwen3::QWEN3];
 
 /// A family of models that one function describes.
 pub struct Architecture {
@@ -75,7 +76,12 @@ pub fn find(config: &Config) -> Result<&'static Architecture, ConfigError> {
 }
 
 /// One step of the model that a configuration and a catalogue of weights make.
-pub fn describe(name: &str, config: &Config, options: &Options, catalogue: &dyn Catalogue) -> Result<Graph, ModelError> {
+pub fn describe(
+    name: &str,
+    config: &Config,
+    options: &Options,
+    catalogue: &dyn Catalogue,
+) -> Result<Graph, ModelError> {
     let architecture = find(config)?;
     let vocab = config.count("vocab_size")?;
     let mut g = GraphBuilder::new(name, vocab, options.page_len, catalogue);
