@@ -118,7 +118,8 @@ impl Blocks for FuncBuilder<'_> {
         let values = self.state(&format!("{name}.v"), group, dims.kv, &[kv_heads, width]);
         self.write(keys, slots, k);
         self.write(values, slots, v);
-        let inputs = [Input::Sequences, Input::Table(group), Input::Base(group)].map(|input| self.input(input));
+        let inputs =
+            [Input::Sequences, Input::Table(group), Input::Base(group)].map(|input| self.input(input));
         let mut args = vec![q, self.read(keys), self.read(values), positions];
         args.extend(inputs);
         if attention.sinks {

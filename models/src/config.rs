@@ -99,7 +99,9 @@ impl Config {
     pub fn count(&self, key: &str) -> Result<u32, ConfigError> {
         let value = self.value(key)?;
         let count = value.as_u64().filter(|n| (1..=u64::from(WIDTH_MAX)).contains(n));
-        count.map(|n| n as u32).ok_or_else(|| self.wrong(key, format!("it must be a whole number from 1 to {WIDTH_MAX}")))
+        count
+            .map(|n| n as u32)
+            .ok_or_else(|| self.wrong(key, format!("it must be a whole number from 1 to {WIDTH_MAX}")))
     }
 
     /// A whole number, zero included.
@@ -177,7 +179,9 @@ impl Config {
     pub fn object(&self, key: &str) -> Result<Option<Config>, ConfigError> {
         match self.map.get(key) {
             None | Some(Value::Null) => Ok(None),
-            Some(Value::Object(map)) => Ok(Some(Config { map: map.clone(), at: format!("{}{key}.", self.at) })),
+            Some(Value::Object(map)) => {
+                Ok(Some(Config { map: map.clone(), at: format!("{}{key}.", self.at) }))
+            }
             Some(_) => Err(self.wrong(key, "it must be an object".to_owned())),
         }
     }
@@ -194,7 +198,10 @@ impl Config {
 
     fn value(&self, key: &str) -> Result<&Value, ConfigError> {
         let found = self.map.get(key).filter(|value| !value.is_null());
-        found.ok_or_else(|| ConfigError::Missing { key: format!("{}{key}", self.at), model: self.model_type().to_owned() })
+        found.ok_or_else(|| ConfigError::Missing {
+            key: format!("{}{key}", self.at),
+            model: self.model_type().to_owned(),
+        })
     }
 }
 
@@ -204,7 +211,8 @@ mod tests {
 
     #[test]
     fn values_are_checked_and_named() {
-        let config = Config::from_json(br#"{"a": 3, "b": -1, "c": {"d": "x"}, "e": null, "f": 1e99}"#).unwrap();
+        let config =
+            Config::from_json(br#"{"a": 3, "b": -1, "c": {"d": "x"}, "e": null, "f": 1e99}"#).unwrap();
         assert_eq!(config.count("a"), Ok(3));
         assert_eq!(config.count_or("e", 7), Ok(7));
         assert!(config.count("b").unwrap_err().to_string().contains("`b` is -1"));

@@ -70,7 +70,9 @@ impl Decoder {
         let (width, heads) = (config.count("hidden_size")?, config.count("num_attention_heads")?);
         let kv_heads = config.count_or("num_key_value_heads", defaults.kv_heads.unwrap_or(heads))?;
         if heads % kv_heads != 0 {
-            return Err(config.wrong("num_key_value_heads", format!("it must divide the {heads} attention heads")));
+            return Err(
+                config.wrong("num_key_value_heads", format!("it must divide the {heads} attention heads"))
+            );
         }
         let head_width = match defaults.head_width {
             Some(head_width) => config.count_or("head_dim", head_width)?,
@@ -128,7 +130,10 @@ fn activation(config: &Config) -> Result<Act, ConfigError> {
         "gelu" => Ok(Act::Gelu),
         "gelu_new" | "gelu_pytorch_tanh" => Ok(Act::GeluTanh),
         "relu" => Ok(Act::Relu),
-        _ => Err(config.wrong("hidden_act", "the activations known are silu, gelu, gelu_pytorch_tanh and relu".to_owned())),
+        _ => Err(config.wrong(
+            "hidden_act",
+            "the activations known are silu, gelu, gelu_pytorch_tanh and relu".to_owned(),
+        )),
     }
 }
 

@@ -7,6 +7,7 @@
 mod blocks;
 mod config;
 mod decoder;
+mod gpt_oss;
 mod llama;
 mod mistral;
 mod qwen2;
@@ -19,7 +20,7 @@ use tensor::DType;
 pub use config::{CONFIG_BYTES_MAX, Config, ConfigError, LAYERS_MAX, WIDTH_MAX};
 
 /// Every architecture this build knows.
-pub const ARCHITECTURES: &[Architecture] = &[llama::LLAMA, mistral::MISTRAL, qwen2::QWEN2, qwen3::QWEN3];
+pub const ARCHITECTURES: &[Architecture] = &[llama::LLAMA, mistral::MISTRAL, qwen2::QWEN2, qwen3::QWEN3, gpt_oss::GPT_OSS];
 
 /// A family of models that one function describes.
 pub struct Architecture {

@@ -7,15 +7,21 @@ use crate::decoder::{Decoder, Defaults, decoder};
 use crate::{Architecture, Config, ConfigError, GgufRows, Options};
 
 /// The row in the list.
-pub const LLAMA: Architecture =
-    Architecture { hf: &["LlamaForCausalLM"], types: &["llama"], gguf: &["llama"], rows: GgufRows::PairedHeads, build };
+pub const LLAMA: Architecture = Architecture {
+    hf: &["LlamaForCausalLM"],
+    types: &["llama"],
+    gguf: &["llama"],
+    rows: GgufRows::PairedHeads,
+    build,
+};
 
 fn build(config: &Config, options: &Options, g: &mut GraphBuilder<'_>) -> Result<ValueId, ConfigError> {
     let dims = Decoder::from_config(config, options.kv, Defaults::LLAMA)?;
     let attention_bias = config.flag_or("attention_bias", false)?;
     let mlp_bias = config.flag_or("mlp_bias", false)?;
     Ok(decoder(g, &dims, |f, layer, x| {
-        let attention = Attention { qkv_bias: attention_bias, out_bias: attention_bias, ..dims.attention(layer) };
+        let attention =
+            Attention { qkv_bias: attention_bias, out_bias: attention_bias, ..dims.attention(layer) };
         let a = f.rms_norm("input_layernorm", x, dims.eps);
         let a = f.attention("self_attn", a, &attention);
         let x = f.residual("attn_residual", x, a);

@@ -7,8 +7,13 @@ use crate::decoder::{Decoder, Defaults, decoder};
 use crate::{Architecture, Config, ConfigError, GgufRows, Options};
 
 /// The row in the list.
-pub const MISTRAL: Architecture =
-    Architecture { hf: &["MistralForCausalLM"], types: &["mistral"], gguf: &[], rows: GgufRows::PairedHeads, build };
+pub const MISTRAL: Architecture = Architecture {
+    hf: &["MistralForCausalLM"],
+    types: &["mistral"],
+    gguf: &[],
+    rows: GgufRows::PairedHeads,
+    build,
+};
 
 const DEFAULTS: Defaults = Defaults { kv_heads: Some(8), ..Defaults::LLAMA };
 

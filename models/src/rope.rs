@@ -26,7 +26,9 @@ impl Rope {
     /// Reads either layout: `rope_theta` beside `rope_scaling`, or both within `rope_parameters`.
     pub fn from_config(config: &Config, width: u32, defaults: RopeDefaults) -> Result<Rope, ConfigError> {
         if width % 2 != 0 {
-            return Err(config.wrong("head_dim", "heads that are turned by pairs must have an even width".to_owned()));
+            return Err(
+                config.wrong("head_dim", "heads that are turned by pairs must have an even width".to_owned())
+            );
         }
         let scaling = match config.object("rope_parameters")? {
             Some(parameters) => Some(parameters),
@@ -34,7 +36,8 @@ impl Rope {
         };
         let theta = config.number_or("rope_theta", defaults.theta)?;
         let theta = scaling.as_ref().map_or(Ok(theta), |s| s.number_or("rope_theta", theta))?;
-        let plain = (0..width / 2).map(|i| theta.powf(-2.0 * f64::from(i) / f64::from(width))).collect::<Vec<_>>();
+        let plain =
+            (0..width / 2).map(|i| theta.powf(-2.0 * f64::from(i) / f64::from(width))).collect::<Vec<_>>();
         let (frequencies, scale) = match scaling {
             Some(scaling) => stretched(config, &scaling, plain, theta, width)?,
             None if defaults.gpt_oss_yarn => yarn(&Yarn::GPT_OSS, plain, theta, width),
@@ -45,7 +48,9 @@ impl Rope {
             Some(factors) if factors.len() == frequencies.len() => {
                 frequencies.iter().zip(factors).map(|(f, factor)| f / factor).collect()
             }
-            Some(_) => return Err(config.wrong("rope_factors", format!("there must be {} of them", width / 2))),
+            Some(_) => {
+                return Err(config.wrong("rope_factors", format!("there must be {} of them", width / 2)));
+            }
             None => frequencies,
         };
         Ok(Rope { frequencies: frequencies.iter().map(|&f| f as f32).collect(), scale: scale as f32 })
