@@ -6,11 +6,11 @@ use graph::{Act, FuncBuilder, GraphBuilder, Op, ValueId};
 use crate::blocks::{Attention, Blocks};
 use crate::decoder::{Decoder, Defaults, decoder};
 use crate::rope::RopeDefaults;
-use crate::{Architecture, Config, ConfigError, GgufRows, Options};
+use crate::{Architecture, Config, ConfigError, Options};
 
 /// The row in the list.
 pub const GPT_OSS: Architecture =
-    Architecture { hf: &["GptOssForCausalLM"], types: &["gpt_oss"], gguf: &["gpt-oss"], rows: GgufRows::Plain, build };
+    Architecture { hf: &["GptOssForCausalLM"], types: &["gpt_oss"], gguf: &["gpt-oss"], build };
 
 const DEFAULTS: Defaults = Defaults {
     rope: RopeDefaults { theta: 150_000.0, gpt_oss_yarn: true },
@@ -48,7 +48,9 @@ impl Experts {
         let count = config.count_or("num_local_experts", 128)?;
         let chosen = config.count_or("num_experts_per_tok", config.count_or("experts_per_token", 4)?)?;
         if chosen > count {
-            return Err(config.wrong("num_experts_per_tok", format!("there are {count} experts to choose from")));
+            return Err(
+                config.wrong("num_experts_per_tok", format!("there are {count} experts to choose from"))
+            );
         }
         let alpha = config.number_or("swiglu_alpha", 1.702)? as f32;
         let limit = config.number_or("swiglu_limit", 7.0)? as f32;

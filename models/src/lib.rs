@@ -7,20 +7,26 @@
 mod blocks;
 mod config;
 mod decoder;
+mod embedded;
+mod gguf;
 mod gpt_oss;
 mod llama;
 mod mistral;
 mod qwen2;
 mod qwen3;
 mod rope;
+pub mod shapes;
 
 use graph::{BuildError, Catalogue, Graph, GraphBuilder, ValueId};
 use tensor::DType;
 
 pub use config::{CONFIG_BYTES_MAX, Config, ConfigError, LAYERS_MAX, WIDTH_MAX};
+pub use embedded::EMBEDDED;
+pub use gguf::GgufError;
 
 /// Every architecture this build knows.
-pub const ARCHITECTURES: &[Architecture] = &[llama::LLAMA, mistral::MISTRAL, qwen2::QWEN2, qwen3::QWEN3, gpt_oss::GPT_OSS];
+pub const ARCHITECTURES: &[Architecture] =
+    &[llama::LLAMA, mistral::MISTRAL, qwen2::QWEN2, qwen3::QWEN3, gpt_oss::GPT_OSS];
 
 /// A family of models that one function describes.
 pub struct Architecture {
@@ -30,18 +36,7 @@ pub struct Architecture {
     pub types: &'static [&'static str],
     /// Names in GGUF's `general.architecture`.
     pub gguf: &'static [&'static str],
-    /// How GGUF files order the rows of queries and keys.
-    pub rows: GgufRows,
     build: fn(&Config, &Options, &mut GraphBuilder<'_>) -> Result<ValueId, ConfigError>,
-}
-
-/// How GGUF files order the rows of queries and keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GgufRows {
-    /// As Hugging Face does.
-    Plain,
-    /// The two halves of each head interleaved.
-    PairedHeads,
 }
 
 /// What the one who runs a model chooses about its graph.

@@ -4,16 +4,11 @@ use graph::{GraphBuilder, ValueId};
 
 use crate::blocks::{Attention, Blocks};
 use crate::decoder::{Decoder, Defaults, decoder};
-use crate::{Architecture, Config, ConfigError, GgufRows, Options};
+use crate::{Architecture, Config, ConfigError, Options};
 
 /// The row in the list.
-pub const LLAMA: Architecture = Architecture {
-    hf: &["LlamaForCausalLM"],
-    types: &["llama"],
-    gguf: &["llama"],
-    rows: GgufRows::PairedHeads,
-    build,
-};
+pub const LLAMA: Architecture =
+    Architecture { hf: &["LlamaForCausalLM"], types: &["llama"], gguf: &["llama"], build };
 
 fn build(config: &Config, options: &Options, g: &mut GraphBuilder<'_>) -> Result<ValueId, ConfigError> {
     let dims = Decoder::from_config(config, options.kv, Defaults::LLAMA)?;

@@ -4,16 +4,11 @@ use graph::{GraphBuilder, ValueId};
 
 use crate::blocks::Blocks;
 use crate::decoder::{Decoder, Defaults, decoder};
-use crate::{Architecture, Config, ConfigError, GgufRows, Options};
+use crate::{Architecture, Config, ConfigError, Options};
 
 /// The row in the list.
-pub const MISTRAL: Architecture = Architecture {
-    hf: &["MistralForCausalLM"],
-    types: &["mistral"],
-    gguf: &[],
-    rows: GgufRows::PairedHeads,
-    build,
-};
+pub const MISTRAL: Architecture =
+    Architecture { hf: &["MistralForCausalLM"], types: &["mistral"], gguf: &[], build };
 
 const DEFAULTS: Defaults = Defaults { kv_heads: Some(8), ..Defaults::LLAMA };
 

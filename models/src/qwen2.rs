@@ -4,16 +4,11 @@ use graph::{GraphBuilder, ValueId};
 
 use crate::blocks::{Attention, Blocks};
 use crate::decoder::{Decoder, Defaults, decoder};
-use crate::{Architecture, Config, ConfigError, GgufRows, Options};
+use crate::{Architecture, Config, ConfigError, Options};
 
 /// The row in the list.
-pub const QWEN2: Architecture = Architecture {
-    hf: &["Qwen2ForCausalLM"],
-    types: &["qwen2"],
-    gguf: &["qwen2"],
-    rows: GgufRows::Plain,
-    build,
-};
+pub const QWEN2: Architecture =
+    Architecture { hf: &["Qwen2ForCausalLM"], types: &["qwen2"], gguf: &["qwen2"], build };
 
 const DEFAULTS: Defaults = Defaults { kv_heads: Some(32), ..Defaults::LLAMA };
 

@@ -5,16 +5,11 @@ use graph::{GraphBuilder, ValueId};
 use crate::blocks::{Attention, Blocks};
 use crate::decoder::{Decoder, Defaults, decoder};
 use crate::qwen2::windows;
-use crate::{Architecture, Config, ConfigError, GgufRows, Options};
+use crate::{Architecture, Config, ConfigError, Options};
 
 /// The row in the list.
-pub const QWEN3: Architecture = Architecture {
-    hf: &["Qwen3ForCausalLM"],
-    types: &["qwen3"],
-    gguf: &["qwen3"],
-    rows: GgufRows::Plain,
-    build,
-};
+pub const QWEN3: Architecture =
+    Architecture { hf: &["Qwen3ForCausalLM"], types: &["qwen3"], gguf: &["qwen3"], build };
 
 const DEFAULTS: Defaults = Defaults { kv_heads: Some(32), head_width: Some(128), ..Defaults::LLAMA };
 
