@@ -170,8 +170,9 @@ impl<'c> FuncBuilder<'c> {
         let at = Location::caller();
         let types = op.infer(&self.func.tys(args)).unwrap_or_else(|error| {
             self.error.get_or_insert(BuildError::Type { at, error });
-            // Any type will do from here on: the first mistake is what will be told.
-            vec![Ty::new(DType::F32, [0u32; 0]); 2]
+            // Any type will do from here on: the first mistake is what will be told. All axes are there, so that
+            // whoever describes the rest may look at them.
+            vec![Ty::new(DType::F32, [1; tensor::MAX_AXES]); 2]
         });
         self.push(Node { op, args: args.to_vec(), results: types.len() as u32, at, name: None }, &types)
     }

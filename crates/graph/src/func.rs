@@ -93,6 +93,25 @@ impl Graph {
         names
     }
 
+    /// The operation that makes a named value.
+    pub fn op_of(&self, name: &str) -> Option<&Op> {
+        let mut func = self.main();
+        let mut rest = name;
+        loop {
+            let node = func.nodes.iter().find(|node| node.name.as_deref() == Some(rest));
+            if let Some(node) = node {
+                return Some(&node.op);
+            }
+            // A call's name may hold dots itself, so the longest that fits is taken.
+            let calls = func.nodes.iter().filter_map(|node| match (&node.op, &node.name) {
+                (Op::Call(callee), Some(call)) => Some((*callee, rest.strip_prefix(call.as_str())?.strip_prefix('.')?)),
+                _ => None,
+            });
+            let (callee, below) = calls.min_by_key(|(_, below)| below.len())?;
+            (func, rest) = (self.func(callee), below);
+        }
+    }
+
     fn collect_names(&self, func: &Func, path: &str, names: &mut Vec<String>) {
         for node in &func.nodes {
             let here = node.name.as_ref().map(|name| format!("{path}{name}"));

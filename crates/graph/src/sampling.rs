@@ -137,7 +137,9 @@ fn adjust(logits: &mut [f32], row: &Row<'_>) {
 
 /// The `count` largest, in order; among equals the smaller id first.
 fn keep_largest(candidates: &mut Vec<(f32, u32)>, count: usize) {
-    let order = |a: &(f32, u32), b: &(f32, u32)| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1));
+    // Adding zero makes the two zeros equal.
+    let order =
+        |a: &(f32, u32), b: &(f32, u32)| (b.0 + 0.0).total_cmp(&(a.0 + 0.0)).then(a.1.cmp(&b.1));
     if count < candidates.len() {
         candidates.select_nth_unstable_by(count, order);
         candidates.truncate(count);

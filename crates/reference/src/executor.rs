@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use graph::{
-    BackendError, Bucket, Budget, Executor, Feed, Fetch, Graph, GroupId, Input, PageId, Param, PlanReport, ProgramId,
-    ProgramSpec, Sampler, StepId, Token, Weights,
+    BackendError, Bucket, Budget, Executor, Feed, Fetch, Graph, GroupId, Input, PageId, Param, PlanReport,
+    ProgramId, ProgramSpec, Sampler, StepId, Token, Weights,
 };
 use tensor::{Shape, Value};
 
@@ -51,8 +51,15 @@ impl Running {
         let program = &self.programs[program.0 as usize];
         let inputs = Inputs { bucket: program.spec.bucket, feed, previous: &self.previous };
         let args = arguments(&program.graph, &inputs, &self.weights, std::mem::take(&mut self.states.values));
-        let taps = program.spec.taps.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect::<HashMap<_, _>>();
-        let patches = program.spec.patches.iter().map(String::as_str).zip(feed.patches.iter().copied()).collect();
+        let taps = program
+            .spec
+            .taps
+            .iter()
+            .enumerate()
+            .map(|(i, name)| (name.as_str(), i))
+            .collect::<HashMap<_, _>>();
+        let patches =
+            program.spec.patches.iter().map(String::as_str).zip(feed.patches.iter().copied()).collect();
         let mut watch = Watch { taps: &taps, tapped: vec![None; taps.len()], patches };
         let mut results = run(&program.graph, program.graph.main(), args, "", &mut watch);
         self.states.values = results.split_off(1);
@@ -83,7 +90,8 @@ impl Executor for Running {
     fn launch(&mut self, program: ProgramId, feed: &Feed<'_>) -> Result<StepId, BackendError> {
         let bucket = self.programs[program.0 as usize].spec.bucket;
         if !bucket.holds(&feed.bucket()) {
-            let (what, reason) = (format!("a step of {:?}", feed.bucket()), format!("its program holds {bucket:?}"));
+            let (what, reason) =
+                (format!("a step of {:?}", feed.bucket()), format!("its program holds {bucket:?}"));
             return Err(BackendError::Unsupported { device: NAME, what, reason });
         }
         assert!(self.in_flight.len() < 2, "at most two steps are in flight");
@@ -98,10 +106,11 @@ impl Executor for Running {
 
     fn finish(&mut self, step: StepId, fetch: &mut Fetch) -> Result<(), BackendError> {
         let place = self.in_flight.iter().position(|(id, _)| *id == step);
-        let found = place.and_then(|place| self.in_flight.remove(place)).ok_or_else(|| BackendError::Device {
-            device: NAME,
-            reason: format!("step {} was never launched or is fetched already", step.0),
-        })?;
+        let found =
+            place.and_then(|place| self.in_flight.remove(place)).ok_or_else(|| BackendError::Device {
+                device: NAME,
+                reason: format!("step {} was never launched or is fetched already", step.0),
+            })?;
         *fetch = found.1;
         Ok(())
     }
@@ -120,7 +129,12 @@ impl Executor for Running {
 }
 
 /// What main takes: inputs from the feed, weights and states in order.
-fn arguments(graph: &Graph, inputs: &Inputs<'_>, weights: &Loaded, states: Vec<Arc<Value>>) -> Vec<Arc<Value>> {
+fn arguments(
+    graph: &Graph,
+    inputs: &Inputs<'_>,
+    weights: &Loaded,
+    states: Vec<Arc<Value>>,
+) -> Vec<Arc<Value>> {
     let mut weights = weights.values.iter();
     let mut states = states.into_iter();
     let argument = |param: &Param| match param {

@@ -16,7 +16,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use graph::{
-    Backend, BackendError, BucketPolicy, Budget, Bucket, Caps, Executor, Graph, Op, Weights, bind, expand,
+    Backend, BackendError, Bucket, BucketPolicy, Budget, Caps, Executor, Graph, Op, Weights, bind, expand,
 };
 use tensor::{DType, Value, WeightSource};
 
@@ -95,7 +95,8 @@ impl Weights for Loaded {
 
 /// Whether this backend runs an operation as it is.
 fn takes(op: &Op) -> bool {
-    !op.is_composite() || matches!(op, Op::Linear | Op::Attention { .. } | Op::Route { .. } | Op::ExpertFfn { .. })
+    !op.is_composite()
+        || matches!(op, Op::Linear | Op::Attention { .. } | Op::Route { .. } | Op::ExpertFfn { .. })
 }
 
 /// The graph as this backend runs it.

@@ -22,21 +22,32 @@ pub struct Watch<'a> {
 }
 
 /// Runs a function on its arguments.
-pub fn run(graph: &Graph, func: &Func, args: Vec<Arc<Value>>, path: &str, watch: &mut Watch<'_>) -> Vec<Arc<Value>> {
+pub fn run(
+    graph: &Graph,
+    func: &Func,
+    args: Vec<Arc<Value>>,
+    path: &str,
+    watch: &mut Watch<'_>,
+) -> Vec<Arc<Value>> {
     let last = last_uses(func);
     let mut args = args.into_iter().map(Some).collect::<Vec<_>>();
     let mut values: Vec<Option<Arc<Value>>> = vec![None; func.types.len()];
     for (place, (first, node)) in func.nodes_with_ids().enumerate() {
         let mut take = |arg: &ValueId| {
             let slot = &mut values[arg.index()];
-            let value = if last[arg.index()] == place && is_once(node, *arg) { slot.take() } else { slot.clone() };
+            let value =
+                if last[arg.index()] == place && is_once(node, *arg) { slot.take() } else { slot.clone() };
             value.expect("verified: made before it is used, and not dropped before its last use")
         };
         let given = node.args.iter().map(&mut take).collect::<Vec<_>>();
         let here = node.name.as_ref().map(|name| join(path, name));
         let mut results = match &node.op {
-            Op::Param(param) => vec![args[*param as usize].take().expect("each parameter becomes a value once")],
-            Op::Call(callee) => run(graph, graph.func(*callee), given, here.as_deref().unwrap_or(path), watch),
+            Op::Param(param) => {
+                vec![args[*param as usize].take().expect("each parameter becomes a value once")]
+            }
+            Op::Call(callee) => {
+                run(graph, graph.func(*callee), given, here.as_deref().unwrap_or(path), watch)
+            }
             op => {
                 let types = &func.types[first.index()..first.index() + node.results as usize];
                 ops::apply(op, given, types, graph.page_len)

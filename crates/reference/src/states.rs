@@ -27,11 +27,17 @@ impl States {
         let available = budget.bytes.map_or(u64::MAX, |bytes| bytes.saturating_sub(weight_bytes));
         // All groups serve the same sequences, so they shrink together.
         let share = (available as f64 / needed.max(1) as f64).min(1.0);
-        let pages = (0..graph.groups.len()).map(|g| (f64::from(wanted(g)) * share) as u32).collect::<Vec<_>>();
+        let pages =
+            (0..graph.groups.len()).map(|g| (f64::from(wanted(g)) * share) as u32).collect::<Vec<_>>();
         if pages.iter().any(|&pages| pages < 2) {
             let what = "weights and two pages of keys and values";
             let needed = weight_bytes + (0..graph.groups.len()).map(|g| 2 * page_bytes(g)).sum::<u64>();
-            return Err(BackendError::Memory { device: NAME, what, needed, available: budget.bytes.unwrap_or(0) });
+            return Err(BackendError::Memory {
+                device: NAME,
+                what,
+                needed,
+                available: budget.bytes.unwrap_or(0),
+            });
         }
         let zeroed = |state: &graph::StateSpec| {
             let shape = pool_shape(pages[state.group.index()], graph.page_len, &state.slot);
@@ -47,7 +53,9 @@ impl States {
     /// Copies pages within their group.
     pub fn copy(&mut self, copies: &[Copy]) {
         for copy in copies {
-            for (value, _) in self.values.iter_mut().zip(&self.groups).filter(|(_, group)| **group == copy.group) {
+            for (value, _) in
+                self.values.iter_mut().zip(&self.groups).filter(|(_, group)| **group == copy.group)
+            {
                 let (from, to) = (page_range(value, copy.from), page_range(value, copy.to));
                 let value = Arc::make_mut(value);
                 value.data.as_mut_slice::<u8>().copy_within(from, to.start);
@@ -66,7 +74,12 @@ impl States {
     }
 
     /// Reads what `export` wrote.
-    pub fn import(&mut self, group: GroupId, pages: &[PageId], from: &mut dyn Read) -> Result<(), BackendError> {
+    pub fn import(
+        &mut self,
+        group: GroupId,
+        pages: &[PageId],
+        from: &mut dyn Read,
+    ) -> Result<(), BackendError> {
         for (value, _) in self.values.iter_mut().zip(&self.groups).filter(|(_, of)| **of == group) {
             for &page in pages {
                 let range = page_range(value, page);

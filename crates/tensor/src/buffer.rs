@@ -1,5 +1,8 @@
 //! Host memory aligned to a cache line, viewed as whatever type the reader needs.
 
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::ptr::NonNull;
+
 use half::{bf16, f16};
 
 /// A plain value that any bytes may be read as.
@@ -23,21 +26,28 @@ unsafe impl Element for f16 {}
 // SAFETY: a transparent wrapper of u16.
 unsafe impl Element for bf16 {}
 
-#[derive(Clone, Copy)]
-#[repr(C, align(64))]
-struct Line([u8; 64]);
-
-/// Zeroed bytes that start on a 64-byte boundary.
-#[derive(Clone)]
+/// Bytes that start on a 64-byte boundary.
 pub struct Buffer {
-    lines: Vec<Line>,
+    start: NonNull<u8>,
     len: usize,
 }
 
+// SAFETY: a buffer owns its memory as a vector does; nothing in it is tied to a thread.
+unsafe impl Send for Buffer {}
+// SAFETY: a shared buffer is only read.
+unsafe impl Sync for Buffer {}
+
 impl Buffer {
-    /// `len` zero bytes.
+    /// `len` zero bytes. The system gives zeroed pages when they are first touched, so a large buffer costs what is
+    /// used of it.
     pub fn zeroed(len: usize) -> Buffer {
-        Buffer { lines: vec![Line([0; 64]); len.div_ceil(64)], len }
+        if len == 0 {
+            return Buffer { start: NonNull::<Line>::dangling().cast(), len };
+        }
+        let layout = layout(len);
+        // SAFETY: the layout's size is not zero.
+        let start = unsafe { alloc_zeroed(layout) };
+        Buffer { start: NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout)), len }
     }
 
     /// A copy of these values.
@@ -61,14 +71,37 @@ impl Buffer {
     pub fn as_slice<T: Element>(&self) -> &[T] {
         // SAFETY: the memory is initialised, aligned to 64, at least `len` bytes long, and `Element` promises that
         // any bytes are values of T.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len / size_of::<T>()) }
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr().cast(), self.len / size_of::<T>()) }
     }
 
     /// The bytes as values of `T`, to be written.
     pub fn as_mut_slice<T: Element>(&mut self) -> &mut [T] {
         // SAFETY: as in `as_slice`; the borrow is unique.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len / size_of::<T>()) }
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr().cast(), self.len / size_of::<T>()) }
     }
+}
+
+impl Clone for Buffer {
+    fn clone(&self) -> Buffer {
+        Buffer::from_slice(self.as_slice::<u8>())
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.len > 0 {
+            // SAFETY: allocated in `zeroed` with this very layout, and freed once.
+            unsafe { dealloc(self.start.as_ptr(), layout(self.len)) }
+        }
+    }
+}
+
+/// What a buffer is aligned to.
+#[repr(C, align(64))]
+struct Line([u8; 64]);
+
+fn layout(len: usize) -> Layout {
+    Layout::from_size_align(len, align_of::<Line>()).expect("a buffer is smaller than the address space")
 }
 
 #[cfg(test)]

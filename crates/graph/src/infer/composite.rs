@@ -9,14 +9,15 @@ pub(super) fn infer(op: &Op, args: &[Ty]) -> Inferred {
     match op {
         Op::Embed => {
             let [tokens, table] = take(args)?;
-            want(tokens.dtype == DType::I32, "takes i32 tokens")?;
+            want(tokens.dtype == DType::I32 && tokens.dims.len() == 1, "takes tokens i32 [T]")?;
             want(is_weight(&table, 2), "looks up a table [V, E]")?;
             one(DType::F32, with_last(&tokens.dims, table.dims[1]))
         }
         Op::Linear => {
             let ([x, w], bias) = split(args)?;
             want(x.dtype == DType::F32 && is_weight(&w, 2), "multiplies f32 by a weight [F, E]")?;
-            want(x.dims.last() == Some(&w.dims[1]), "takes x [.., E] for a weight [F, E]")?;
+            let fits = x.dims.len() >= 2 && x.dims.last() == Some(&w.dims[1]);
+            want(fits, "takes rows x [.., E] for a weight [F, E]")?;
             want(bias.is_none_or(|b| is_weight(&b, 1) && b.dims[0] == w.dims[0]), "takes a bias [F]")?;
             one(DType::F32, with_last(x.dims.outer(1), w.dims[0]))
         }
@@ -36,8 +37,8 @@ pub(super) fn infer(op: &Op, args: &[Ty]) -> Inferred {
             let turned = frequencies.dims.first().and_then(|n| n.number()).map(|n| n.saturating_mul(2));
             let fits = turned.zip(x.dims[2].number()).is_some_and(|(n, width)| n <= width);
             want(
-                frequencies.dims.len() == 1 && fits,
-                "takes at most half as many frequencies as a head is wide",
+                frequencies.dtype == DType::F32 && frequencies.dims.len() == 1 && fits,
+                "takes f32 frequencies, at most half as many as a head is wide",
             )?;
             one(DType::F32, x.dims)
         }

@@ -134,7 +134,8 @@ fn layout(op: &Op, args: &[Ty]) -> Inferred {
                     && x.dims[..axis] == first.dims[..axis]
                     && x.dims[axis + 1..] == first.dims[axis + 1..];
                 want(alike, "joins arguments that differ along one axis only")?;
-                total += x.dims[axis].number().ok_or("joins along axes of known size")?;
+                let len = x.dims[axis].number().ok_or("joins along axes of known size")?;
+                total = total.checked_add(len).ok_or("joins to an axis that 32 bits can count")?;
             }
             let mut axes = first.dims.to_vec();
             axes[axis] = Dim::Fixed(total);

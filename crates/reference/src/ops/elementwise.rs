@@ -28,7 +28,7 @@ pub fn binary(op: BinaryOp, a: &Value, b: &Value, shape: Shape) -> Value {
             BinaryOp::Add => i32::wrapping_add,
             BinaryOp::Sub => i32::wrapping_sub,
             BinaryOp::Mul => i32::wrapping_mul,
-            BinaryOp::Div => |a: i32, b: i32| a.checked_div_euclid(b).unwrap_or(0),
+            BinaryOp::Div => floor_div,
             BinaryOp::Min => Ord::min,
             BinaryOp::Max => Ord::max,
         };
@@ -45,6 +45,12 @@ pub fn binary(op: BinaryOp, a: &Value, b: &Value, shape: Shape) -> Value {
     Value::f32s(shape, &zip(a, b, &shape, f))
 }
 
+/// The quotient rounded towards negative infinity; 0 where there is none.
+fn floor_div(a: i32, b: i32) -> i32 {
+    let Some(quotient) = a.checked_div(b) else { return 0 };
+    quotient - i32::from(a % b != 0 && (a < 0) != (b < 0))
+}
+
 pub fn compare(op: CompareOp, a: &Value, b: &Value, shape: Shape) -> Value {
     let bits = if a.dtype == DType::I32 {
         zip(a, b, &shape, |a: i32, b: i32| holds(op, &a, &b))
@@ -58,7 +64,8 @@ pub fn select(which: &Value, a: &Value, b: &Value, shape: Shape) -> Value {
     let which = repeated::<u8>(which, &shape);
     // Either type is four bytes; choosing does not look inside.
     let (a_bits, b_bits) = (repeated::<u32>(a, &shape), repeated::<u32>(b, &shape));
-    let chosen = which.iter().zip(a_bits.iter().zip(&b_bits)).map(|(&w, (&a, &b))| if w != 0 { a } else { b });
+    let chosen =
+        which.iter().zip(a_bits.iter().zip(&b_bits)).map(|(&w, (&a, &b))| if w != 0 { a } else { b });
     Value { dtype: a.dtype, shape, data: Buffer::from_slice(&chosen.collect::<Vec<_>>()) }
 }
 
@@ -69,7 +76,9 @@ pub fn cast(x: &Value, to: DType) -> Value {
         DType::I32 => out.as_mut_slice::<i32>().iter_mut().zip(&values).for_each(|(o, &x)| *o = x as i32),
         DType::U32 => out.as_mut_slice::<u32>().iter_mut().zip(&values).for_each(|(o, &x)| *o = x as u32),
         DType::U8 => out.as_mut_slice::<u8>().iter_mut().zip(&values).for_each(|(o, &x)| *o = x as u8),
-        DType::Bool => out.as_mut_slice::<u8>().iter_mut().zip(&values).for_each(|(o, &x)| *o = u8::from(x != 0.0)),
+        DType::Bool => {
+            out.as_mut_slice::<u8>().iter_mut().zip(&values).for_each(|(o, &x)| *o = u8::from(x != 0.0))
+        }
         _ => blocks::encode(to, &values, out.as_mut_slice()),
     }
     Value { dtype: to, shape: x.shape, data: out }
@@ -114,7 +123,9 @@ mod tests {
 
     #[test]
     fn erf_matches_known_values() {
-        for (x, want) in [(0.0, 0.0), (0.5, 0.520_499_9), (1.0, 0.842_700_8), (2.4, 0.999_311_5), (2.6, 0.999_763_97)] {
+        for (x, want) in
+            [(0.0, 0.0), (0.5, 0.520_499_9), (1.0, 0.842_700_8), (2.4, 0.999_311_5), (2.6, 0.999_763_97)]
+        {
             assert!((erf(x) - want).abs() < 2e-7, "erf({x}) is {}", erf(x));
             assert_eq!(erf(-x), -erf(x));
         }

@@ -45,7 +45,9 @@ fn activate(act: Act, gate: f32, up: f32) -> f32 {
     match act {
         Act::Silu => gate * sigmoid(gate) * up,
         Act::Relu => gate.max(0.0) * up,
-        Act::Gelu => gate * 0.5 * (1.0 + super::elementwise::erf(gate * std::f32::consts::FRAC_1_SQRT_2)) * up,
+        Act::Gelu => {
+            gate * 0.5 * (1.0 + super::elementwise::erf(gate * std::f32::consts::FRAC_1_SQRT_2)) * up
+        }
         Act::GeluTanh => {
             let inner = (2.0 / std::f32::consts::PI).sqrt() * (gate + 0.044715 * gate * gate * gate);
             gate * 0.5 * (1.0 + inner.tanh()) * up

@@ -27,7 +27,9 @@ pub fn apply(op: &Op, args: Vec<Arc<Value>>, types: &[Ty], page_len: u32) -> Vec
     let result = match op {
         Op::Constant(literal) => layout::constant(literal),
         Op::Cast(to) => elementwise::cast(a[0], *to),
-        Op::Iota { dtype, dims, axis } => layout::iota(*dtype, &dims.shape().expect("bound"), usize::from(*axis)),
+        Op::Iota { dtype, dims, axis } => {
+            layout::iota(*dtype, &dims.shape().expect("bound"), usize::from(*axis))
+        }
         Op::Reshape(_) => Value { shape: shape(), ..a[0].clone() },
         Op::Broadcast(_) => layout::broadcast(a[0], shape()),
         Op::Transpose(order) => layout::transpose(a[0], order, shape()),
@@ -49,7 +51,9 @@ pub fn apply(op: &Op, args: Vec<Arc<Value>>, types: &[Ty], page_len: u32) -> Vec
         Op::Route { k } => return rows::route(*k as usize, a[0]).map(Arc::new).into(),
         Op::ExpertFfn { act, biased } => experts::expert_ffn(*act, *biased, &a),
         Op::Param(_) | Op::Call(_) | Op::StateWrite => unreachable!("run by the interpreter"),
-        Op::Embed | Op::RmsNorm { .. } | Op::Rope { .. } | Op::GatedAct(_) => unreachable!("expanded before it runs"),
+        Op::Embed | Op::RmsNorm { .. } | Op::Rope { .. } | Op::GatedAct(_) => {
+            unreachable!("expanded before it runs")
+        }
     };
     vec![Arc::new(result)]
 }
@@ -70,7 +74,8 @@ pub fn eval(
         reason: error.to_string(),
     })?;
     let graph = graph::expand(&graph, bucket, &|op| !expanded && crate::takes(op));
-    let mut watch = crate::run::Watch { taps: &Default::default(), tapped: vec![], patches: Default::default() };
+    let mut watch =
+        crate::run::Watch { taps: &Default::default(), tapped: vec![], patches: Default::default() };
     let args = args.iter().map(|arg| Arc::new(arg.clone())).collect();
     let results = crate::run::run(&graph, graph.main(), args, "", &mut watch);
     Ok(results.into_iter().map(Arc::unwrap_or_clone).collect())

@@ -35,7 +35,8 @@ pub fn top_k(k: usize, x: &Value) -> [Value; 2] {
     let (mut values, mut places) = (vec![], vec![]);
     for row in rows(x) {
         let mut order = (0..row.len()).collect::<Vec<_>>();
-        order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
+        // Adding zero makes the two zeros equal, so that the first of them comes first.
+        order.sort_by(|&a, &b| (row[b] + 0.0).total_cmp(&(row[a] + 0.0)));
         values.extend(order[..k].iter().map(|&i| row[i]));
         places.extend(order[..k].iter().map(|&i| i as i32));
     }

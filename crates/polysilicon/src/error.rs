@@ -1,0 +1,83 @@
+//! Everything that can go wrong, each a sentence that says what to do.
+
+use std::io;
+use std::path::PathBuf;
+
+use engine::{EngineError, RefuseError};
+use graph::BackendError;
+use models::{ConfigError, GgufError, ModelError};
+use text::TextError;
+use weights::FileError;
+
+use crate::hub::HubError;
+
+/// Why something could not be done.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No model of that name: the caller should look at what was tried.
+    #[error("there is no model `{model}`: {tried}")]
+    NoModel {
+        /// What was asked for.
+        model: String,
+        /// What was looked for and where.
+        tried: String,
+    },
+    /// A file beside the weights could not be read.
+    #[error("{path} could not be read: {error}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The weights' file is damaged or of a kind nobody here reads.
+    #[error(transparent)]
+    Weights(#[from] FileError),
+    /// The configuration is no model's.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The GGUF file's metadata is no model's.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// Configuration and weights do not agree.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// The tokenizer or the template is damaged, or the text does not suit them.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// The hub or its cache.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// The request cannot be served: the caller should ask for something else.
+    #[error(transparent)]
+    Refused(#[from] RefuseError),
+    /// The engine or the device failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The device cannot do it.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// No such device here.
+    #[error("{device} is not there: {looked}. Devices present: {present}")]
+    NoDevice {
+        /// What was asked for.
+        device: String,
+        /// What was looked for.
+        looked: String,
+        /// What there is.
+        present: String,
+    },
+    /// A word that is not what it should be.
+    #[error("{0}")]
+    Word(String),
+    /// Text was given to, or asked of, a model without a tokenizer.
+    #[error("this model has no tokenizer; give token ids (--ids) instead of text")]
+    NoTokenizer,
+    /// A conversation was given to a model without a chat template.
+    #[error("this model has no chat template; use `run` with a plain prompt")]
+    NoTemplate,
+    /// The model's thread is gone, after a panic that is a bug here.
+    #[error("the model's thread has stopped; open the model again, and please report what it printed")]
+    Stopped,
+}

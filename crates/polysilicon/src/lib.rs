@@ -1,0 +1,47 @@
+//! Open a model on a device, generate, stream.
+//!
+//! ```
+//! use polysilicon::{Device, Model, Sampling};
+//!
+//! let model = Model::open("embedded")?.device(Device::Auto).load()?;
+//! let mut stream = model.generate("Once upon a time", &Sampling::default().max_tokens(8))?;
+//! while let Some(piece) = stream.next() {
+//!     print!("{}", piece?.text);
+//! }
+//! let receipt = stream.receipt().expect("the stream has ended");
+//! assert_eq!(receipt.completion_tokens, 8);
+//! # Ok::<(), polysilicon::Error>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod builder;
+mod device;
+mod diff;
+mod error;
+mod facts;
+pub mod hub;
+mod memory;
+mod model;
+mod open;
+mod progress;
+mod sampling;
+mod stream;
+mod tokens;
+mod worker;
+
+pub use builder::Builder;
+pub use device::{Device, DeviceInfo, devices};
+pub use diff::{Diff, Divergence, diff};
+pub use error::Error;
+pub use facts::Facts;
+pub use model::{Logits, Model, Probed};
+pub use open::Opened;
+pub use progress::Progress;
+pub use sampling::Sampling;
+pub use stream::{FinishReason, Piece, Prompt, Receipt, Stream};
+pub use text::Conversation;
+/// The type of weights, and of keys and values.
+pub use tensor::DType;
+/// What `quantize` changes weights to.
+pub use weights::Target;

@@ -1,0 +1,173 @@
+//! A model that is ready.
+
+use std::time::Duration;
+
+use engine::Request;
+use graph::{Caps, Graph};
+use tensor::Shape;
+use text::{Clock, Conversation, Stops, Tokenizer};
+
+use crate::stream::{Prompt, Stream};
+use crate::worker::Worker;
+use crate::{Error, Opened, Sampling};
+
+/// A model on a device. Requests are served in the order they come.
+pub struct Model {
+    opened: Opened,
+    graph: Graph,
+    caps: Caps,
+    worker: Worker,
+    load: Duration,
+}
+
+/// Logits of every position of a prompt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Logits {
+    /// `[T, V]`, position after position.
+    pub values: Vec<f32>,
+    /// Vocabulary: `V`.
+    pub vocab: usize,
+}
+
+/// A named value of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probed {
+    /// Its name, `layers.0.attn`.
+    pub name: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// Its elements.
+    pub values: Vec<f32>,
+}
+
+impl Model {
+    pub(crate) fn new(opened: Opened, graph: Graph, caps: Caps, worker: Worker, load: Duration) -> Model {
+        Model { opened, graph, caps, worker, load }
+    }
+
+    /// What the model is called.
+    pub fn name(&self) -> &str {
+        &self.opened.name
+    }
+
+    /// Whether its weights are made up (`shape:`), so that what it says means nothing.
+    pub fn is_random(&self) -> bool {
+        self.opened.random
+    }
+
+    /// The name of the device it runs on.
+    pub fn device(&self) -> &str {
+        self.caps.name
+    }
+
+    /// The most tokens of prompt and answer together.
+    pub fn context(&self) -> u32 {
+        self.worker.context
+    }
+
+    /// How long loading took.
+    pub fn load_time(&self) -> Duration {
+        self.load
+    }
+
+    /// The graph of one step.
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// The tokenizer, where the model has one.
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.opened.tokens.tokenizer.as_ref()
+    }
+
+    /// Whether the model has a chat template.
+    pub fn has_template(&self) -> bool {
+        self.opened.tokens.template.is_some()
+    }
+
+    /// The ids of a text, with the tokens the model wants before it.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
+        Ok(self.tokenizer().ok_or(Error::NoTokenizer)?.encode(text, true)?)
+    }
+
+    /// The ids of a conversation, through the model's template.
+    pub fn encode_chat(&self, conversation: &Conversation) -> Result<Vec<u32>, Error> {
+        let template = self.opened.tokens.template.as_ref().ok_or(Error::NoTemplate)?;
+        let tokenizer = self.tokenizer().ok_or(Error::NoTokenizer)?;
+        Ok(tokenizer.encode_chat(template, conversation, &Clock::now())?)
+    }
+
+    /// Continues a prompt.
+    ///
+    /// ```
+    /// let model = polysilicon::Model::open("embedded")?.load()?;
+    /// let answer = model.generate("The cat", &polysilicon::Sampling::default().max_tokens(4))?.finish()?;
+    /// assert_eq!(answer.ids.len(), 4);
+    /// # Ok::<(), polysilicon::Error>(())
+    /// ```
+    pub fn generate(&self, prompt: impl Into<Prompt>, sampling: &Sampling) -> Result<Stream, Error> {
+        let ids = match prompt.into() {
+            Prompt::Ids(ids) => ids,
+            Prompt::Text(text) => self.encode(&text)?,
+        };
+        let stops = Stops::new(&sampling.stop)?;
+        let prompt_tokens = ids.len() as u32;
+        let mut stop = self.opened.tokens.end.clone();
+        stop.extend(&sampling.stop_ids);
+        let request = Request {
+            sampling: sampling.choice,
+            max_tokens: sampling.max_tokens,
+            stop,
+            ignore_end: sampling.ignore_end,
+            seed: sampling.seed,
+            top_logprobs: sampling.top_logprobs,
+            bias: sampling.bias.clone(),
+            ..Request::new(ids)
+        };
+        request.check(self.graph.vocab, self.context())?;
+        let decoder = self.tokenizer().map(|tokenizer| tokenizer.decoder(true));
+        Ok(Stream::new(self.worker.generate(request)?, decoder, stops, prompt_tokens))
+    }
+
+    /// Answers a conversation through the model's template.
+    pub fn chat(&self, conversation: &Conversation, sampling: &Sampling) -> Result<Stream, Error> {
+        self.generate(self.encode_chat(conversation)?, sampling)
+    }
+
+    /// The logits of every position of a prompt.
+    ///
+    /// ```
+    /// let model = polysilicon::Model::open("embedded")?.load()?;
+    /// let logits = model.logits(&[1, 2, 3])?;
+    /// assert_eq!(logits.values.len(), 3 * logits.vocab);
+    /// # Ok::<(), polysilicon::Error>(())
+    /// ```
+    pub fn logits(&self, ids: &[u32]) -> Result<Logits, Error> {
+        let vocab = self.graph.vocab as usize;
+        Ok(Logits { values: self.worker.logits(ids)?, vocab })
+    }
+
+    /// Named values on the way from a prompt to its logits; [`Graph::names`] lists the names.
+    ///
+    /// ```
+    /// let model = polysilicon::Model::open("embedded")?.load()?;
+    /// let attn = model.probe(&[1, 2, 3], &["layers.0.attn"])?;
+    /// assert_eq!(attn[0].shape[0], 3);
+    /// # Ok::<(), polysilicon::Error>(())
+    /// ```
+    pub fn probe(&self, ids: &[u32], names: &[&str]) -> Result<Vec<Probed>, Error> {
+        let taps = names.iter().map(|&name| name.to_owned()).collect();
+        let fetch = self.worker.probe(ids, taps, vec![])?;
+        let probed = |(name, (shape, values)): (&&str, (Shape, Vec<f32>))| {
+            Probed { name: (*name).to_owned(), shape, values }
+        };
+        Ok(names.iter().zip(fetch.taps).map(probed).collect())
+    }
+
+    /// The logits of a prompt with named values replaced.
+    pub fn patch(&self, ids: &[u32], patches: &[(&str, &[f32])]) -> Result<Logits, Error> {
+        let patches = patches.iter().map(|(name, values)| ((*name).to_owned(), values.to_vec())).collect();
+        let fetch = self.worker.probe(ids, vec![], patches)?;
+        Ok(Logits { values: fetch.logits, vocab: self.graph.vocab as usize })
+    }
+}

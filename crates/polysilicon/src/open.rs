@@ -1,0 +1,158 @@
+//! What a user calls a model, resolved: a folder, a GGUF file, a hub id, a shape, or the one inside the binary.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use graph::Graph;
+use models::{Config, Options, shapes};
+use tensor::{Access, DType, WeightSource};
+use weights::gguf::Optional;
+use weights::{Gguf, GgufLayout, Renamed, Requantized, SafeTensors, Target};
+
+use crate::hub::{self, Hub};
+use crate::tokens::{Tokens, read_optional};
+use crate::{Builder, Error};
+
+/// Positions per page of keys and values.
+pub(crate) const PAGE_LEN: u32 = 16;
+
+/// A model found and described, its weights not yet read.
+pub struct Opened {
+    pub(crate) name: String,
+    pub(crate) config: Config,
+    pub(crate) source: Arc<dyn WeightSource>,
+    pub(crate) tokens: Tokens,
+    pub(crate) random: bool,
+}
+
+impl Opened {
+    /// Finds a model by what users call it. Weights of shapes are made in `target`, or as they are released.
+    pub fn find(model: &str, target: Option<Target>) -> Result<Opened, Error> {
+        let opened = match model {
+            "embedded" => Opened::gguf("embedded", Gguf::from_static(models::EMBEDDED)?)?,
+            _ => match model.strip_prefix("shape:") {
+                Some(shape) => return Opened::shape(shape, target),
+                None => Opened::path(&locate(model)?, model)?,
+            },
+        };
+        opened.requantized(target)
+    }
+
+    /// Whether the weights are made up.
+    pub fn is_random(&self) -> bool {
+        self.random
+    }
+
+    /// What the model is called in reports.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The graph of one step, with keys and values kept in `kv`.
+    pub fn graph(&self, kv: DType) -> Result<Graph, Error> {
+        let source: &dyn WeightSource = &*self.source;
+        Ok(models::describe(&self.name, &self.config, &Options { kv, page_len: PAGE_LEN }, &source)?)
+    }
+
+    /// The most positions the model declares.
+    pub fn context(&self) -> Result<u32, Error> {
+        Ok(self.config.count_or("max_position_embeddings", 4096)?)
+    }
+
+    fn path(path: &Path, model: &str) -> Result<Opened, Error> {
+        let name = path.file_stem().map_or(model.to_owned(), |name| name.to_string_lossy().into_owned());
+        if path.is_dir() {
+            return Opened::folder(&name, path);
+        }
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("safetensors" | "json") => Opened::folder(&name, path.parent().unwrap_or(Path::new("."))),
+            _ => Opened::gguf(&name, Gguf::open(path, Access::Read)?),
+        }
+    }
+
+    fn folder(name: &str, folder: &Path) -> Result<Opened, Error> {
+        let Some(bytes) = read_optional(&folder.join("config.json"))? else {
+            return match only_gguf(folder) {
+                Some(file) => Opened::path(&file, name),
+                None => Err(Error::NoModel {
+                    model: name.to_owned(),
+                    tried: format!("{} holds no config.json and not exactly one .gguf file", folder.display()),
+                }),
+            };
+        };
+        let config = Config::from_json(&bytes)?;
+        // Before the weights are looked at: an unknown architecture is the better answer than a missing file.
+        models::find(&config)?;
+        let tokens = Tokens::from_folder(folder, &config)?;
+        let stored = SafeTensors::open(folder, Access::Read)?;
+        let source = Arc::new(Renamed::hf(Arc::new(stored)));
+        Ok(Opened { name: name.to_owned(), config, source, tokens, random: false })
+    }
+
+    fn gguf(name: &str, file: Gguf) -> Result<Opened, Error> {
+        let config = Config::from_gguf(&file)?;
+        let tokens = Tokens::from_gguf(&file)?;
+        let arch = file.metadata().str("general.architecture").optional().map_err(models::GgufError::from)?;
+        let layout = GgufLayout {
+            arch: arch.unwrap_or_default().to_owned(),
+            heads: config.count("num_attention_heads")? as usize,
+            kv_heads: config.count("num_key_value_heads")? as usize,
+        };
+        let source = Arc::new(Renamed::gguf(Arc::new(file), layout));
+        Ok(Opened { name: name.to_owned(), config, source, tokens, random: false })
+    }
+
+    fn shape(shape: &str, target: Option<Target>) -> Result<Opened, Error> {
+        let (name, asked) = shape.split_once('@').map_or((shape, None), |(name, target)| (name, Some(target)));
+        let asked = asked.map(|word| word.parse::<Target>().map_err(|error| Error::Word(error.to_string())));
+        let target = target.or(asked.transpose()?).unwrap_or(Target::One(DType::BF16));
+        let config = shapes::config(name).ok_or_else(|| Error::NoModel {
+            model: format!("shape:{shape}"),
+            tried: format!("the shapes are {}", shapes::names().collect::<Vec<_>>().join(", ")),
+        })?;
+        let options = Options { kv: DType::F32, page_len: PAGE_LEN };
+        let source = Arc::new(shapes::weights(&config, &options, target)?);
+        Ok(Opened { name: format!("shape:{shape}"), config, source, tokens: Tokens::default(), random: true })
+    }
+
+    fn requantized(mut self, target: Option<Target>) -> Result<Opened, Error> {
+        if let Some(target) = target {
+            let layers = self.config.count("num_hidden_layers")? as usize;
+            self.source = Arc::new(Requantized::new(self.source, target, layers));
+        }
+        Ok(self)
+    }
+}
+
+/// The path of a model: itself, or the snapshot of a hub id in the local cache.
+fn locate(model: &str) -> Result<PathBuf, Error> {
+    let path = PathBuf::from(model);
+    if path.exists() {
+        return Ok(path);
+    }
+    let mut tried = format!("there is no file or folder {}", path.display());
+    if hub::is_id(model) {
+        if let Some(snapshot) = Hub::from_env().cached(model)? {
+            return Ok(snapshot);
+        }
+        tried += ", and the local hub cache does not hold it; --download fetches it";
+    }
+    Err(Error::NoModel { model: model.to_owned(), tried })
+}
+
+/// The one GGUF file of a folder; of a split one its first part.
+fn only_gguf(folder: &Path) -> Option<PathBuf> {
+    let files = std::fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    let is_first = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".gguf") && (!name.contains("-of-") || name.contains("-00001-of-"))
+    };
+    let mut found = files.filter(is_first);
+    found.next().filter(|_| found.next().is_none())
+}
+
+impl From<Opened> for Builder {
+    fn from(opened: Opened) -> Builder {
+        Builder::new(opened)
+    }
+}

@@ -1,0 +1,118 @@
+//! How a caller wants tokens chosen.
+
+use graph::Penalties;
+
+/// Options of a generation. Greedy unless a temperature is given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sampling {
+    pub(crate) choice: graph::Sampling,
+    pub(crate) max_tokens: u32,
+    pub(crate) stop: Vec<String>,
+    pub(crate) stop_ids: Vec<u32>,
+    pub(crate) seed: u64,
+    pub(crate) top_logprobs: u32,
+    pub(crate) bias: Vec<(u32, f32)>,
+    pub(crate) ignore_end: bool,
+}
+
+impl Default for Sampling {
+    fn default() -> Self {
+        Sampling {
+            choice: graph::Sampling::default(),
+            max_tokens: u32::MAX,
+            stop: vec![],
+            stop_ids: vec![],
+            seed: 0,
+            top_logprobs: 0,
+            bias: vec![],
+            ignore_end: false,
+        }
+    }
+}
+
+impl Sampling {
+    /// Divides the logits; 0 always takes the likeliest token.
+    #[must_use]
+    pub fn temperature(mut self, temperature: f32) -> Self {
+        self.choice.temperature = temperature;
+        self
+    }
+
+    /// Only the `k` likeliest tokens; 0 is all.
+    #[must_use]
+    pub fn top_k(mut self, k: u32) -> Self {
+        self.choice.top_k = k;
+        self
+    }
+
+    /// Only the likeliest tokens whose probabilities reach `p` together.
+    #[must_use]
+    pub fn top_p(mut self, p: f32) -> Self {
+        self.choice.top_p = p;
+        self
+    }
+
+    /// Only tokens at least `p` times as likely as the likeliest.
+    #[must_use]
+    pub fn min_p(mut self, p: f32) -> Self {
+        self.choice.min_p = p;
+        self
+    }
+
+    /// What tokens lose that were seen before: `repetition` divides or multiplies (1 is none), `presence` is
+    /// subtracted once, `frequency` for each time.
+    #[must_use]
+    pub fn penalties(mut self, repetition: f32, presence: f32, frequency: f32) -> Self {
+        self.choice.penalties = Penalties { repetition, presence, frequency };
+        self
+    }
+
+    /// The most tokens to make; by default as many as the context holds.
+    #[must_use]
+    pub fn max_tokens(mut self, n: u32) -> Self {
+        self.max_tokens = n;
+        self
+    }
+
+    /// Ends the text before this string.
+    #[must_use]
+    pub fn stop(mut self, stop: impl Into<String>) -> Self {
+        self.stop.push(stop.into());
+        self
+    }
+
+    /// Ends after this token, as after the model's own end tokens.
+    #[must_use]
+    pub fn stop_id(mut self, id: u32) -> Self {
+        self.stop_ids.push(id);
+        self
+    }
+
+    /// Decides every random choice: the same seed, the same answer.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Tells the `n` likeliest tokens at each position.
+    #[must_use]
+    pub fn top_logprobs(mut self, n: u32) -> Self {
+        self.top_logprobs = n;
+        self
+    }
+
+    /// Adds to the logit of a token.
+    #[must_use]
+    pub fn bias(mut self, id: u32, bias: f32) -> Self {
+        self.bias.push((id, bias));
+        self
+    }
+
+    /// Goes on after end tokens, as benches do.
+    #[must_use]
+    pub fn ignore_end(mut self, ignore: bool) -> Self {
+        self.ignore_end = ignore;
+        self
+    }
+}
