@@ -68,7 +68,9 @@ impl Decoder {
             return Err(config.wrong("num_hidden_layers", format!("at most {LAYERS_MAX} layers are read")));
         }
         let (width, heads) = (config.count("hidden_size")?, config.count("num_attention_heads")?);
-        let kv_heads = config.count_or("num_key_value_heads", defaults.kv_heads.unwrap_or(heads))?;
+        // Null means one per query head, absent what the family assumes.
+        let assumed = defaults.kv_heads.filter(|_| !config.names("num_key_value_heads")).unwrap_or(heads);
+        let kv_heads = config.count_or("num_key_value_heads", assumed)?;
         if heads % kv_heads != 0 {
             return Err(
                 config.wrong("num_key_value_heads", format!("it must divide the {heads} attention heads"))
@@ -121,6 +123,14 @@ impl Decoder {
             self.windows[layer as usize] = window.filter(|_| sliding);
         }
         Ok(self)
+    }
+}
+
+/// The window a configuration gives: none where it is null, the family's where it is absent.
+pub(crate) fn window_or(config: &Config, assumed: u32) -> Result<Option<u32>, ConfigError> {
+    match config.names("sliding_window") && !config.has("sliding_window") {
+        true => Ok(None),
+        false => config.count_or("sliding_window", assumed).map(Some),
     }
 }
 

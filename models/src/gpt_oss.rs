@@ -4,7 +4,7 @@
 use graph::{Act, FuncBuilder, GraphBuilder, Op, ValueId};
 
 use crate::blocks::{Attention, Blocks};
-use crate::decoder::{Decoder, Defaults, decoder};
+use crate::decoder::{Decoder, Defaults, decoder, window_or};
 use crate::rope::RopeDefaults;
 use crate::{Architecture, Config, ConfigError, Options};
 
@@ -22,9 +22,9 @@ const DEFAULTS: Defaults = Defaults {
 fn build(config: &Config, options: &Options, g: &mut GraphBuilder<'_>) -> Result<ValueId, ConfigError> {
     let bias = config.flag_or("attention_bias", true)?;
     let experts = Experts::from_config(config)?;
-    let window = config.count_or("sliding_window", 128)?;
+    let window = window_or(config, 128)?;
     let dims = Decoder::from_config(config, options.kv, DEFAULTS)?;
-    let dims = dims.with_windows(config, Some(window), |layer| layer % 2 == 0)?;
+    let dims = dims.with_windows(config, window, |layer| layer % 2 == 0)?;
     Ok(decoder(g, &dims, |f, layer, x| {
         let attention = Attention { sinks: true, qkv_bias: bias, out_bias: bias, ..dims.attention(layer) };
         let a = f.rms_norm("input_layernorm", x, dims.eps);

@@ -3,7 +3,7 @@
 use graph::{GraphBuilder, ValueId};
 
 use crate::blocks::Blocks;
-use crate::decoder::{Decoder, Defaults, decoder};
+use crate::decoder::{Decoder, Defaults, decoder, window_or};
 use crate::{Architecture, Config, ConfigError, Options};
 
 /// The row in the list.
@@ -13,11 +13,7 @@ pub const MISTRAL: Architecture =
 const DEFAULTS: Defaults = Defaults { kv_heads: Some(8), ..Defaults::LLAMA };
 
 fn build(config: &Config, options: &Options, g: &mut GraphBuilder<'_>) -> Result<ValueId, ConfigError> {
-    // The window is 4096 where the key is absent, and none where it is null.
-    let window = match config.names("sliding_window") && !config.has("sliding_window") {
-        true => None,
-        false => Some(config.count_or("sliding_window", 4096)?),
-    };
+    let window = window_or(config, 4096)?;
     let dims = Decoder::from_config(config, options.kv, DEFAULTS)?.with_windows(config, window, |_| true)?;
     Ok(decoder(g, &dims, |f, layer, x| {
         let a = f.rms_norm("input_layernorm", x, dims.eps);

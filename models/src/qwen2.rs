@@ -3,7 +3,7 @@
 use graph::{GraphBuilder, ValueId};
 
 use crate::blocks::{Attention, Blocks};
-use crate::decoder::{Decoder, Defaults, decoder};
+use crate::decoder::{Decoder, Defaults, decoder, window_or};
 use crate::{Architecture, Config, ConfigError, Options};
 
 /// The row in the list.
@@ -29,7 +29,7 @@ fn build(config: &Config, options: &Options, g: &mut GraphBuilder<'_>) -> Result
 /// The window, where it is in use, and the first layer that has it.
 pub(crate) fn windows(config: &Config) -> Result<(Option<u32>, u32), ConfigError> {
     let used = config.flag_or("use_sliding_window", false)?;
-    let window = if used { Some(config.count_or("sliding_window", 4096)?) } else { None };
+    let window = if used { window_or(config, 4096)? } else { None };
     let first = if config.has("max_window_layers") { config.whole("max_window_layers")? } else { 28 };
     Ok((window, first))
 }

@@ -2,8 +2,8 @@
 //! without the engine, so that a failing golden blames the backend or the model and nothing else.
 
 use graph::{
-    Backend, BackendError, Bucket, Budget, Executor, Feed, Fetch, Graph, Group, GroupCounts, GroupFeed, PageId,
-    ProgramSpec, Row, Sampling, StepCounts, Token,
+    Backend, BackendError, Bucket, Budget, Executor, Feed, Fetch, Graph, Group, GroupCounts, GroupFeed,
+    PageId, ProgramSpec, Row, Sampling, StepCounts, Token,
 };
 use tensor::WeightSource;
 
@@ -42,8 +42,15 @@ impl Prefill {
         let slots = positions.iter().map(slot).collect::<Vec<_>>();
         let group = GroupFeed { table: &table, width: self.pages, base: &[0], slots: &slots };
         let sampling = Sampling::default();
-        let row = |token| {
-            Row { token, sampling: &sampling, uniform: 0.0, seen: &[], bias: &[], mask: None, top: 0, logits: true }
+        let row = |token| Row {
+            token,
+            sampling: &sampling,
+            uniform: 0.0,
+            seen: &[],
+            bias: &[],
+            mask: None,
+            top: 0,
+            logits: true,
         };
         let rows = (0..count).map(row).collect::<Vec<_>>();
         let counts = StepCounts {

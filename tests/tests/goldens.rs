@@ -13,6 +13,11 @@ fn reference_gives_the_logits_of_transformers() {
     gives_the_logits(&reference::Reference::new());
 }
 
+#[test]
+fn candle_gives_the_logits_of_transformers() {
+    gives_the_logits(&candle::Candle::new());
+}
+
 fn gives_the_logits(backend: &dyn Backend) {
     let mut faults = vec![];
     for golden in Golden::all() {

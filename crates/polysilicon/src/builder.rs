@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use engine::{Engine, Facts, limits::CHUNK};
+use graph::{Backend, Caps, Executor, Graph};
 use tensor::DType;
 use weights::Target;
 
@@ -17,13 +18,23 @@ type Tell = Box<dyn Fn(Progress) + Send + Sync>;
 
 /// A model about to be loaded.
 pub struct Builder {
-    opened: Opened,
-    device: Device,
+    pub(crate) opened: Opened,
+    pub(crate) device: Device,
     context: Option<u32>,
     kv: Option<DType>,
     threads: Option<usize>,
     memory: Option<u64>,
     tell: Tell,
+}
+
+/// A model whose weights are on the device, before it is given a thread.
+pub(crate) struct Ready {
+    pub opened: Opened,
+    pub graph: Graph,
+    pub caps: Caps,
+    pub facts: Facts,
+    pub executor: Box<dyn Executor>,
+    pub pool: Arc<rayon::ThreadPool>,
 }
 
 impl Model {
@@ -90,18 +101,31 @@ impl Builder {
     /// Reads the weights and makes the model ready.
     pub fn load(self) -> Result<Model, Error> {
         let start = Instant::now();
-        let backend = self.device.backend()?;
-        let caps = backend.caps().clone();
+        let Ready { opened, graph, caps, facts, executor, pool } = self.ready()?;
+        let worker = Worker::start(Engine::new(executor, facts)?, pool);
+        Ok(Model::new(opened, graph, caps, worker, start.elapsed()))
+    }
+
+    /// The graph that will run, and what the device can do.
+    pub(crate) fn graph(&self, backend: &dyn Backend) -> Result<Graph, Error> {
+        let caps = backend.caps();
         let kv = self.kv.unwrap_or(caps.kv[0]);
         if !caps.kv.contains(&kv) {
             let known = caps.kv.iter().map(DType::to_string).collect::<Vec<_>>().join(", ");
             return Err(Error::Word(format!("{} keeps keys and values in {known}, not in {kv}", caps.name)));
         }
-        let graph = self.opened.graph(kv)?;
+        self.opened.graph(kv)
+    }
+
+    /// Reads the weights and makes room for a request.
+    pub(crate) fn ready(self) -> Result<Ready, Error> {
+        let backend = self.device.backend()?;
+        let caps = backend.caps().clone();
+        let graph = self.graph(&*backend)?;
         let facts = Facts {
             groups: graph.groups.clone(),
             page_len: PAGE_LEN,
-            context: self.context.map_or_else(|| self.opened.context(), Ok)?,
+            context: self.context_asked()?,
             vocab: graph.vocab,
             buckets: caps.buckets,
             chunk: CHUNK,
@@ -119,7 +143,6 @@ impl Builder {
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads.unwrap_or(0));
         let pool = pool.build().map_err(|error| Error::Word(format!("threads could not be started: {error}")))?;
-        let pool = Arc::new(pool);
         let watched = Watched {
             source: &*self.opened.source,
             total: graph.weight_bytes(),
@@ -128,8 +151,19 @@ impl Builder {
         };
         let weights = pool.install(|| backend.load(&graph, &watched))?;
         let executor = backend.open(&graph, weights, &facts.budget(budget))?;
-        let engine = Engine::new(executor, facts)?;
-        let worker = Worker::start(engine, pool);
-        Ok(Model::new(self.opened, graph, caps, worker, start.elapsed()))
+        Ok(Ready { opened: self.opened, graph, caps, facts, executor, pool: Arc::new(pool) })
+    }
+
+    /// The most tokens of prompt and answer together: as asked for, or as the model declares.
+    pub(crate) fn context_asked(&self) -> Result<u32, Error> {
+        let declared = self.opened.context()?;
+        match self.context {
+            Some(0) => Err(Error::Word("a context holds at least one token".to_owned())),
+            Some(asked) if asked > declared => Err(Error::Word(format!(
+                "a context of {asked} tokens was asked for, and the model declares {declared}; ask for {declared} at most"
+            ))),
+            Some(asked) => Ok(asked),
+            None => Ok(declared),
+        }
     }
 }

@@ -31,6 +31,14 @@ pub enum Error {
         /// What the system said.
         error: io::Error,
     },
+    /// A file of results could not be written.
+    #[error("{path} could not be written: {error}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
     /// The weights' file is damaged or of a kind nobody here reads.
     #[error(transparent)]
     Weights(#[from] FileError),

@@ -26,19 +26,21 @@ mod model;
 mod open;
 mod progress;
 mod sampling;
+mod show;
 mod stream;
 mod tokens;
 mod worker;
 
 pub use builder::Builder;
 pub use device::{Device, DeviceInfo, devices};
-pub use diff::{Diff, Divergence, diff};
+pub use diff::{Diff, Divergence, TOLERANCE, diff};
 pub use error::Error;
 pub use facts::Facts;
 pub use model::{Logits, Model, Probed};
 pub use open::Opened;
 pub use progress::Progress;
 pub use sampling::Sampling;
+pub use show::Stage;
 pub use stream::{FinishReason, Piece, Prompt, Receipt, Stream};
 pub use text::Conversation;
 /// The type of weights, and of keys and values.

@@ -1,9 +1,12 @@
 //! A model that is ready.
 
+use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use engine::Request;
 use graph::{Caps, Graph};
+use safetensors::{Dtype, SafeTensorError, tensor::TensorView};
 use tensor::Shape;
 use text::{Clock, Conversation, Stops, Tokenizer};
 
@@ -38,6 +41,20 @@ pub struct Probed {
     pub shape: Shape,
     /// Its elements.
     pub values: Vec<f32>,
+}
+
+impl Logits {
+    /// Writes a safetensors file with one f32 tensor: `logits`, `[T, V]`.
+    pub fn save(&self, path: &Path) -> Result<(), Error> {
+        let bytes = self.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>();
+        let shape = vec![self.values.len() / self.vocab, self.vocab];
+        let fail = |error| Error::Write { path: path.to_owned(), error };
+        let view = TensorView::new(Dtype::F32, shape, &bytes).map_err(|error| fail(io::Error::other(error)))?;
+        safetensors::serialize_to_file([("logits", view)], None, path).map_err(|error| match error {
+            SafeTensorError::IoError(error) => fail(error),
+            error => fail(io::Error::other(error)),
+        })
+    }
 }
 
 impl Model {

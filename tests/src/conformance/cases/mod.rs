@@ -1,0 +1,29 @@
+//! The cases, one file per family of operations.
+
+mod attention;
+mod by_hand;
+mod elementwise;
+mod experts;
+mod layout;
+mod products;
+mod rows;
+mod simple;
+mod state;
+
+use super::Case;
+
+/// Every case there is.
+pub fn all() -> Vec<Case> {
+    let families = [
+        elementwise::cases,
+        layout::cases,
+        products::cases,
+        rows::cases,
+        state::cases,
+        simple::cases,
+        attention::cases,
+        experts::cases,
+        by_hand::cases,
+    ];
+    families.iter().flat_map(|family| family()).collect()
+}
