@@ -1,0 +1,91 @@
+//! What can go wrong, by who must act.
+
+use graph::BackendError;
+
+/// Why a request was not taken: the caller must ask for something else.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RefuseError {
+    /// Nothing to continue.
+    #[error("the prompt is empty; give at least one token")]
+    EmptyPrompt,
+    /// The prompt leaves no room for an answer.
+    #[error(
+        "the prompt has {tokens} tokens, and the context holds {context} with the answer; shorten it or raise --context"
+    )]
+    PromptTooLong {
+        /// Tokens given.
+        tokens: usize,
+        /// Tokens that fit, answer included.
+        context: u32,
+    },
+    /// A token the model does not have.
+    #[error(
+        "token id {id} (in {place}) is not in the vocabulary of {vocab} tokens; was it made for another model?"
+    )]
+    UnknownToken {
+        /// The id.
+        id: u32,
+        /// Where it stands, in words.
+        place: String,
+        /// Ids are below this.
+        vocab: u32,
+    },
+    /// A list longer than its bound.
+    #[error("{given} {what} were given, and {limit} are the most; give fewer")]
+    TooMany {
+        /// What, in words.
+        what: &'static str,
+        /// How many.
+        given: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// A number outside its range.
+    #[error("{name} is {value} and must be {range}")]
+    OutOfRange {
+        /// The parameter.
+        name: &'static str,
+        /// What was given.
+        value: f32,
+        /// What it may be, in words.
+        range: &'static str,
+    },
+    /// Another request is running.
+    #[error("the engine is running another request; wait for its end or cancel it")]
+    Busy,
+}
+
+/// Why the engine could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The caller must ask for something else.
+    #[error(transparent)]
+    Refused(#[from] RefuseError),
+    /// The device failed or cannot do it.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The device has too few pages for any request: the operator must give it more memory.
+    #[error(
+        "the device has room for {pages} pages of state in group {group}, and a request needs 2 with the bin; allow more with --memory"
+    )]
+    NoRoom {
+        /// The group.
+        group: usize,
+        /// Pages there are.
+        pages: u32,
+    },
+    /// The device's answer does not fit what it was asked: a bug of the backend.
+    #[error(
+        "the device gave {given} {what} for a step that asked for {wanted}; please report this as a bug of the backend"
+    )]
+    Answer {
+        /// What, in words.
+        what: &'static str,
+        /// How many, or which.
+        given: usize,
+        /// How many there should be, or the bound.
+        wanted: usize,
+    },
+}

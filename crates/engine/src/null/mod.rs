@@ -1,0 +1,239 @@
+//! A device that computes nothing: for tests and simulation of the engine.
+//!
+//! It accepts every launch, gives tokens by a script, and holds the engine to the step protocol: whoever breaks it
+//! meets a panic with a sentence. What a real device would read is followed in a shadow of its pages, so a page freed
+//! too early or granted twice shows as an attended slot that holds another sequence's past.
+
+mod check;
+mod shadow;
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use graph::{
+    BackendError, Executor, Feed, Fetch, Group, GroupId, PageId, PlanReport, ProgramId, ProgramSpec, Sampler,
+    StepId,
+};
+
+use crate::limits::STEPS_IN_FLIGHT;
+use shadow::Shadow;
+
+/// The token at a position, given that position and the token before it; below the vocabulary.
+pub type Script = fn(position: u32, previous: u32) -> u32;
+
+/// What the device pretends to be.
+#[derive(Clone, Debug)]
+pub struct Null {
+    /// Groups of states.
+    pub groups: Vec<Group>,
+    /// Positions per page.
+    pub page_len: u32,
+    /// Pages of each group, the bin included.
+    pub pages: Vec<u32>,
+    /// Token ids are below this.
+    pub vocab: u32,
+    /// What comes next. Its token has the logit 8 and all others 0; penalties, bias and temperature then apply.
+    pub script: Script,
+    /// A failure to play.
+    pub fault: Option<Fault>,
+}
+
+/// A failure of the device, by the step it befalls, counted from 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// The step cannot be launched.
+    Launch(u64),
+    /// The step is lost while it runs.
+    Finish(u64),
+    /// The step gives a token too few.
+    Answer(u64),
+}
+
+/// What the device has done; shared, since the engine owns the device.
+#[derive(Debug, Default)]
+pub struct Tally {
+    launches: AtomicU64,
+    overlapped: AtomicU64,
+    previous: AtomicU64,
+    programs: AtomicU64,
+    tokens: AtomicU64,
+}
+
+impl Tally {
+    /// Steps launched.
+    pub fn launches(&self) -> u64 {
+        self.launches.load(Ordering::Relaxed)
+    }
+
+    /// Steps launched while another was in flight.
+    pub fn overlapped(&self) -> u64 {
+        self.overlapped.load(Ordering::Relaxed)
+    }
+
+    /// Tokens that were the previous step's.
+    pub fn previous(&self) -> u64 {
+        self.previous.load(Ordering::Relaxed)
+    }
+
+    /// Programs made.
+    pub fn programs(&self) -> u64 {
+        self.programs.load(Ordering::Relaxed)
+    }
+
+    /// Tokens fed.
+    pub fn tokens(&self) -> u64 {
+        self.tokens.load(Ordering::Relaxed)
+    }
+}
+
+/// The device, opened.
+#[derive(Debug)]
+pub struct NullExecutor {
+    null: Null,
+    tally: Arc<Tally>,
+    programs: Vec<ProgramSpec>,
+    shadows: Vec<Shadow>,
+    /// Steps in flight, the oldest first.
+    flights: VecDeque<Flight>,
+    launched: u64,
+    sampler: Sampler,
+    report: PlanReport,
+}
+
+/// A step in flight: all is known when it is launched.
+#[derive(Debug)]
+struct Flight {
+    step: StepId,
+    fetch: Fetch,
+    /// Pages its tables name, per group.
+    named: Vec<Vec<PageId>>,
+}
+
+impl NullExecutor {
+    /// Opens the device.
+    pub fn new(null: Null) -> NullExecutor {
+        assert_eq!(null.groups.len(), null.pages.len(), "each group has its pages");
+        let shadows = null.groups.iter().zip(&null.pages);
+        NullExecutor {
+            shadows: shadows.map(|(&group, &pages)| Shadow::new(group, pages, null.page_len)).collect(),
+            null,
+            tally: Arc::default(),
+            programs: vec![],
+            flights: VecDeque::new(),
+            launched: 0,
+            sampler: Sampler::default(),
+            report: PlanReport::default(),
+        }
+    }
+
+    /// What the device has done, to look at later.
+    pub fn tally(&self) -> Arc<Tally> {
+        self.tally.clone()
+    }
+
+    /// The ids of a feed's tokens, with those of the previous step filled in.
+    fn resolve(&self, feed: &Feed<'_>) -> Vec<u32> {
+        let resolve = |token: &graph::Token| match *token {
+            graph::Token::Host(id) => id,
+            graph::Token::Previous(row) => {
+                self.tally.previous.fetch_add(1, Ordering::Relaxed);
+                let newest = self.flights.back().expect("a previous token is of a step in flight");
+                newest.fetch.sampled.get(row as usize).expect("a previous token is of a row of that step").id
+            }
+        };
+        let ids = feed.tokens.iter().map(resolve).collect::<Vec<_>>();
+        assert!(ids.iter().all(|&id| id < self.null.vocab), "tokens are in the vocabulary");
+        ids
+    }
+
+    fn sample(&mut self, feed: &Feed<'_>, ids: &[u32]) -> Fetch {
+        let mut fetch = Fetch { device_ns: 1_000 * ids.len() as u64, ..Fetch::default() };
+        for row in feed.rows {
+            let token = row.token as usize;
+            let next = (self.null.script)(feed.positions[token] + 1, ids[token]);
+            let mut logits = vec![0.0; self.null.vocab as usize];
+            logits[next as usize] = 8.0;
+            self.sampler.sample(&logits, row, &mut fetch);
+        }
+        fetch
+    }
+}
+
+impl Executor for NullExecutor {
+    fn pages(&self) -> &[u32] {
+        &self.null.pages
+    }
+
+    fn compile(&mut self, spec: &ProgramSpec) -> Result<ProgramId, BackendError> {
+        assert!(!self.programs.contains(spec), "a program is made once");
+        self.tally.programs.fetch_add(1, Ordering::Relaxed);
+        self.programs.push(spec.clone());
+        Ok(ProgramId(self.programs.len() as u32 - 1))
+    }
+
+    fn launch(&mut self, program: ProgramId, feed: &Feed<'_>) -> Result<StepId, BackendError> {
+        assert!(self.flights.len() < STEPS_IN_FLIGHT, "at most two steps are in flight");
+        let step = self.launched;
+        self.launched += 1;
+        if self.null.fault == Some(Fault::Launch(step)) {
+            return Err(failure("it was told to refuse this step"));
+        }
+        check::feed(&self.null, &self.programs[program.0 as usize], feed);
+        self.tally.overlapped.fetch_add(u64::from(!self.flights.is_empty()), Ordering::Relaxed);
+        let ids = self.resolve(feed);
+        for (g, shadow) in self.shadows.iter_mut().enumerate() {
+            let named = self.flights.iter().flat_map(|flight| &flight.named[g]);
+            shadow.run(feed, g, &ids, &named.copied().collect::<Vec<_>>());
+        }
+        let mut fetch = self.sample(feed, &ids);
+        // A tap is a scalar here: the number of tokens.
+        let taps = self.programs[program.0 as usize].taps.iter();
+        fetch.taps = taps.map(|_| (Default::default(), vec![ids.len() as f32])).collect();
+        let named = feed.groups.iter().map(|group| group.table.to_vec()).collect();
+        self.flights.push_back(Flight { step: StepId(step), fetch, named });
+        self.tally.launches.fetch_add(1, Ordering::Relaxed);
+        self.tally.tokens.fetch_add(ids.len() as u64, Ordering::Relaxed);
+        Ok(StepId(step))
+    }
+
+    fn finish(&mut self, step: StepId, fetch: &mut Fetch) -> Result<(), BackendError> {
+        let flight = self.flights.pop_front().expect("a step is finished once");
+        assert_eq!(flight.step, step, "steps are finished in order");
+        if self.null.fault == Some(Fault::Finish(step.0)) {
+            return Err(failure("it was told to lose this step"));
+        }
+        fetch.clone_from(&flight.fetch);
+        if self.null.fault == Some(Fault::Answer(step.0)) {
+            fetch.sampled.pop();
+        }
+        Ok(())
+    }
+
+    fn export(&self, _group: GroupId, _pages: &[PageId], _out: &mut dyn Write) -> Result<(), BackendError> {
+        Err(no_bytes())
+    }
+
+    fn import(
+        &mut self,
+        _group: GroupId,
+        _pages: &[PageId],
+        _from: &mut dyn Read,
+    ) -> Result<(), BackendError> {
+        Err(no_bytes())
+    }
+
+    fn report(&self, _program: ProgramId) -> &PlanReport {
+        &self.report
+    }
+}
+
+fn failure(reason: &str) -> BackendError {
+    BackendError::Device { device: "null", reason: reason.into() }
+}
+
+fn no_bytes() -> BackendError {
+    let reason = "its pages hold no bytes".into();
+    BackendError::Unsupported { device: "null", what: "moving pages".into(), reason }
+}

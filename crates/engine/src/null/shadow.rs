@@ -1,0 +1,108 @@
+//! What the pages of a group would hold: for each slot the position and the whole past that led to it.
+
+use graph::{Feed, Group, PageId};
+
+use super::check::page_of;
+use crate::page_table::first_seen;
+use crate::random::mix;
+
+/// The pages of one group.
+#[derive(Debug)]
+pub(super) struct Shadow {
+    group: Group,
+    page_len: u32,
+    slots: Vec<Option<Entry>>,
+}
+
+/// What a slot holds.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    position: u32,
+    token: u32,
+    /// A hash of all tokens up to this one: equal only where the past is.
+    past: u64,
+}
+
+impl Shadow {
+    pub(super) fn new(group: Group, pages: u32, page_len: u32) -> Shadow {
+        Shadow { group, page_len, slots: vec![None; (pages * page_len) as usize] }
+    }
+
+    /// Plays a step: copies, writes, reads. `named` are the pages that steps in flight name.
+    ///
+    /// # Panics
+    /// Where a page in use is overwritten, or a token would attend to a slot that is not of its own past.
+    pub(super) fn run(&mut self, feed: &Feed<'_>, group: usize, ids: &[u32], named: &[PageId]) {
+        self.copy(feed, group);
+        let mut start = 0;
+        while start < ids.len() {
+            let sequence = feed.sequences[start];
+            let count = feed.sequences[start..].iter().take_while(|&&s| s == sequence).count();
+            let tokens = start..start + count;
+            let pages =
+                feed.groups[group].slots[tokens.clone()].iter().map(|slot| PageId(slot / self.page_len));
+            let firsts = pages.zip(&feed.positions[tokens.clone()]);
+            for (page, _) in firsts.filter(|(_, position)| **position % self.page_len == 0) {
+                assert!(
+                    !named.contains(&page),
+                    "page {} begins anew while a step in flight names it",
+                    page.0
+                );
+            }
+            for t in tokens {
+                self.write(feed, group, t, ids[t]);
+            }
+            self.read(feed, group, start, feed.positions[start + count - 1]);
+            start += count;
+        }
+    }
+
+    fn copy(&mut self, feed: &Feed<'_>, group: usize) {
+        let size = self.page_len as usize;
+        for copy in feed.copies.iter().filter(|copy| copy.group.index() == group) {
+            let from = copy.from.0 as usize * size;
+            self.slots.copy_within(from..from + size, copy.to.0 as usize * size);
+        }
+    }
+
+    fn write(&mut self, feed: &Feed<'_>, group: usize, t: usize, token: u32) {
+        let position = feed.positions[t];
+        let past = chain(self.past(feed, group, feed.sequences[t], position), token);
+        let slot = feed.groups[group].slots[t] as usize;
+        self.slots[slot] = Some(Entry { position, token, past });
+    }
+
+    /// All that the tokens of a sequence attend to, from the first token's first to the last token.
+    fn read(&self, feed: &Feed<'_>, group: usize, t: usize, last: u32) {
+        let sequence = feed.sequences[t];
+        let first = first_seen(self.group, feed.positions[t]);
+        self.entry(feed, group, sequence, first);
+        for position in first + 1..=last {
+            let entry = self.entry(feed, group, sequence, position);
+            let past = self.past(feed, group, sequence, position);
+            assert_eq!(entry.past, chain(past, entry.token), "position {position} has another's past");
+        }
+    }
+
+    /// The past before a position; nothing where a token sees only itself.
+    fn past(&self, feed: &Feed<'_>, group: usize, sequence: u32, position: u32) -> u64 {
+        if first_seen(self.group, position) == position {
+            return 0;
+        }
+        self.entry(feed, group, sequence, position - 1).past
+    }
+
+    /// The entry of a position, which must have been written for that position.
+    fn entry(&self, feed: &Feed<'_>, group: usize, sequence: u32, position: u32) -> Entry {
+        let page = page_of(&feed.groups[group], self.page_len, sequence, position);
+        let slot = page.0 * self.page_len + position % self.page_len;
+        let entry = self.slots.get(slot as usize).copied().flatten();
+        let entry = entry.unwrap_or_else(|| panic!("position {position} is attended and was never written"));
+        assert_eq!(entry.position, position, "slot {slot} holds another position");
+        entry
+    }
+}
+
+fn chain(past: u64, token: u32) -> u64 {
+    mix(past ^ mix(u64::from(token)))
+}

@@ -1,0 +1,145 @@
+//! What a caller asks for, in integers.
+
+use graph::Sampling;
+
+use crate::RefuseError;
+use crate::limits::{BIAS_ENTRIES, STOP_IDS, TOP_LOGPROBS};
+
+/// A prompt to continue. Stop *strings* are for whoever makes the text: it cancels.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Request {
+    /// Token ids to continue; at least one.
+    pub prompt: Vec<u32>,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// The most tokens to make; the context bounds them too.
+    pub max_tokens: u32,
+    /// Ids that end the answer: the model's end tokens and the caller's own. The one that did is part of the answer.
+    pub stop: Vec<u32>,
+    /// Go on after one of `stop`, as benches do.
+    pub ignore_end: bool,
+    /// Decides every random choice.
+    pub seed: u64,
+    /// Which of several answers to one prompt this is; each draws its own numbers from the seed.
+    pub answer: u64,
+    /// How many of the likeliest tokens to tell at each position.
+    pub top_logprobs: u32,
+    /// Added to the logits of single tokens before choosing.
+    pub bias: Vec<(u32, f32)>,
+    /// Whether each token comes with the logits it was drawn from.
+    pub logits: bool,
+}
+
+impl Request {
+    /// Continues a prompt greedily for as long as the context allows.
+    pub fn new(prompt: Vec<u32>) -> Request {
+        Request {
+            prompt,
+            sampling: Sampling::default(),
+            max_tokens: u32::MAX,
+            stop: vec![],
+            ignore_end: false,
+            seed: 0,
+            answer: 0,
+            top_logprobs: 0,
+            bias: vec![],
+            logits: false,
+        }
+    }
+
+    /// Holds the request against every bound, for a model of `vocab` tokens and a context of `context` tokens.
+    pub fn check(&self, vocab: u32, context: u32) -> Result<(), RefuseError> {
+        check_prompt(&self.prompt, vocab)?;
+        if self.prompt.len() as u64 >= u64::from(context) {
+            return Err(RefuseError::PromptTooLong { tokens: self.prompt.len(), context });
+        }
+        at_most("stop ids", self.stop.len(), STOP_IDS)?;
+        at_most("logit bias entries", self.bias.len(), BIAS_ENTRIES)?;
+        at_most("top log-probabilities", self.top_logprobs as usize, TOP_LOGPROBS as usize)?;
+        for &id in &self.stop {
+            known(id, vocab, || "the stop ids".into())?;
+        }
+        for &(id, bias) in &self.bias {
+            known(id, vocab, || "the logit bias".into())?;
+            within("a logit bias", bias, "a number", !bias.is_nan() && bias < f32::INFINITY)?;
+        }
+        check_sampling(&self.sampling)
+    }
+}
+
+/// What any prompt must be.
+pub(crate) fn check_prompt(ids: &[u32], vocab: u32) -> Result<(), RefuseError> {
+    if ids.is_empty() {
+        return Err(RefuseError::EmptyPrompt);
+    }
+    ids.iter().enumerate().try_for_each(|(i, &id)| known(id, vocab, || format!("the prompt at {i}")))
+}
+
+/// Fails where a list is longer than its bound.
+pub(crate) fn at_most(what: &'static str, given: usize, limit: usize) -> Result<(), RefuseError> {
+    if given > limit { Err(RefuseError::TooMany { what, given, limit }) } else { Ok(()) }
+}
+
+fn check_sampling(sampling: &Sampling) -> Result<(), RefuseError> {
+    let Sampling { temperature, top_k: _, top_p, min_p, penalties } = *sampling;
+    let positive = |x: f32| x > 0.0 && x.is_finite();
+    within("temperature", temperature, "0 or more", temperature == 0.0 || positive(temperature))?;
+    within("top_p", top_p, "above 0 and at most 1", top_p > 0.0 && top_p <= 1.0)?;
+    within("min_p", min_p, "from 0 to 1", (0.0..=1.0).contains(&min_p))?;
+    within("repetition penalty", penalties.repetition, "above 0", positive(penalties.repetition))?;
+    within("presence penalty", penalties.presence, "a finite number", penalties.presence.is_finite())?;
+    within("frequency penalty", penalties.frequency, "a finite number", penalties.frequency.is_finite())
+}
+
+fn known(id: u32, vocab: u32, place: impl Fn() -> String) -> Result<(), RefuseError> {
+    if id < vocab { Ok(()) } else { Err(RefuseError::UnknownToken { id, place: place(), vocab }) }
+}
+
+fn within(name: &'static str, value: f32, range: &'static str, holds: bool) -> Result<(), RefuseError> {
+    if holds { Ok(()) } else { Err(RefuseError::OutOfRange { name, value, range }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(change: impl Fn(&mut Request)) -> String {
+        let mut request = Request::new(vec![1, 2, 3]);
+        assert_eq!(request.check(10, 8), Ok(()));
+        change(&mut request);
+        request.check(10, 8).expect_err("the request is bad").to_string()
+    }
+
+    #[test]
+    fn each_bound_is_told_in_a_sentence() {
+        assert!(refusal(|r| r.prompt.clear()).starts_with("the prompt is empty"));
+        let long = refusal(|r| r.prompt = vec![1; 8]);
+        assert!(long.contains("has 8 tokens") && long.contains("holds 8"), "{long}");
+        let unknown = refusal(|r| r.prompt[1] = 10);
+        assert!(unknown.contains("token id 10") && unknown.contains("the prompt at 1"), "{unknown}");
+        assert!(refusal(|r| r.stop = vec![11]).contains("token id 11 (in the stop ids)"));
+        assert!(refusal(|r| r.stop = vec![0; 65]).contains("65 stop ids"));
+        assert!(refusal(|r| r.bias = vec![(12, 0.0)]).contains("token id 12 (in the logit bias)"));
+        assert!(refusal(|r| r.bias = vec![(1, 0.0); 1025]).contains("1025 logit bias entries"));
+        assert!(refusal(|r| r.bias = vec![(1, f32::NAN)]).contains("a logit bias is NaN"));
+        assert!(refusal(|r| r.top_logprobs = 21).contains("21 top log-probabilities"));
+    }
+
+    #[test]
+    fn sampling_is_held_to_its_ranges() {
+        assert!(refusal(|r| r.sampling.temperature = -1.0).starts_with("temperature is -1"));
+        assert!(refusal(|r| r.sampling.temperature = f32::INFINITY).starts_with("temperature is inf"));
+        assert!(refusal(|r| r.sampling.top_p = 0.0).starts_with("top_p is 0"));
+        assert!(refusal(|r| r.sampling.top_p = f32::NAN).starts_with("top_p is NaN"));
+        assert!(refusal(|r| r.sampling.min_p = 1.5).starts_with("min_p is 1.5"));
+        assert!(refusal(|r| r.sampling.penalties.repetition = 0.0).starts_with("repetition penalty is 0"));
+        assert!(refusal(|r| r.sampling.penalties.presence = f32::NAN).starts_with("presence penalty"));
+        assert!(refusal(|r| r.sampling.penalties.frequency = f32::INFINITY).starts_with("frequency penalty"));
+    }
+
+    #[test]
+    fn a_bias_may_forbid_a_token() {
+        let request = Request { bias: vec![(1, f32::NEG_INFINITY)], ..Request::new(vec![1]) };
+        assert_eq!(request.check(10, 8), Ok(()));
+    }
+}

@@ -1,0 +1,45 @@
+//! A device that fails: the request ends with its sentence, and the engine goes on.
+
+mod common;
+
+use common::{engine, facts, prompt, run, scripted};
+use engine::null::Fault;
+use engine::{EngineError, Request};
+
+#[test]
+fn a_failed_step_ends_the_request_and_nothing_else() {
+    for step in 0..12 {
+        for fault in [Fault::Launch(step), Fault::Finish(step), Fault::Answer(step)] {
+            // Two chunks without rows come first: they have no token to give too few of.
+            if matches!(fault, Fault::Answer(0 | 1)) {
+                continue;
+            }
+            let (mut engine, _) = engine(facts(&[0, 5], 4, 32, 4), Some(fault));
+            let failed = run(&mut engine, Request { max_tokens: 20, ..Request::new(prompt(11)) });
+            let error = failed.error.expect("it failed");
+            match fault {
+                Fault::Launch(_) => assert!(error.contains("null failed: it was told to refuse"), "{error}"),
+                Fault::Finish(_) => assert!(error.contains("null failed: it was told to lose"), "{error}"),
+                Fault::Answer(_) => {
+                    assert!(error.contains("gave 0 tokens for a step that asked for 1"), "{error}")
+                }
+            }
+            assert_eq!(failed.ids, scripted(&prompt(11), failed.ids.len()));
+            let whole = run(&mut engine, Request::new(prompt(20)));
+            assert_eq!(whole.ids, scripted(&prompt(20), 12), "{fault:?} left something behind");
+        }
+    }
+}
+
+#[test]
+fn logits_survive_a_failure() {
+    for fault in [Fault::Launch(0), Fault::Finish(0), Fault::Answer(0)] {
+        let (mut engine, _) = engine(facts(&[0], 4, 16, 16), Some(fault));
+        let mut count = 0;
+        let failed = engine.logits(&prompt(16), |_, _| count += 1);
+        assert!(matches!(failed, Err(EngineError::Backend(_) | EngineError::Answer { .. })));
+        assert_eq!(count, 0);
+        engine.logits(&prompt(16), |_, _| count += 1).expect("the fault has passed");
+        assert_eq!(count, 16);
+    }
+}

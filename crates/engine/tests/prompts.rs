@@ -1,0 +1,60 @@
+//! Logits and probes of a prompt.
+
+mod common;
+
+use common::{VOCAB, engine, facts, prompt, script};
+use engine::{EngineError, Probe, RefuseError, Request};
+
+#[test]
+fn logits_come_for_every_position_in_order() {
+    for chunk in [1, 3, 8, 100] {
+        let (mut engine, tally) = engine(facts(&[0, 5], 4, 32, chunk), None);
+        for len in [1, 2, 9, 32] {
+            let ids = prompt(len);
+            let mut next = 0;
+            let result = engine.logits(&ids, |position, logits| {
+                assert_eq!((position, logits.len()), (next, VOCAB as usize));
+                let expected = script(position + 1, ids[position as usize]) as usize;
+                assert_eq!(logits.iter().position(|&l| l == 8.0), Some(expected));
+                next += 1;
+            });
+            result.expect("the prompt fits");
+            assert_eq!(next, len);
+        }
+        assert_eq!(tally.tokens(), 1 + 2 + 9 + 32);
+    }
+}
+
+#[test]
+fn logits_follow_a_cancelled_request() {
+    let (mut engine, _) = engine(facts(&[0], 4, 32, 8), None);
+    let id = engine.start(Request::new(prompt(20))).expect("the request is good");
+    assert!(matches!(engine.logits(&prompt(3), |_, _| ()), Err(EngineError::Refused(RefuseError::Busy))));
+    engine.step().for_each(drop);
+    engine.cancel(id);
+    let mut count = 0;
+    engine.logits(&prompt(32), |_, _| count += 1).expect("the pages are free");
+    assert_eq!(count, 32);
+}
+
+#[test]
+fn bad_prompts_are_refused() {
+    let (mut engine, _) = engine(facts(&[0], 4, 32, 8), None);
+    let mut refusal = |ids: &[u32]| engine.logits(ids, |_, _| ()).expect_err("it is bad").to_string();
+    assert!(refusal(&[]).contains("empty"));
+    assert!(refusal(&prompt(33)).contains("33 tokens"));
+    assert!(refusal(&[VOCAB]).contains("token id 97"));
+}
+
+#[test]
+fn a_probe_is_one_step_with_its_values() {
+    let (mut engine, tally) = engine(facts(&[0], 4, 32, 8), None);
+    let probe = Probe { taps: &["layers.0.attn", "final"], patches: &[("embed", &[1.0, 2.0])] };
+    let fetch = engine.probe(&prompt(7), &probe).expect("it fits");
+    assert_eq!(fetch.taps.iter().map(|(_, values)| values[0]).collect::<Vec<_>>(), [7.0, 7.0]);
+    assert_eq!(fetch.logits.len(), 7 * VOCAB as usize);
+    assert_eq!((tally.launches(), tally.programs()), (1, 1));
+    let long = engine.probe(&prompt(9), &probe).expect_err("it takes two steps").to_string();
+    assert!(long.contains("9 tokens for one step") && long.contains("8 are the most"), "{long}");
+    assert_eq!(common::run(&mut engine, Request::new(prompt(30))).ids.len(), 2);
+}
