@@ -49,6 +49,9 @@ pub const LAYERS_MAX: u32 = 1024;
 /// The largest width, head count, vocabulary or expert count.
 pub const WIDTH_MAX: u32 = 1 << 24;
 
+/// The widest attention head.
+pub const HEAD_WIDTH_MAX: u32 = 1 << 13;
+
 /// Keys and values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {

@@ -3,7 +3,7 @@
 use graph::{Act, FuncBuilder, GraphBuilder, Input, Op, ValueId};
 use tensor::DType;
 
-use crate::config::{Config, ConfigError, LAYERS_MAX};
+use crate::config::{Config, ConfigError, HEAD_WIDTH_MAX, LAYERS_MAX};
 use crate::rope::{Rope, RopeDefaults};
 
 /// What a family assumes where its configuration is silent.
@@ -82,6 +82,12 @@ impl Decoder {
             None if width % heads == 0 => width / heads,
             None => return Err(config.wrong("hidden_size", format!("{heads} heads do not divide it"))),
         };
+        if head_width > HEAD_WIDTH_MAX {
+            return Err(config.wrong(
+                "head_dim",
+                format!("heads are {head_width} wide, and at most {HEAD_WIDTH_MAX} are read"),
+            ));
+        }
         Ok(Decoder {
             layers,
             width,

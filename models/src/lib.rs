@@ -8,6 +8,7 @@ mod blocks;
 mod config;
 mod decoder;
 mod embedded;
+pub mod entry;
 mod gguf;
 mod gpt_oss;
 mod llama;
@@ -20,7 +21,7 @@ pub mod shapes;
 use graph::{BuildError, Catalogue, Graph, GraphBuilder, ValueId};
 use tensor::DType;
 
-pub use config::{CONFIG_BYTES_MAX, Config, ConfigError, LAYERS_MAX, WIDTH_MAX};
+pub use config::{CONFIG_BYTES_MAX, Config, ConfigError, HEAD_WIDTH_MAX, LAYERS_MAX, WIDTH_MAX};
 pub use embedded::EMBEDDED;
 pub use gguf::GgufError;
 
