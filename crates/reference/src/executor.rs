@@ -154,13 +154,13 @@ struct Inputs<'a> {
 }
 
 impl Inputs<'_> {
-    /// An input as the program wants it. Padding tokens stand at position 0 of the last sequence and write to the bin.
+    /// An input as the program wants it. Padding tokens belong to the last sequence of the bucket and write to the bin.
     fn value(&self, input: Input) -> Value {
         let Bucket { tokens, seqs, pages, rows, .. } = self.bucket;
         let feed = self.feed;
         match input {
             Input::Tokens => padded(feed.tokens.iter().map(|token| self.resolve(token)), tokens, 0),
-            Input::Positions => padded(feed.positions.iter().copied(), tokens, 0),
+            Input::Positions => padded(feed.positions.iter().copied(), tokens, self.padding_position()),
             Input::Sequences => padded(feed.sequences.iter().copied(), tokens, seqs.saturating_sub(1)),
             Input::Rows => padded(feed.rows.iter().map(|row| row.token), rows, 0),
             Input::Slots(group) => padded(feed.groups[group.index()].slots.iter().copied(), tokens, 0),
@@ -175,6 +175,13 @@ impl Inputs<'_> {
                 Value::i32s(Shape::from([seqs as usize, pages as usize]), &table)
             }
         }
+    }
+
+    /// Where padding stands: a position that sees at least one page that was written, since a softmax over nothing is
+    /// no number and would spread from the bin. In a real sequence that is its last token's; in an empty one, 0.
+    fn padding_position(&self) -> u32 {
+        let is_real = self.feed.sequences.last().is_some_and(|last| last + 1 == self.bucket.seqs);
+        if is_real { self.feed.positions.last().copied().unwrap_or(0) } else { 0 }
     }
 
     fn resolve(&self, token: &Token) -> u32 {
