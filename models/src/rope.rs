@@ -25,7 +25,7 @@ pub struct RopeDefaults {
 impl Rope {
     /// Reads either layout: `rope_theta` beside `rope_scaling`, or both within `rope_parameters`.
     pub fn from_config(config: &Config, width: u32, defaults: RopeDefaults) -> Result<Rope, ConfigError> {
-        if width % 2 != 0 {
+        if !width.is_multiple_of(2) {
             return Err(
                 config.wrong("head_dim", "heads that are turned by pairs must have an even width".to_owned())
             );

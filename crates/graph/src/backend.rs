@@ -91,12 +91,13 @@ impl BucketPolicy {
             BucketPolicy::Exact => step,
             BucketPolicy::PowersOfTwo => {
                 let seqs = step.seqs.next_power_of_two();
-                let tokens = match step.queries {
-                    0 => step.tokens.next_power_of_two(),
-                    queries => seqs * queries,
+                // One token each is worth a program of its own; other uniform steps come in every length.
+                let (tokens, queries) = match step.queries {
+                    1 => (seqs, 1),
+                    _ => (step.tokens.next_power_of_two(), 0),
                 };
                 let (pages, rows) = (step.pages.next_power_of_two(), step.rows.next_power_of_two());
-                Bucket { tokens, seqs, queries: step.queries, pages, rows }
+                Bucket { tokens, seqs, queries, pages, rows }
             }
         }
     }

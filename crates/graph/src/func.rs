@@ -104,7 +104,9 @@ impl Graph {
             }
             // A call's name may hold dots itself, so the longest that fits is taken.
             let calls = func.nodes.iter().filter_map(|node| match (&node.op, &node.name) {
-                (Op::Call(callee), Some(call)) => Some((*callee, rest.strip_prefix(call.as_str())?.strip_prefix('.')?)),
+                (Op::Call(callee), Some(call)) => {
+                    Some((*callee, rest.strip_prefix(call.as_str())?.strip_prefix('.')?))
+                }
                 _ => None,
             });
             let (callee, below) = calls.min_by_key(|(_, below)| below.len())?;

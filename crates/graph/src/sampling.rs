@@ -79,12 +79,13 @@ impl Sampler {
         let candidates = &mut self.candidates;
         candidates.clear();
         let finite = self.logits.iter().copied().zip(0..).filter(|(logit, _)| *logit > f32::NEG_INFINITY);
-        candidates.extend(finite.map(|(logit, id)| (logit / temperature, id)));
+        candidates.extend(finite);
         let count = if top_k == 0 { candidates.len() } else { top_k as usize };
         keep_largest(candidates, count);
         let Some(&(largest, first)) = candidates.first() else { return argmax(&self.logits) };
         for (logit, _) in candidates.iter_mut() {
-            *logit = (*logit - largest).exp();
+            // The difference first: a tiny temperature would make infinities of the logits themselves.
+            *logit = ((*logit - largest) / temperature).exp();
         }
         if top_p < 1.0 {
             let total = candidates.iter().map(|&(p, _)| f64::from(p)).sum::<f64>();
@@ -138,8 +139,7 @@ fn adjust(logits: &mut [f32], row: &Row<'_>) {
 /// The `count` largest, in order; among equals the smaller id first.
 fn keep_largest(candidates: &mut Vec<(f32, u32)>, count: usize) {
     // Adding zero makes the two zeros equal.
-    let order =
-        |a: &(f32, u32), b: &(f32, u32)| (b.0 + 0.0).total_cmp(&(a.0 + 0.0)).then(a.1.cmp(&b.1));
+    let order = |a: &(f32, u32), b: &(f32, u32)| (b.0 + 0.0).total_cmp(&(a.0 + 0.0)).then(a.1.cmp(&b.1));
     if count < candidates.len() {
         candidates.select_nth_unstable_by(count, order);
         candidates.truncate(count);

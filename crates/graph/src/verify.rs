@@ -17,9 +17,13 @@ pub struct VerifyError {
     pub reason: String,
 }
 
-/// Checks that values are made before they are used, types follow from arguments, calls fit their functions and come
-/// before them, names are unique, and each state is threaded in one line.
+/// Checks that parameters become values once, values are made before they are used, types follow from arguments, calls
+/// fit their functions and come after them, names are unique, and each state is threaded in one line.
 pub fn verify(graph: &Graph) -> Result<(), VerifyError> {
+    if graph.main.index() >= graph.funcs.len() {
+        let reason = format!("f{} is to be the step, of {} functions", graph.main.0, graph.funcs.len());
+        return Err(VerifyError { func: "main".to_owned(), at: None, reason });
+    }
     for (place, func) in graph.funcs.iter().enumerate() {
         verify_func(graph, FuncId(place as u32), func)?;
     }
@@ -28,10 +32,17 @@ pub fn verify(graph: &Graph) -> Result<(), VerifyError> {
     if main.results.len() != 1 + graph.states.len() {
         return Err(fail(format!("gives {} results for {} states", main.results.len(), graph.states.len())));
     }
+    let taken = |is: fn(&Param) -> bool| main.params.iter().filter(|param| is(param)).count();
+    let taken = [taken(|p| matches!(p, Param::Weight(_))), taken(|p| matches!(p, Param::State(..)))];
+    let listed = [graph.weights.len(), graph.states.len()];
+    if taken != listed {
+        return Err(fail(format!("takes {taken:?} weights and states, and the graph lists {listed:?}")));
+    }
     Ok(())
 }
 
 fn verify_func(graph: &Graph, id: FuncId, func: &Func) -> Result<(), VerifyError> {
+    verify_counts(func).map_err(|reason| VerifyError { func: func.name.clone(), at: None, reason })?;
     let mut made = 0;
     let mut names = HashSet::new();
     let mut written = HashSet::new();
@@ -47,10 +58,10 @@ fn verify_func(graph: &Graph, id: FuncId, func: &Func) -> Result<(), VerifyError
             return Err(fail(format!("the name `{}` is taken", node.name.as_deref().unwrap_or_default())));
         }
         let given = func.tys(&node.args);
-        let types = result_types(graph, id, func, node.op.clone(), &given).map_err(&fail)?;
         made = first.0 + node.results;
-        let stated = func.types.get(first.index()..made as usize);
-        if stated.is_none_or(|stated| *stated != types) {
+        let stated = &func.types[first.index()..made as usize];
+        let types = result_types(graph, id, &node.op, &given, stated).map_err(&fail)?;
+        if *stated != types {
             return Err(fail(format!("{} gives {types:?}, not {stated:?}", node.op)));
         }
         match &node.op {
@@ -74,18 +85,35 @@ fn verify_func(graph: &Graph, id: FuncId, func: &Func) -> Result<(), VerifyError
     }
 }
 
-fn result_types(graph: &Graph, id: FuncId, func: &Func, op: Op, given: &[Ty]) -> Result<Vec<Ty>, String> {
+/// What the rest may count on: a type per value, and a value per parameter.
+fn verify_counts(func: &Func) -> Result<(), String> {
+    let values = func.nodes.iter().map(|node| node.results as usize).sum::<usize>();
+    if func.types.len() != values {
+        return Err(format!("it has {} types for {values} values", func.types.len()));
+    }
+    let mut made = vec![0; func.params.len()];
+    for node in &func.nodes {
+        if let Op::Param(place) = node.op {
+            let made = made.get_mut(place as usize);
+            *made.ok_or_else(|| format!("parameter {place} does not exist"))? += node.results;
+        }
+    }
+    match made.iter().position(|&times| times != 1) {
+        Some(place) => Err(format!("parameter {place} becomes {} values, not one", made[place])),
+        None => Ok(()),
+    }
+}
+
+/// The types that a node's results must have; of a parameter, those it states.
+fn result_types(graph: &Graph, id: FuncId, op: &Op, given: &[Ty], stated: &[Ty]) -> Result<Vec<Ty>, String> {
     match op {
-        Op::Param(place) => match func.param_types().get(place as usize) {
-            Some(ty) => Ok(vec![*ty]),
-            None => Err(format!("parameter {place} does not exist")),
-        },
+        Op::Param(_) => Ok(stated.to_vec()),
         Op::Call(callee) => {
             // Calls go to functions made before, so there is no recursion.
-            if callee >= id {
+            if *callee >= id {
                 return Err(format!("calls f{}, which comes later", callee.0));
             }
-            let callee = graph.func(callee);
+            let callee = graph.func(*callee);
             let wanted = callee.param_types();
             if wanted != given {
                 return Err(format!("calls {} with {given:?} where it takes {wanted:?}", callee.name));

@@ -28,6 +28,8 @@ unsafe impl Element for bf16 {}
 
 /// Bytes that start on a 64-byte boundary.
 pub struct Buffer {
+    /// What was allocated; `start` lies up to a line behind it.
+    base: NonNull<u8>,
     start: NonNull<u8>,
     len: usize,
 }
@@ -42,12 +44,16 @@ impl Buffer {
     /// used of it.
     pub fn zeroed(len: usize) -> Buffer {
         if len == 0 {
-            return Buffer { start: NonNull::<Line>::dangling().cast(), len };
+            let start = NonNull::<Line>::dangling().cast();
+            return Buffer { base: start, start, len };
         }
         let layout = layout(len);
         // SAFETY: the layout's size is not zero.
-        let start = unsafe { alloc_zeroed(layout) };
-        Buffer { start: NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout)), len }
+        let base = unsafe { alloc_zeroed(layout) };
+        let base = NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout));
+        // SAFETY: the allocation is a whole line longer than `len`, so the first boundary lies within it.
+        let start = unsafe { base.add(base.align_offset(align_of::<Line>())) };
+        Buffer { base, start, len }
     }
 
     /// A copy of these values.
@@ -91,7 +97,7 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         if self.len > 0 {
             // SAFETY: allocated in `zeroed` with this very layout, and freed once.
-            unsafe { dealloc(self.start.as_ptr(), layout(self.len)) }
+            unsafe { dealloc(self.base.as_ptr(), layout(self.len)) }
         }
     }
 }
@@ -100,8 +106,11 @@ impl Drop for Buffer {
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
+/// Room for `len` bytes from a line's boundary on. Asking the allocator for the boundary itself would make it write
+/// all the zeros, where it otherwise takes pages that are zero already.
 fn layout(len: usize) -> Layout {
-    Layout::from_size_align(len, align_of::<Line>()).expect("a buffer is smaller than the address space")
+    let bytes = len.checked_add(size_of::<Line>()).expect("a buffer is smaller than the address space");
+    Layout::from_size_align(bytes, 16).expect("a buffer is smaller than the address space")
 }
 
 #[cfg(test)]

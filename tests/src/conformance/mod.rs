@@ -5,14 +5,12 @@
 pub mod cases;
 pub mod coverage;
 mod data;
-mod divergence;
 mod runner;
 
 use graph::{Bucket, Op};
 use tensor::Value;
 
 pub use data::Data;
-pub use divergence::{Divergence, first_divergence};
 pub use runner::{Fault, RUNNERS, Runner, faults};
 
 /// Slots per page in all cases.

@@ -56,40 +56,15 @@ pub(super) fn infer(op: &Op, args: &[Ty]) -> Inferred {
             want(a.dtype == b.dtype, "chooses between two values of one type")?;
             one(a.dtype, joined(&which.dims, &joined(&a.dims, &b.dims)?)?)
         }
-        Op::Reduce(_) => {
-            let [x] = take(args)?;
-            want(x.dtype == DType::F32 && !x.dims.is_empty(), "reduces the innermost axis of f32")?;
-            one(DType::F32, with_last(x.dims.outer(1), 1))
-        }
+        Op::Reduce(_) | Op::Softmax | Op::TopK(_) => rows(op, args),
         Op::Matmul { transposed } => matmul(*transposed, args),
         Op::Dequantize => {
             let [x] = take(args)?;
             want(x.dtype.is_block() || x.dtype.is_float(), "takes blocks or floats")?;
             one(DType::F32, x.dims)
         }
-        Op::Softmax => {
-            let [x] = take(args)?;
-            want(x.dtype == DType::F32 && !x.dims.is_empty(), "takes f32 with at least one axis")?;
-            one(DType::F32, x.dims)
-        }
-        Op::TopK(k) => {
-            let [x] = take(args)?;
-            want(x.dtype == DType::F32 && !x.dims.is_empty(), "takes f32 with at least one axis")?;
-            let enough = x.dims.last().and_then(|n| n.number()).is_none_or(|n| *k >= 1 && *k <= n);
-            want(enough, "chooses at least one and at most as many as there are")?;
-            let dims = with_last(x.dims.outer(1), *k);
-            Ok(vec![Ty::new(DType::F32, dims), Ty::new(DType::I32, dims)])
-        }
         Op::StateRead => state_read(args),
-        Op::StateWrite => {
-            let [state, slots, values] = take(args)?;
-            want(slots.dtype == DType::I32 && slots.dims.len() == 1, "takes i32 slots [T]")?;
-            want(state.dims.len() >= 3, "writes to a state [pool, S, ..]")?;
-            want(values.dtype == DType::F32, "writes f32")?;
-            let same = values.dims.first() == slots.dims.first() && values.dims[1..] == state.dims[2..];
-            want(same, "writes values [T, ..] shaped as the state's slots")?;
-            Ok(vec![state])
-        }
+        Op::StateWrite => state_write(args),
         _ => Err("is not a core operation".to_owned()),
     }
 }
@@ -131,6 +106,7 @@ fn layout(op: &Op, args: &[Ty]) -> Inferred {
             let mut total = 0u32;
             for x in args {
                 let alike = x.dtype == first.dtype
+                    && x.dims.len() == first.dims.len()
                     && x.dims[..axis] == first.dims[..axis]
                     && x.dims[axis + 1..] == first.dims[axis + 1..];
                 want(alike, "joins arguments that differ along one axis only")?;
@@ -142,6 +118,22 @@ fn layout(op: &Op, args: &[Ty]) -> Inferred {
             one(first.dtype, Dims::new(&axes))
         }
         _ => Err("is not an operation on layout".to_owned()),
+    }
+}
+
+fn rows(op: &Op, args: &[Ty]) -> Inferred {
+    let [x] = take(args)?;
+    want(x.dtype == DType::F32 && !x.dims.is_empty(), "takes f32 with at least one axis")?;
+    match op {
+        Op::Softmax => one(DType::F32, x.dims),
+        Op::Reduce(_) => one(DType::F32, with_last(x.dims.outer(1), 1)),
+        Op::TopK(k) => {
+            let enough = x.dims.last().and_then(|n| n.number()).is_none_or(|n| *k >= 1 && *k <= n);
+            want(enough, "chooses at least one and at most as many as there are")?;
+            let dims = with_last(x.dims.outer(1), *k);
+            Ok(vec![Ty::new(DType::F32, dims), Ty::new(DType::I32, dims)])
+        }
+        _ => Err("is not an operation on rows".to_owned()),
     }
 }
 
@@ -165,6 +157,16 @@ fn state_read(args: &[Ty]) -> Inferred {
     let slots =
         state.dims[1].number().and_then(|s| table.dims[1].times(s)).ok_or("reads pages of known size")?;
     one(DType::F32, Dims::new(&[&[table.dims[0], slots], &state.dims[2..]].concat()))
+}
+
+fn state_write(args: &[Ty]) -> Inferred {
+    let [state, slots, values] = take(args)?;
+    want(slots.dtype == DType::I32 && slots.dims.len() == 1, "takes i32 slots [T]")?;
+    want(state.dims.len() >= 3, "writes to a state [pool, S, ..]")?;
+    want(values.dtype == DType::F32, "writes f32")?;
+    let same = values.dims.first() == slots.dims.first() && values.dims[1..] == state.dims[2..];
+    want(same, "writes values [T, ..] shaped as the state's slots")?;
+    Ok(vec![state])
 }
 
 /// Whether two shapes hold as many elements whatever their variables are: the numbers' products agree and the

@@ -31,9 +31,10 @@ fn unary() -> Vec<Case> {
         }));
         // Where results saturate, and where arguments are much larger than a turn.
         let far: &[f32] = match op {
-            Sqrt => &[0.0, 1e-30, 1e30, f32::INFINITY],
+            Sqrt => &[0.0, 1e-30, 900.0, f32::INFINITY],
+            Exp => &[0.0, 4.0, -30.0, f32::NEG_INFINITY],
             Sin | Cos => &[0.0, 100.0, -1000.0, 131_071.0],
-            _ => &[0.0, 30.0, -30.0, -80.0],
+            _ => &[0.0, 30.0, -30.0, -100.0],
         };
         cases.push(Case::new(format!("{name}, far out"), Op::Unary(op), |_| vec![Value::f32s([4], far)]));
     }

@@ -5,16 +5,20 @@ use tensor::DType;
 
 use crate::conformance::Case;
 
+/// What is special, outer axes of the left and the right side, and `M, N, O`.
+type Shapes = (&'static str, &'static [usize], &'static [usize], [usize; 3]);
+
+const SHAPES: [Shapes; 5] = [
+    ("two axes", &[], &[], [5, 17, 3]),
+    ("one row", &[], &[], [1, 64, 33]),
+    ("batched", &[2, 3], &[2, 3], [4, 5, 6]),
+    ("shared right side", &[2, 3], &[], [4, 18, 2]),
+    ("long sums", &[3], &[3], [2, 1000, 2]),
+];
+
 pub fn cases() -> Vec<Case> {
     let mut cases = vec![];
-    let shapes: [(&str, &[usize], &[usize], [usize; 3]); 5] = [
-        ("two axes", &[], &[], [5, 17, 3]),
-        ("one row", &[], &[], [1, 64, 33]),
-        ("batched", &[2, 3], &[2, 3], [4, 5, 6]),
-        ("shared right side", &[2, 3], &[], [4, 18, 2]),
-        ("long sums", &[3], &[3], [2, 1000, 2]),
-    ];
-    for (what, outer, b_outer, [m, n, o]) in shapes {
+    for (what, outer, b_outer, [m, n, o]) in SHAPES {
         for transposed in [false, true] {
             let op = Op::Matmul { transposed };
             let right = if transposed { [o, n] } else { [n, o] };

@@ -83,7 +83,7 @@ fn gated_act() -> Vec<Case> {
             vec![data.f32s(&[3, 17]), data.f32s(&[3, 17])]
         }));
         cases.push(Case::new(format!("gated_act/{act}, far out"), Op::GatedAct(act), |_| {
-            let (gate, up) = ([0.0, 20.0, -20.0, 60.0, -60.0], [1.0, -50.0, 50.0, 0.5, 0.5]);
+            let (gate, up) = ([0.0, 6.0, -6.0, 12.0, -100.0], [1.0, -3.0, 3.0, 0.5, 0.5]);
             vec![Value::f32s([1, 5], &gate), Value::f32s([1, 5], &up)]
         }));
     }
