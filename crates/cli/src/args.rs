@@ -1,0 +1,170 @@
+//! Arguments that several commands take.
+
+use clap::builder::RangedU64ValueParser;
+use clap::{Args, ValueEnum, value_parser};
+use polysilicon::hub::{self, Hub};
+use polysilicon::{Builder, DType, Device, Error, Model, Opened, Sampling, Target};
+
+use crate::progress::Bar;
+use crate::units::parse_bytes;
+
+/// Which model.
+#[derive(Args)]
+pub struct ModelArgs {
+    /// A Hugging Face folder, a .gguf file, a hub id (org/name), shape:NAME[@TYPE] for random weights of a known
+    /// shape, or the tiny model inside this program
+    #[arg(value_name = "MODEL", default_value = ModelArgs::EMBEDDED)]
+    pub model: String,
+    /// Change the weights to this type as they are loaded, e.g. q8_0 or q4_k_m
+    #[arg(long, value_name = "TYPE")]
+    pub quantize: Option<Target>,
+    /// Download a hub id that the local cache does not hold
+    #[arg(long)]
+    pub download: bool,
+}
+
+/// Where and how the model runs.
+#[derive(Args)]
+#[command(next_help_heading = "Device")]
+pub struct DeviceArgs {
+    /// auto, cpu, cuda[:N], neuron[:N], reference or candle
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: Device,
+    /// Threads to work with [default: one per core]
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
+    threads: Option<usize>,
+    /// Bytes for weights, keys and values and work space, e.g. 8GiB [default: what is available]
+    #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
+    memory: Option<u64>,
+    /// The most tokens of prompt and answer together [default: what the model declares and memory allows]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    context: Option<u32>,
+    /// Keep keys and values in f16, bf16 or q8_0 [default: the device's own choice]
+    #[arg(long, value_name = "TYPE")]
+    kv: Option<DType>,
+    /// Precision of values between operations; every device of this version computes them in f32
+    #[arg(long, value_name = "WORD", default_value = "auto")]
+    precision: Precision,
+}
+
+/// How tokens are chosen.
+#[derive(Args)]
+#[command(next_help_heading = "Sampling")]
+pub struct SamplingArgs {
+    /// The most tokens to make; the model may stop before
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 512, value_parser = value_parser!(u32).range(1..))]
+    max_tokens: u32,
+    /// Divides the logits; 0 always takes the likeliest token
+    #[arg(long, value_name = "F", default_value_t = 0.0, allow_negative_numbers = true)]
+    temperature: f32,
+    /// Only the likeliest tokens whose probabilities reach this together
+    #[arg(long, value_name = "F", default_value_t = 1.0, allow_negative_numbers = true)]
+    top_p: f32,
+    /// Only this many of the likeliest tokens; 0 is all
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    top_k: u32,
+    /// Only tokens at least this many times as likely as the likeliest
+    #[arg(long, value_name = "F", default_value_t = 0.0, allow_negative_numbers = true)]
+    min_p: f32,
+    /// Divides or multiplies the logits of tokens seen before; 1 is none
+    #[arg(long, value_name = "F", default_value_t = 1.0, allow_negative_numbers = true)]
+    repetition_penalty: f32,
+    /// Subtracted from the logits of tokens seen before
+    #[arg(long, value_name = "F", default_value_t = 0.0, allow_negative_numbers = true)]
+    presence_penalty: f32,
+    /// Subtracted from the logits of tokens for each time they were seen
+    #[arg(long, value_name = "F", default_value_t = 0.0, allow_negative_numbers = true)]
+    frequency_penalty: f32,
+    /// Decides every random choice: the same seed, the same answer
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// End before this text; may be given several times
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    stop: Vec<String>,
+    /// Go on after the model's end tokens
+    #[arg(long)]
+    ignore_eos: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Precision {
+    Auto,
+    F32,
+}
+
+impl ModelArgs {
+    const EMBEDDED: &str = "embedded";
+
+    /// Whether this is the model inside the program.
+    pub fn is_embedded(&self) -> bool {
+        self.model == ModelArgs::EMBEDDED
+    }
+
+    /// Finds the model, downloading it first where that was asked for.
+    pub fn open(&self) -> Result<Opened, Error> {
+        if self.download && hub::is_id(&self.model) && !std::path::Path::new(&self.model).exists() {
+            self.download_missing()?;
+        }
+        Opened::find(&self.model, self.quantize)
+    }
+
+    fn download_missing(&self) -> Result<(), Error> {
+        let hub = Hub::from_env();
+        if hub.cached(&self.model)?.is_some() {
+            return Ok(());
+        }
+        let mut current: Option<(String, Bar)> = None;
+        hub.download(&self.model, &mut |file, done, total| {
+            let (_, bar) = match current.take().filter(|(name, _)| name == file) {
+                Some(same) => current.insert(same),
+                None => current.insert((file.to_owned(), Bar::new(file.to_owned()))),
+            };
+            bar.show(done, total);
+        })?;
+        Ok(())
+    }
+}
+
+impl DeviceArgs {
+    /// The choices for a model that was found.
+    pub fn builder(&self, opened: Opened) -> Builder {
+        let bar = Bar::new(format!("loading {}", opened.name()));
+        let mut builder = Builder::from(opened).device(self.device);
+        // Both words mean f32 on every device there is.
+        let (Precision::Auto | Precision::F32) = self.precision;
+        if let Some(threads) = self.threads {
+            builder = builder.threads(threads);
+        }
+        if let Some(bytes) = self.memory {
+            builder = builder.memory(bytes);
+        }
+        if let Some(tokens) = self.context {
+            builder = builder.context(tokens);
+        }
+        if let Some(dtype) = self.kv {
+            builder = builder.kv(dtype);
+        }
+        builder.on_progress(move |progress| bar.show(progress.done, progress.total))
+    }
+
+    /// Loads a model that was found.
+    pub fn load(&self, opened: Opened) -> Result<Model, Error> {
+        self.builder(opened).load()
+    }
+}
+
+impl SamplingArgs {
+    /// The same, as the library takes it.
+    pub fn sampling(&self) -> Sampling {
+        let sampling = Sampling::default()
+            .max_tokens(self.max_tokens)
+            .temperature(self.temperature)
+            .top_p(self.top_p)
+            .top_k(self.top_k)
+            .min_p(self.min_p)
+            .penalties(self.repetition_penalty, self.presence_penalty, self.frequency_penalty)
+            .seed(self.seed)
+            .ignore_end(self.ignore_eos);
+        self.stop.iter().fold(sampling, Sampling::stop)
+    }
+}

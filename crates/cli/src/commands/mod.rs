@@ -1,0 +1,50 @@
+//! The subcommands, one file each.
+
+mod chat;
+mod devices;
+mod diff;
+mod inspect;
+mod logits;
+mod run;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+
+use crate::failure::Failure;
+
+/// What to do.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Continue a prompt
+    Run(run::Run),
+    /// Talk with a model in its chat template
+    Chat(chat::Chat),
+    /// Write the logits of every position of a prompt
+    Logits(logits::Logits),
+    /// Tell what is known of a model without loading it
+    Inspect(inspect::Inspect),
+    /// Print a model's graph as text
+    Show(show::Show),
+    /// Find the first value in which two devices differ
+    Diff(diff::Diff),
+    /// List the devices present
+    Devices(devices::Devices),
+}
+
+impl Command {
+    /// Does it; the exit status of a command that ran to its end.
+    pub fn execute(self) -> Result<ExitCode, Failure> {
+        match self {
+            Command::Run(run) => run.execute(),
+            Command::Chat(chat) => chat.execute(),
+            Command::Logits(logits) => logits.execute(),
+            Command::Inspect(inspect) => inspect.execute(),
+            Command::Show(show) => show.execute(),
+            Command::Diff(diff) => return diff.execute(),
+            Command::Devices(devices) => devices.execute(),
+        }
+        .map(|()| ExitCode::SUCCESS)
+    }
+}

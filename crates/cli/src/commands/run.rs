@@ -1,0 +1,159 @@
+//! `run`: continue a prompt.
+
+use std::io::{self, Read};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use polysilicon::{Model, Piece, Receipt};
+use serde_json::{Value, json};
+
+use crate::args::{DeviceArgs, ModelArgs, SamplingArgs};
+use crate::failure::Failure;
+use crate::output::{note, print, print_json};
+
+/// What the model inside the program continues where no prompt is given.
+const PROMPT: &str = "Once upon a time";
+
+#[derive(Args)]
+#[command(
+    after_help = "Example: polysilicon run path/to/model -p 'The cat' -n 64 --temperature 0.7 --seed 1"
+)]
+pub struct Run {
+    /// The text to continue, as it is (`chat` applies a model's template); - reads it from standard input
+    #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
+    prompt: Option<String>,
+    /// The token ids to continue, e.g. 1,2,3
+    #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with = "prompt")]
+    ids: Option<Vec<u32>>,
+    /// Print one JSON object instead of the text
+    #[arg(long)]
+    json: bool,
+    /// Tell the log-probability of each token and of this many likeliest ones in its place
+    #[arg(long, value_name = "N", requires = "json")]
+    logprobs: Option<u32>,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+}
+
+impl Run {
+    /// Generates.
+    pub fn execute(self) -> Result<(), Failure> {
+        let start = Instant::now();
+        let text = self.text()?;
+        let model = self.device.load(self.model.open()?)?;
+        let load = start.elapsed();
+        let prompt = match (&self.ids, &text) {
+            (Some(ids), _) => ids.clone(),
+            (None, text) => model.encode(text)?,
+        };
+        let sampling = self.sampling.sampling().top_logprobs(self.logprobs.unwrap_or(0));
+        let mut stream = model.generate(prompt.clone(), &sampling)?;
+        if self.is_demonstration() && !self.json {
+            print(&text)?;
+        }
+        let mut pieces = vec![];
+        for piece in &mut stream {
+            let piece = piece?;
+            if !self.json {
+                print(&shown(&model, &piece, pieces.is_empty()))?;
+            }
+            pieces.push(piece);
+        }
+        let receipt = stream.receipt().ok_or(polysilicon::Error::Stopped)?;
+        if self.json {
+            return print_json(&self.report(&model, &prompt, load, &pieces, receipt));
+        }
+        print("\n")?;
+        note(&closing_line(&model, receipt));
+        Ok(())
+    }
+
+    /// The prompt's text; empty where ids are given.
+    fn text(&self) -> Result<String, Failure> {
+        match &self.prompt {
+            Some(dash) if dash == "-" => {
+                let mut text = String::new();
+                io::stdin().read_to_string(&mut text).map_err(Failure::Input)?;
+                // The newline that ends a file or an `echo` is no part of a prompt.
+                let bare = text.strip_suffix('\n').map_or(text.len(), str::len);
+                text.truncate(bare);
+                Ok(text)
+            }
+            Some(text) => Ok(text.clone()),
+            None if self.ids.is_some() => Ok(String::new()),
+            None if self.is_demonstration() => Ok(PROMPT.to_owned()),
+            None => Err(Failure::Usage(format!(
+                "there is no prompt for {}; give one with -p TEXT, -p - or --ids 1,2,3",
+                self.model.model
+            ))),
+        }
+    }
+
+    /// Whether the program shows what it can do, having been given neither model nor prompt.
+    fn is_demonstration(&self) -> bool {
+        self.prompt.is_none() && self.ids.is_none() && self.model.is_embedded()
+    }
+
+    fn report(
+        &self,
+        model: &Model,
+        prompt: &[u32],
+        load: Duration,
+        pieces: &[Piece],
+        receipt: &Receipt,
+    ) -> Value {
+        let mut report = json!({
+            "model": model.name(),
+            "device": model.device(),
+            "random_weights": model.is_random(),
+            "prompt_ids": prompt,
+            "ids": receipt.ids,
+            "text": receipt.text,
+            "finish_reason": receipt.finish_reason.as_str(),
+            "usage": {
+                "prompt_tokens": receipt.prompt_tokens,
+                "cached_tokens": receipt.cached_tokens,
+                "completion_tokens": receipt.completion_tokens,
+            },
+            "timing": {
+                "load_s": load.as_secs_f64(),
+                "ttft_s": receipt.first_token.as_secs_f64(),
+                "decode_tokens_per_s": receipt.decode_tokens_per_s(),
+            },
+            "cost": null,
+        });
+        if self.logprobs.is_some() {
+            report["logprobs"] = pieces.iter().filter_map(logprobs).collect();
+        }
+        report
+    }
+}
+
+/// A piece as it is printed: its text, or its id where the model has no tokenizer.
+fn shown(model: &Model, piece: &Piece, first: bool) -> String {
+    match piece.id {
+        Some(id) if model.tokenizer().is_none() => format!("{}{id}", if first { "" } else { "," }),
+        _ => piece.text.clone(),
+    }
+}
+
+fn logprobs(piece: &Piece) -> Option<Value> {
+    let top = piece.top.iter().map(|(id, logprob)| json!({"id": id, "logprob": logprob})).collect::<Vec<_>>();
+    Some(json!({"id": piece.id?, "logprob": piece.logprob, "top": top}))
+}
+
+fn closing_line(model: &Model, receipt: &Receipt) -> String {
+    let rate = match receipt.decode_tokens_per_s() {
+        0.0 => String::new(),
+        rate => format!(" at {rate:.1} tokens/s"),
+    };
+    let first = receipt.first_token.as_secs_f64() * 1e3;
+    let (tokens, device) = (receipt.completion_tokens, model.device());
+    let plural = if tokens == 1 { "" } else { "s" };
+    let random = if model.is_random() { "; the weights are random, so the answer means nothing" } else { "" };
+    format!("{tokens} token{plural}{rate}, the first after {first:.1} ms, on {device}{random}")
+}

@@ -1,0 +1,39 @@
+//! `show`: the graph as text.
+
+use clap::{Args, ValueEnum};
+
+use crate::args::{DeviceArgs, ModelArgs};
+use crate::failure::Failure;
+use crate::output::print;
+
+#[derive(Args)]
+#[command(after_help = "Example: polysilicon show shape:gpt-oss-20b@mxfp4 --stage expand --context 4096")]
+pub struct Show {
+    /// build: as the model describes it; expand: bound to one token at the end of the context and written out in
+    /// core operations; plan: what the device runs for that token, kernel by kernel
+    #[arg(long, value_name = "STAGE", default_value = "build")]
+    stage: Stage,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    device: DeviceArgs,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Stage {
+    Build,
+    Expand,
+    Plan,
+}
+
+impl Show {
+    /// Prints it.
+    pub fn execute(self) -> Result<(), Failure> {
+        let stage = match self.stage {
+            Stage::Build => polysilicon::Stage::Build,
+            Stage::Expand => polysilicon::Stage::Expand,
+            Stage::Plan => polysilicon::Stage::Plan,
+        };
+        print(&self.device.builder(self.model.open()?).show(stage)?)
+    }
+}

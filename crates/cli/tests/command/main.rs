@@ -1,0 +1,10 @@
+//! The command as users meet it: the real program, its output, its exit status.
+
+mod chat;
+mod failures;
+mod goldens;
+mod help;
+mod inspect;
+mod program;
+mod run;
+mod show;

@@ -1,0 +1,70 @@
+//! `show`, `diff` and `devices`.
+
+use crate::program::polysilicon;
+
+#[test]
+fn a_graph_is_shown_at_each_stage() {
+    let at = |stage: &str| polysilicon(&["show", "--stage", stage, "--context", "64"]).text();
+    let (build, expand, plan) = (at("build"), at("expand"), at("plan"));
+    assert_eq!(build, polysilicon(&["show"]).text());
+    assert!(build.contains("= rms_norm") && build.contains("f32[T, "), "{build}");
+    assert!(
+        !expand.contains("= rms_norm") && !expand.contains("[T, ") && expand.contains("f32[1, "),
+        "{expand}"
+    );
+    assert!(
+        plan.lines().any(|line| line.contains("layers.0.") && line.contains("bytes of weights")),
+        "{plan}"
+    );
+}
+
+#[test]
+fn a_shape_is_shown_without_its_weights() {
+    let text = polysilicon(&["show", "shape:gpt-oss-120b@mxfp4"]).text();
+    assert!(text.starts_with("graph shape:gpt-oss-120b@mxfp4:"), "{text}");
+}
+
+#[test]
+fn a_device_agrees_with_itself() {
+    let text = polysilicon(&["diff", "--a", "auto", "--b", "reference", "--ids", "1,2,3"]).text();
+    assert!(text.contains("values agree"), "{text}");
+}
+
+#[test]
+fn a_difference_beyond_the_tolerance_is_status_1() {
+    // No error is below zero, so the first value is over the tolerance.
+    let ended =
+        polysilicon(&["diff", "--a", "reference", "--b", "reference", "--ids", "1,2", "--tolerance=-1"]);
+    assert_eq!((ended.status, ended.err.as_str()), (1, ""));
+    assert!(ended.out.contains("is the first value that differs: nmse"), "{}", ended.out);
+}
+
+#[cfg(feature = "candle")]
+#[test]
+fn candle_and_reference_agree_within_the_tolerance_but_not_in_every_bit() {
+    let with = |tolerance| {
+        polysilicon(&[
+            "diff",
+            "--a",
+            "candle",
+            "--b",
+            "reference",
+            "--ids",
+            "1,2,3",
+            "--tolerance",
+            tolerance,
+        ])
+    };
+    assert_eq!((with("1e-6").status, with("0").status), (0, 1));
+}
+
+#[test]
+fn devices_are_listed_with_the_one_that_auto_takes() {
+    let found = polysilicon(&["devices", "--json"]).json();
+    let devices = found["devices"].as_array().expect("a list");
+    assert_eq!(devices.iter().filter(|device| device["auto"] == true).count(), 1);
+    assert!(devices.iter().any(|device| device["name"] == "reference"), "{found}");
+    assert!(found["machine"]["cores"].as_u64().is_some_and(|cores| cores > 0), "{found}");
+    let text = polysilicon(&["devices"]).text();
+    assert!(text.contains("reference") && text.contains("(auto)") && text.contains("machine: "), "{text}");
+}
