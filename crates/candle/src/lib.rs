@@ -46,6 +46,7 @@ impl Candle {
             description: "candle 0.11 on the CPU, operation by operation".to_owned(),
             kv: vec![DType::F32, DType::F16, DType::BF16],
             buckets: BucketPolicy::Exact,
+            overlap: false,
             mixed_steps: true,
             batch_invariant: false,
             memory_bytes: None,

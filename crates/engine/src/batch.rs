@@ -238,6 +238,7 @@ mod tests {
             buckets: BucketPolicy::PowersOfTwo,
             chunk: 8,
             max_seqs: 4,
+            overlap: true,
         }
     }
 

@@ -22,6 +22,8 @@ pub struct Facts {
     pub chunk: u32,
     /// The most sequences in one step.
     pub max_seqs: u32,
+    /// Whether the device works on a step while the next one is launched.
+    pub overlap: bool,
 }
 
 impl Facts {
@@ -43,6 +45,11 @@ impl Facts {
     pub(crate) fn check(&self) {
         assert!(self.page_len > 0 && self.chunk > 0, "pages and chunks hold at least one token");
         assert!(self.vocab > 0 && self.context > 0 && self.max_seqs > 0, "there is a token, and room for it");
+    }
+
+    /// Steps that are launched before the first of them is waited for.
+    pub(crate) fn steps_in_flight(&self) -> usize {
+        if self.overlap { STEPS_IN_FLIGHT } else { 1 }
     }
 
     /// Rows of one step that may bring their logits back.
@@ -102,6 +109,7 @@ mod tests {
             buckets: BucketPolicy::Exact,
             chunk: 16,
             max_seqs: 2,
+            overlap: true,
         }
     }
 

@@ -8,7 +8,6 @@ use graph::{Fetch, GroupId, PageId, ProgramSpec, StepId};
 
 use crate::batch::Rows;
 use crate::event::Record;
-use crate::limits::STEPS_IN_FLIGHT;
 use crate::prompt::Probe;
 use crate::{Engine, EngineError, Events, Finish, SequenceId};
 
@@ -41,7 +40,7 @@ impl Engine {
         self.events.clear();
         self.fetch.clear();
         self.finish_unasked();
-        while self.flights.len() < STEPS_IN_FLIGHT && self.launch_next() {}
+        while self.flights.len() < self.facts.steps_in_flight() && self.launch_next() {}
         if let Some(flight) = self.flights.pop_front() {
             self.land(flight);
         }

@@ -67,6 +67,9 @@ pub struct Caps {
     pub kv: Vec<DType>,
     /// Which buckets programs are made for.
     pub buckets: BucketPolicy,
+    /// Whether a launch returns while its step still runs. Where it does not, launching ahead would only keep tokens
+    /// waiting, and the engine does not.
+    pub overlap: bool,
     /// Whether prefill and decode may share a step.
     pub mixed_steps: bool,
     /// Whether a sequence's tokens are the same bits whatever else is in the batch.

@@ -38,6 +38,7 @@ impl Reference {
             description: "plain f32 loops on this machine's cores".to_owned(),
             kv: vec![DType::F32, DType::F16, DType::BF16, DType::Q8_0],
             buckets: BucketPolicy::Exact,
+            overlap: false,
             mixed_steps: true,
             batch_invariant: true,
             memory_bytes: None,

@@ -40,6 +40,7 @@ pub fn facts(windows: &[u32], page_len: u32, context: u32, chunk: u32) -> Facts 
         buckets: BucketPolicy::Exact,
         chunk,
         max_seqs: 1,
+        overlap: true,
     }
 }
 
