@@ -100,8 +100,14 @@ impl Builder {
 
     /// Reads the weights and makes the model ready.
     pub fn load(self) -> Result<Model, Error> {
+        let backend = self.device.backend()?;
+        self.load_on(&*backend)
+    }
+
+    /// As [`Builder::load`], on a backend of the caller's own.
+    pub fn load_on(self, backend: &dyn Backend) -> Result<Model, Error> {
         let start = Instant::now();
-        let Ready { opened, graph, caps, facts, executor, pool } = self.ready()?;
+        let Ready { opened, graph, caps, facts, executor, pool } = self.ready(backend)?;
         let worker = Worker::start(Engine::new(executor, facts)?, pool);
         Ok(Model::new(opened, graph, caps, worker, start.elapsed()))
     }
@@ -118,10 +124,9 @@ impl Builder {
     }
 
     /// Reads the weights and makes room for a request.
-    pub(crate) fn ready(self) -> Result<Ready, Error> {
-        let backend = self.device.backend()?;
+    pub(crate) fn ready(self, backend: &dyn Backend) -> Result<Ready, Error> {
         let caps = backend.caps().clone();
-        let graph = self.graph(&*backend)?;
+        let graph = self.graph(backend)?;
         let facts = Facts {
             groups: graph.groups.clone(),
             page_len: PAGE_LEN,
@@ -130,6 +135,7 @@ impl Builder {
             buckets: caps.buckets,
             chunk: CHUNK,
             max_seqs: 1,
+            overlap: caps.overlap,
         };
         let budget = self.memory.or(caps.memory_bytes).or_else(memory::available);
         if let Some(bytes) = budget.filter(|&bytes| bytes < graph.weight_bytes()) {
@@ -142,7 +148,8 @@ impl Builder {
             .into());
         }
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads.unwrap_or(0));
-        let pool = pool.build().map_err(|error| Error::Word(format!("threads could not be started: {error}")))?;
+        let pool =
+            pool.build().map_err(|error| Error::Word(format!("threads could not be started: {error}")))?;
         let watched = Watched {
             source: &*self.opened.source,
             total: graph.weight_bytes(),

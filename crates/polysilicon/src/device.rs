@@ -53,11 +53,11 @@ pub fn devices() -> Vec<DeviceInfo> {
 
 /// Every backend of this build whose device is here, the best first.
 fn present() -> Vec<(Device, Box<dyn Backend>)> {
-    let mut present: Vec<(Device, Box<dyn Backend>)> = vec![];
-    present.push((Device::Reference, Box::new(reference::Reference::new())));
-    #[cfg(feature = "candle")]
-    present.push((Device::Candle, Box::new(candle::Candle::new())));
-    present
+    vec![
+        (Device::Reference, Box::new(reference::Reference::new())),
+        #[cfg(feature = "candle")]
+        (Device::Candle, Box::new(candle::Candle::new())),
+    ]
 }
 
 impl Device {

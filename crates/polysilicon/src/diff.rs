@@ -35,15 +35,19 @@ pub struct Divergence {
 }
 
 /// Compares every named value of a prompt on two devices, in the order in which they are made, up to the first that
-/// differs beyond `tolerance`.
+/// differs beyond `tolerance`. Keys and values are kept in f32 on both.
 pub fn diff(model: &str, a: Device, b: Device, ids: &[u32], tolerance: f64) -> Result<Diff, Error> {
     let load = |device: Device| -> Result<Model, Error> {
         let opened = Opened::find(model, None)?;
         let context = opened.context()?.min(ids.len() as u32 + 1).max(2);
         Builder::new(opened).device(device).kv(DType::F32).context(context).load()
     };
-    let (a, b) = (load(a)?, load(b)?);
-    let ops = ops(&a);
+    diff_models(&load(a)?, &load(b)?, ids, tolerance)
+}
+
+/// As [`diff`], of two loaded models that have one graph.
+pub fn diff_models(a: &Model, b: &Model, ids: &[u32], tolerance: f64) -> Result<Diff, Error> {
+    let ops = ops(a);
     let mut diff = Diff { compared: 0, worst: None, first: None };
     for names in ops.chunks(AT_ONCE) {
         let taps = names.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();

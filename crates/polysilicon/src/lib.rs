@@ -33,7 +33,7 @@ mod worker;
 
 pub use builder::Builder;
 pub use device::{Device, DeviceInfo, devices};
-pub use diff::{Diff, Divergence, TOLERANCE, diff};
+pub use diff::{Diff, Divergence, TOLERANCE, diff, diff_models};
 pub use error::Error;
 pub use facts::Facts;
 pub use model::{Logits, Model, Probed};
@@ -42,8 +42,8 @@ pub use progress::Progress;
 pub use sampling::Sampling;
 pub use show::Stage;
 pub use stream::{FinishReason, Piece, Prompt, Receipt, Stream};
-pub use text::Conversation;
 /// The type of weights, and of keys and values.
 pub use tensor::DType;
+pub use text::Conversation;
 /// What `quantize` changes weights to.
 pub use weights::Target;

@@ -49,7 +49,8 @@ impl Logits {
         let bytes = self.values.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>();
         let shape = vec![self.values.len() / self.vocab, self.vocab];
         let fail = |error| Error::Write { path: path.to_owned(), error };
-        let view = TensorView::new(Dtype::F32, shape, &bytes).map_err(|error| fail(io::Error::other(error)))?;
+        let view =
+            TensorView::new(Dtype::F32, shape, &bytes).map_err(|error| fail(io::Error::other(error)))?;
         safetensors::serialize_to_file([("logits", view)], None, path).map_err(|error| match error {
             SafeTensorError::IoError(error) => fail(error),
             error => fail(io::Error::other(error)),
@@ -175,8 +176,10 @@ impl Model {
     pub fn probe(&self, ids: &[u32], names: &[&str]) -> Result<Vec<Probed>, Error> {
         let taps = names.iter().map(|&name| name.to_owned()).collect();
         let fetch = self.worker.probe(ids, taps, vec![])?;
-        let probed = |(name, (shape, values)): (&&str, (Shape, Vec<f32>))| {
-            Probed { name: (*name).to_owned(), shape, values }
+        let probed = |(name, (shape, values)): (&&str, (Shape, Vec<f32>))| Probed {
+            name: (*name).to_owned(),
+            shape,
+            values,
         };
         Ok(names.iter().zip(fetch.taps).map(probed).collect())
     }

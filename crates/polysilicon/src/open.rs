@@ -60,7 +60,10 @@ impl Opened {
     }
 
     fn path(path: &Path, model: &str) -> Result<Opened, Error> {
-        let name = path.file_stem().map_or(model.to_owned(), |name| name.to_string_lossy().into_owned());
+        // A snapshot in the hub's cache is a folder named by its commit: the id says more.
+        let last = path.file_name().filter(|_| Path::new(model) == path);
+        let name = last.map_or(model.to_owned(), |name| name.to_string_lossy().into_owned());
+        let name = name.strip_suffix(".gguf").map_or(name.clone(), str::to_owned);
         if path.is_dir() {
             return Opened::folder(&name, path);
         }
@@ -76,7 +79,10 @@ impl Opened {
                 Some(file) => Opened::path(&file, name),
                 None => Err(Error::NoModel {
                     model: name.to_owned(),
-                    tried: format!("{} holds no config.json and not exactly one .gguf file", folder.display()),
+                    tried: format!(
+                        "{} holds no config.json and not exactly one .gguf file",
+                        folder.display()
+                    ),
                 }),
             };
         };
@@ -103,7 +109,8 @@ impl Opened {
     }
 
     fn shape(shape: &str, target: Option<Target>) -> Result<Opened, Error> {
-        let (name, asked) = shape.split_once('@').map_or((shape, None), |(name, target)| (name, Some(target)));
+        let (name, asked) =
+            shape.split_once('@').map_or((shape, None), |(name, target)| (name, Some(target)));
         let asked = asked.map(|word| word.parse::<Target>().map_err(|error| Error::Word(error.to_string())));
         let target = target.or(asked.transpose()?).unwrap_or(Target::One(DType::BF16));
         let config = shapes::config(name).ok_or_else(|| Error::NoModel {

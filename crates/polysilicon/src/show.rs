@@ -41,8 +41,9 @@ impl Builder {
     }
 
     fn plan(self) -> Result<String, Error> {
-        let bucket = decode(&*self.device.backend()?, self.context_asked()?);
-        let mut executor = self.ready()?.executor;
+        let backend = self.device.backend()?;
+        let bucket = decode(&*backend, self.context_asked()?);
+        let mut executor = self.ready(&*backend)?.executor;
         let program = executor.compile(&ProgramSpec { bucket, ..ProgramSpec::default() })?;
         Ok(table(executor.report(program)))
     }

@@ -121,7 +121,12 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn new(messages: Receiver<Message>, decoder: Option<Decoder>, stops: Stops, prompt_tokens: u32) -> Stream {
+    pub(crate) fn new(
+        messages: Receiver<Message>,
+        decoder: Option<Decoder>,
+        stops: Stops,
+        prompt_tokens: u32,
+    ) -> Stream {
         let start = Instant::now();
         Stream {
             messages: Some(messages),

@@ -20,6 +20,11 @@ pub(crate) struct Tokens {
     pub end: Vec<u32>,
 }
 
+/// Control tokens that end an answer wherever a vocabulary has them. GGUF names one end token, where
+/// generation_config.json lists several.
+const END_NAMES: [&str; 7] =
+    ["<|endoftext|>", "<|im_end|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|return|>", "<|call|>"];
+
 /// The largest tokenizer or template file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 256 << 20;
 
@@ -59,10 +64,15 @@ impl Tokens {
             return Tokens::new(None, None, vec![], ids.into_iter().flatten().collect());
         };
         let spelled = |id: Option<u32>| id.and_then(|id| vocabulary.tokens.get(id as usize).cloned());
-        let named = [("bos_token", vocabulary.bos), ("eos_token", vocabulary.eos), ("pad_token", vocabulary.pad)];
-        let special = named.into_iter().filter_map(|(name, id)| Some((name.to_owned(), spelled(id)?))).collect();
+        let named =
+            [("bos_token", vocabulary.bos), ("eos_token", vocabulary.eos), ("pad_token", vocabulary.pad)];
+        let special =
+            named.into_iter().filter_map(|(name, id)| Some((name.to_owned(), spelled(id)?))).collect();
         let tokenizer = Tokenizer::from_vocabulary(vocabulary)?;
-        Tokens::new(Some(tokenizer), source.map(str::to_owned), special, ids.into_iter().flatten().collect())
+        let named =
+            END_NAMES.iter().filter_map(|name| tokenizer.id(name)).filter(|&id| tokenizer.is_control(id));
+        let end = ids.into_iter().flatten().chain(named).collect();
+        Tokens::new(Some(tokenizer), source.map(str::to_owned), special, end)
     }
 
     fn new(
@@ -89,7 +99,9 @@ fn vocabulary(file: &Gguf) -> Result<Option<Vocabulary>, MetadataError> {
     if model == "none" || model == "no_vocab" {
         return Ok(None);
     }
-    let words = |name: &str| Ok(metadata.strs(&key(name)).optional()?.map(|words| words.map(str::to_owned).collect()));
+    let words = |name: &str| {
+        Ok(metadata.strs(&key(name)).optional()?.map(|words| words.map(str::to_owned).collect()))
+    };
     let id = |name: &str| metadata.u32(&key(name)).optional();
     let flag = |name: &str| metadata.bool(&key(name)).optional();
     Ok(Some(Vocabulary {

@@ -107,7 +107,9 @@ impl Work {
             let mut heard = true;
             for event in self.engine.step() {
                 let message = match event {
-                    Event::Token { id, logprob, top, .. } => Message::Token { id, logprob, top: top.to_vec() },
+                    Event::Token { id, logprob, top, .. } => {
+                        Message::Token { id, logprob, top: top.to_vec() }
+                    }
                     Event::Finished { ending, .. } => Message::Ended(ending),
                     Event::Failed { error, .. } => Message::Failed(failure(error)),
                 };
@@ -127,7 +129,8 @@ impl Work {
 
     fn probe(&mut self, ids: &[u32], taps: &[String], patches: &Patches) -> Result<Fetch, Error> {
         let taps = taps.iter().map(String::as_str).collect::<Vec<_>>();
-        let patches = patches.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect::<Vec<_>>();
+        let patches =
+            patches.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect::<Vec<_>>();
         Ok(self.engine.probe(ids, &Probe { taps: &taps, patches: &patches })?.clone())
     }
 }
