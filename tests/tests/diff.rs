@@ -29,7 +29,8 @@ fn candle_and_reference_agree_on_every_golden() {
 
 #[test]
 fn a_broken_kernel_is_named() {
-    let breaks: [(&str, &'static str, &'static str, fn(&Op) -> Op); 7] = [
+    type Break = (&'static str, &'static str, &'static str, fn(&Op) -> Op);
+    let breaks: [Break; 7] = [
         ("llama-gqa-llama3-rope", "layers.1", "self_attn.heads", wrong_scale),
         ("llama-gqa-llama3-rope", "layers.0", "input_layernorm", |_| Op::RmsNorm { eps: 0.01 }),
         ("llama-gqa-llama3-rope", "layers.1", "self_attn.k_rope", |_| Op::Rope { scale: 0.9 }),

@@ -297,7 +297,7 @@ mod tests {
         let part = Part { sequence: id, from: 0, count: 3, rows: Rows::All, previous: None };
         let mut batch = Batch::new(&facts());
         let tokens = |feed: &Feed<'_>, bucket: Bucket| {
-            assert_eq!(bucket, Bucket { tokens: 3, seqs: 1, queries: 3, pages: 1, rows: 4 });
+            assert_eq!(bucket, Bucket { tokens: 4, seqs: 1, queries: 0, pages: 1, rows: 4 });
             assert!(feed.rows.iter().all(|row| row.logits));
             feed.rows.iter().map(|row| row.token).collect::<Vec<_>>()
         };
