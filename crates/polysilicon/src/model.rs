@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Request;
@@ -19,7 +20,7 @@ pub struct Model {
     opened: Opened,
     graph: Graph,
     caps: Caps,
-    worker: Worker,
+    worker: Arc<Worker>,
     load: Duration,
 }
 
@@ -60,7 +61,7 @@ impl Logits {
 
 impl Model {
     pub(crate) fn new(opened: Opened, graph: Graph, caps: Caps, worker: Worker, load: Duration) -> Model {
-        Model { opened, graph, caps, worker, load }
+        Model { opened, graph, caps, worker: Arc::new(worker), load }
     }
 
     /// What the model is called.
@@ -144,7 +145,8 @@ impl Model {
         };
         request.check(self.graph.vocab, self.context())?;
         let decoder = self.tokenizer().map(|tokenizer| tokenizer.decoder(true));
-        Ok(Stream::new(self.worker.generate(request)?, decoder, stops, prompt_tokens))
+        let messages = self.worker.generate(request)?;
+        Ok(Stream::new(messages, decoder, stops, prompt_tokens, self.worker.clone()))
     }
 
     /// Answers a conversation through the model's template.

@@ -1,5 +1,6 @@
 //! A generation, piece by piece.
 
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use engine::{Ending, Finish};
 use text::{Decoder, Stops};
 
 use crate::Error;
-use crate::worker::Message;
+use crate::worker::{Message, Worker};
 
 /// What to continue: text, or token ids.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,6 +119,9 @@ pub struct Stream {
     first: Option<Instant>,
     last: Instant,
     receipt: Option<Receipt>,
+    /// The model's thread lives as long as anyone listens to it. Dropped after `messages`, so that it never waits for
+    /// a reader that is waiting for it.
+    _worker: Arc<Worker>,
 }
 
 impl Stream {
@@ -126,6 +130,7 @@ impl Stream {
         decoder: Option<Decoder>,
         stops: Stops,
         prompt_tokens: u32,
+        worker: Arc<Worker>,
     ) -> Stream {
         let start = Instant::now();
         Stream {
@@ -139,6 +144,7 @@ impl Stream {
             first: None,
             last: start,
             receipt: None,
+            _worker: worker,
         }
     }
 

@@ -1,7 +1,7 @@
 //! From f32 to quantized blocks.
 //!
 //! A block type stores codes under scales. Rounding to codes is easy; choosing the scales is what quality hangs on,
-//! and [`search`] does it once for all types. What is left to a type's own file is its layout.
+//! and `search` does it once for all types. What is left to a type's own file is its layout.
 
 mod k_affine;
 mod legacy;
