@@ -28,17 +28,21 @@ pub struct Attention<'a> {
 }
 
 impl Decoder {
+    /// The group of states that a layer's keys and values are in: one per window, in the order they are met.
+    pub fn group(&self, layer: u32) -> GroupId {
+        let mut met: Vec<Option<u32>> = vec![];
+        for window in &self.windows[..=layer as usize] {
+            if !met.contains(window) {
+                met.push(*window);
+            }
+        }
+        let place = met.iter().position(|window| *window == self.windows[layer as usize]);
+        GroupId(place.unwrap_or(0) as u32)
+    }
+
     /// Plain attention of a layer: no biases, no norms, no sinks.
     pub fn attention(&self, layer: u32) -> Attention<'_> {
         let window = self.windows[layer as usize];
-        // Groups are made in the order in which windows are met.
-        let mut kinds: Vec<Option<u32>> = vec![];
-        for window in &self.windows {
-            if !kinds.contains(window) {
-                kinds.push(*window);
-            }
-        }
-        let group = kinds.iter().position(|kind| *kind == window).unwrap_or(0);
         Attention {
             dims: self,
             rope: &self.rope,
@@ -47,7 +51,7 @@ impl Decoder {
             head_norm: false,
             sinks: false,
             window,
-            group: GroupId(group as u32),
+            group: self.group(layer),
         }
     }
 }

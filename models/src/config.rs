@@ -46,8 +46,14 @@ pub const CONFIG_BYTES_MAX: usize = 4 << 20;
 /// The most layers a model may have.
 pub const LAYERS_MAX: u32 = 1024;
 
-/// The largest width, head count, vocabulary or expert count.
+/// The largest width or vocabulary.
 pub const WIDTH_MAX: u32 = 1 << 24;
+
+/// The most attention heads.
+pub const HEADS_MAX: u32 = 1 << 12;
+
+/// The most experts.
+pub const EXPERTS_MAX: u32 = 1 << 12;
 
 /// The widest attention head.
 pub const HEAD_WIDTH_MAX: u32 = 1 << 13;
@@ -127,6 +133,15 @@ impl Config {
     /// A positive number, or this where the key is absent.
     pub fn number_or(&self, key: &str, default: f64) -> Result<f64, ConfigError> {
         if self.has(key) { self.number(key) } else { Ok(default) }
+    }
+
+    /// A number that is not negative, or this where the key is absent.
+    pub fn amount_or(&self, key: &str, default: f64) -> Result<f64, ConfigError> {
+        if !self.has(key) {
+            return Ok(default);
+        }
+        let number = self.value(key)?.as_f64().filter(|x| x.is_finite() && *x >= 0.0);
+        number.ok_or_else(|| self.wrong(key, "it must be a number that is not negative".to_owned()))
     }
 
     /// A flag, or this where the key is absent.

@@ -3,7 +3,7 @@
 use graph::{Act, FuncBuilder, GraphBuilder, Input, Op, ValueId};
 use tensor::DType;
 
-use crate::config::{Config, ConfigError, HEAD_WIDTH_MAX, LAYERS_MAX};
+use crate::config::{Config, ConfigError, HEAD_WIDTH_MAX, HEADS_MAX, LAYERS_MAX};
 use crate::rope::{Rope, RopeDefaults};
 
 /// What a family assumes where its configuration is silent.
@@ -83,10 +83,11 @@ impl Decoder {
             None => return Err(config.wrong("hidden_size", format!("{heads} heads do not divide it"))),
         };
         if head_width > HEAD_WIDTH_MAX {
-            return Err(config.wrong(
-                "head_dim",
-                format!("heads are {head_width} wide, and at most {HEAD_WIDTH_MAX} are read"),
-            ));
+            let reason = format!("heads are {head_width} wide, and at most {HEAD_WIDTH_MAX} are read");
+            return Err(config.wrong("head_dim", reason));
+        }
+        if heads > HEADS_MAX {
+            return Err(config.wrong("num_attention_heads", format!("at most {HEADS_MAX} heads are read")));
         }
         Ok(Decoder {
             layers,
@@ -96,7 +97,7 @@ impl Decoder {
             head_width,
             inner: config.count("intermediate_size")?,
             vocab: config.count("vocab_size")?,
-            eps: config.number_or("rms_norm_eps", defaults.eps)? as f32,
+            eps: config.amount_or("rms_norm_eps", defaults.eps)? as f32,
             tied: config.flag_or("tie_word_embeddings", false)?,
             rope: Rope::from_config(config, head_width, defaults.rope)?,
             act: activation(config)?,
@@ -159,8 +160,9 @@ pub fn decoder(
     dims: &Decoder,
     mut layer: impl FnMut(&mut FuncBuilder<'_>, u32, ValueId) -> ValueId,
 ) -> ValueId {
-    for window in &dims.windows {
-        g.group(graph::Group::Pages { window: *window });
+    for layer in 0..dims.layers {
+        let group = g.group(graph::Group::Pages { window: dims.windows[layer as usize] });
+        assert_eq!(group, dims.group(layer), "groups are made in the order in which layers need them");
     }
     let tokens = g.input(Input::Tokens);
     let table = g.weight("embed_tokens.weight", &[dims.vocab, dims.width]);

@@ -115,13 +115,17 @@ impl Keys<'_> {
         rope.insert("rope_type".into(), json!(kind));
         for (key, ours) in [
             ("rope.scaling.factor", "factor"),
-            ("rope.scaling.attn_factor", "attention_factor"),
             ("rope.scaling.yarn_beta_fast", "beta_fast"),
             ("rope.scaling.yarn_beta_slow", "beta_slow"),
         ] {
             if let Some(value) = self.f32(key)? {
                 rope.insert(ours.into(), json!(f64::from(value)));
             }
+        }
+        // What the file holds multiplies YaRN's own factor, where config.json's key replaces it.
+        if let Some(times) = self.f32("rope.scaling.attn_factor")?.filter(|_| kind == "yarn") {
+            let factor = self.f32("rope.scaling.factor")?.unwrap_or(1.0).max(1.0);
+            rope.insert("attention_factor".into(), json!(f64::from(times * (0.1 * factor.ln() + 1.0))));
         }
         if let Some(original) = self.u32("rope.scaling.original_context_length")? {
             rope.insert("original_max_position_embeddings".into(), json!(original));
@@ -149,13 +153,12 @@ fn look_at_tensors(file: &Gguf, map: &mut Map<String, Value>) {
 fn rope_factors(file: &Gguf) -> Result<Option<Vec<f32>>, GgufError> {
     const NAME: &str = "rope_freqs.weight";
     let Some(info) = file.find(NAME) else { return Ok(None) };
-    let len = info.shape.elements().filter(|&len| len <= WIDTH_MAX as usize);
-    let bytes = file.read(NAME)?;
-    let Some(len) = len.filter(|_| info.dtype.is_float()) else {
+    let len = info.shape.elements().filter(|&len| len <= WIDTH_MAX as usize && info.dtype.is_float());
+    let Some(len) = len else {
         let reason = format!("rotary factors are floats, not {}{}", info.dtype, info.shape);
         return Err(SourceError::Convert { name: NAME.to_owned(), reason }.into());
     };
     let mut factors = vec![0.0; len];
-    blocks::decode(info.dtype, &bytes, &mut factors);
+    blocks::decode(info.dtype, &file.read(NAME)?, &mut factors);
     Ok(Some(factors))
 }

@@ -6,7 +6,7 @@ use graph::{Act, FuncBuilder, GraphBuilder, Op, ValueId};
 use crate::blocks::{Attention, Blocks};
 use crate::decoder::{Decoder, Defaults, decoder, window_or};
 use crate::rope::RopeDefaults;
-use crate::{Architecture, Config, ConfigError, Options};
+use crate::{Architecture, Config, ConfigError, EXPERTS_MAX, Options};
 
 /// The row in the list.
 pub const GPT_OSS: Architecture =
@@ -47,6 +47,9 @@ impl Experts {
     fn from_config(config: &Config) -> Result<Experts, ConfigError> {
         let count = config.count_or("num_local_experts", 128)?;
         let chosen = config.count_or("num_experts_per_tok", config.count_or("experts_per_token", 4)?)?;
+        if count > EXPERTS_MAX {
+            return Err(config.wrong("num_local_experts", format!("at most {EXPERTS_MAX} experts are read")));
+        }
         if chosen > count {
             return Err(
                 config.wrong("num_experts_per_tok", format!("there are {count} experts to choose from"))

@@ -21,7 +21,9 @@ pub mod shapes;
 use graph::{BuildError, Catalogue, Graph, GraphBuilder, ValueId};
 use tensor::DType;
 
-pub use config::{CONFIG_BYTES_MAX, Config, ConfigError, HEAD_WIDTH_MAX, LAYERS_MAX, WIDTH_MAX};
+pub use config::{
+    CONFIG_BYTES_MAX, Config, ConfigError, EXPERTS_MAX, HEAD_WIDTH_MAX, HEADS_MAX, LAYERS_MAX, WIDTH_MAX,
+};
 pub use embedded::EMBEDDED;
 pub use gguf::GgufError;
 

@@ -1,8 +1,6 @@
 //! One operation alone, for the conformance suite.
 
-use std::panic::Location;
-
-use graph::{BackendError, Bucket, Func, FuncId, Graph, Node, Op, Param, ProgramSpec, Ty, ValueId};
+use graph::{BackendError, Bucket, Graph, Op, ProgramSpec, Ty};
 use tensor::Value;
 
 use crate::array::Array;
@@ -13,7 +11,9 @@ use crate::{failed, unsupported};
 /// The results of one operation on concrete values, composites through their expansion. A state is a value
 /// `[pages, S, ..]` with pages of `page_len` slots; `bucket` binds what variables the operation's shape has.
 pub fn eval(op: &Op, args: &[Value], page_len: u32, bucket: &Bucket) -> Result<Vec<Value>, BackendError> {
-    let graph = graph_of(op, args, page_len, bucket)?;
+    let types = args.iter().map(|arg| Ty::new(arg.dtype, arg.shape)).collect::<Vec<_>>();
+    let graph =
+        Graph::of_op(op, &types, page_len).map_err(|error| unsupported(op.to_string(), error.to_string()))?;
     let spec = ProgramSpec { bucket: *bucket, ..ProgramSpec::default() };
     let program = Program::compile(&graph, &spec)?;
     let arrays = args.iter().map(|arg| Array::from_bytes(arg.dtype, &arg.shape, arg.data.as_slice()));
@@ -22,35 +22,6 @@ pub fn eval(op: &Op, args: &[Value], page_len: u32, bucket: &Bucket) -> Result<V
     let value =
         |array: &Array| Ok(Value::new(array.dtype, array.shape(), &array.to_bytes().map_err(failed)?));
     results.iter().map(value).collect()
-}
-
-/// A graph whose main function is this operation on its parameters.
-fn graph_of(op: &Op, args: &[Value], page_len: u32, bucket: &Bucket) -> Result<Graph, BackendError> {
-    let given = args.iter().map(|arg| Ty::new(arg.dtype, arg.shape).bind(bucket)).collect::<Vec<_>>();
-    let results = op.infer(&given).map_err(|error| unsupported(op.to_string(), error.to_string()))?;
-    let (first, count) = (args.len() as u32, results.len() as u32);
-    let at = Location::caller();
-    let param = |place| Node { op: Op::Param(place), args: vec![], results: 1, at, name: None };
-    let mut nodes = (0..first).map(param).collect::<Vec<_>>();
-    let args_ids = (0..first).map(ValueId).collect();
-    nodes.push(Node { op: op.clone(), args: args_ids, results: count, at, name: Some("result".to_owned()) });
-    let main = Func {
-        name: "main".to_owned(),
-        params: vec![Param::Value; args.len()],
-        nodes,
-        results: (first..first + count).map(ValueId).collect(),
-        types: [given, results].concat(),
-    };
-    Ok(Graph {
-        name: op.to_string(),
-        funcs: vec![main],
-        main: FuncId(0),
-        weights: vec![],
-        states: vec![],
-        groups: vec![],
-        page_len,
-        vocab: 0,
-    })
 }
 
 #[cfg(test)]

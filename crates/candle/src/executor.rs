@@ -25,7 +25,7 @@ pub(crate) struct CandleExecutor {
     weights: Arc<CandleWeights>,
     pages: Vec<u32>,
     states: Vec<Array>,
-    programs: Vec<Program>,
+    programs: Vec<Option<Program>>,
     sampler: Sampler,
     /// Steps done and not yet fetched.
     done: Vec<(StepId, Fetch)>,
@@ -59,7 +59,7 @@ impl CandleExecutor {
     }
 
     fn program(&self, id: ProgramId) -> Result<&Program, BackendError> {
-        let program = self.programs.get(id.0 as usize);
+        let program = self.programs.get(id.0 as usize).and_then(Option::as_ref);
         program.ok_or_else(|| unsupported(format!("program {}", id.0), "it was never compiled here"))
     }
 
@@ -108,8 +108,12 @@ impl Executor for CandleExecutor {
     }
 
     fn compile(&mut self, spec: &ProgramSpec) -> Result<ProgramId, BackendError> {
-        self.programs.push(Program::compile(&self.graph, spec)?);
+        self.programs.push(Some(Program::compile(&self.graph, spec)?));
         Ok(ProgramId(self.programs.len() as u32 - 1))
+    }
+
+    fn forget(&mut self, program: ProgramId) {
+        self.programs[program.0 as usize] = None;
     }
 
     fn launch(&mut self, program: ProgramId, feed: &Feed<'_>) -> Result<StepId, BackendError> {
@@ -174,6 +178,7 @@ impl Executor for CandleExecutor {
     }
 
     fn report(&self, program: ProgramId) -> &PlanReport {
-        &self.programs[program.0 as usize].report
+        let program = self.programs[program.0 as usize].as_ref();
+        &program.expect("a program that was dropped is not used again").report
     }
 }

@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 
 use graph::{
-    BackendError, Bucket, Func, FuncId, Graph, Node, Op, PlanLine, PlanReport, ProgramSpec, StepCounts,
-    ValueId, bind, expand,
+    BackendError, Bucket, Func, FuncId, Graph, Node, PlanReport, ProgramSpec, ValueId, bind, expand,
 };
 
 /// What a program runs.
@@ -19,8 +18,8 @@ impl Program {
     /// A program for the steps that the bucket holds.
     pub(crate) fn compile(graph: &Graph, spec: &ProgramSpec) -> Result<Program, BackendError> {
         let graph = expanded(graph, &spec.bucket);
-        let report = PlanReport { lines: plan(&graph, &spec.bucket), arena_bytes: 0 };
-        let names = names(&graph);
+        let report = PlanReport::of(&graph, &spec.bucket, &|op| format!("candle::{}", op.name()));
+        let names = graph.names();
         if let Some(name) = spec.taps.iter().chain(&spec.patches).find(|&name| !names.contains(name)) {
             return Err(BackendError::NoValue { name: name.clone() });
         }
@@ -46,46 +45,6 @@ fn last_uses(func: &Func) -> Vec<Vec<ValueId>> {
     let mut last_uses = func.nodes.iter().rev().map(dying).collect::<Vec<_>>();
     last_uses.reverse();
     last_uses
-}
-
-/// One line per operation, calls followed into their functions.
-fn plan(graph: &Graph, bucket: &Bucket) -> Vec<PlanLine> {
-    let counts =
-        StepCounts { tokens: bucket.tokens, seqs: bucket.seqs, rows: bucket.rows, ..StepCounts::default() };
-    let mut lines = vec![];
-    walk(graph, graph.main, "", &mut |path, func, first, node| {
-        if matches!(node.op, Op::Param(_) | Op::Call(_)) {
-            return;
-        }
-        let results = &func.types[first.index()..first.index() + node.results as usize];
-        let work = node.op.work(&func.tys(&node.args), results, &counts);
-        lines.push(PlanLine { path: path.to_owned(), kernel: format!("candle::{}", node.op.name()), work });
-    });
-    lines
-}
-
-/// The paths of all named values.
-fn names(graph: &Graph) -> HashSet<String> {
-    let mut names = HashSet::new();
-    walk(graph, graph.main, "", &mut |path, _, _, node| {
-        if node.name.is_some() {
-            names.insert(path.to_owned());
-        }
-    });
-    names
-}
-
-type Visit<'a> = dyn FnMut(&str, &Func, ValueId, &Node) + 'a;
-
-fn walk(graph: &Graph, id: FuncId, prefix: &str, visit: &mut Visit<'_>) {
-    let func = graph.func(id);
-    for (first, node) in func.nodes_with_ids() {
-        let path = path(prefix, first, node.name.as_deref());
-        visit(&path, func, first, node);
-        if let Op::Call(callee) = node.op {
-            walk(graph, callee, &format!("{path}."), visit);
-        }
-    }
 }
 
 /// Where a node stands: its name, or the number of its first value, below the calls that lead to it.

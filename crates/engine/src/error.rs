@@ -11,7 +11,7 @@ pub enum RefuseError {
     EmptyPrompt,
     /// The prompt leaves no room for an answer.
     #[error(
-        "the prompt has {tokens} tokens, and the context holds {context} with the answer; shorten it or raise --context"
+        "the prompt has {tokens} tokens, and the context holds {context} with the answer; shorten it, or raise --context where the model declares more"
     )]
     PromptTooLong {
         /// Tokens given.

@@ -1,8 +1,8 @@
 //! Turns requests of token ids into steps of a device and steps into tokens.
 //!
 //! The engine knows integers: tokens, pages, slots, positions. It never sees a tensor, a tokenizer or a connection.
-//! [`Engine::start`] takes a request, [`Engine::step`] advances it and gives [`Event`]s. Two steps are in flight at a
-//! time, so the device works while the caller turns tokens into text. One request runs at a time for now; pages, feed
+//! [`Engine::start`] takes a request, [`Engine::step`] advances it and gives [`Event`]s. Where the device overlaps,
+//! two steps are in flight at a time, so it works while the caller turns tokens into text. One request runs at a time for now; pages, feed
 //! and rows are those of many.
 
 #![forbid(unsafe_code)]

@@ -14,8 +14,8 @@ pub const TOP_LOGPROBS: u32 = 20;
 /// The most entries of a logit bias, as in the OpenAI interface.
 pub const BIAS_ENTRIES: usize = 1024;
 
-/// The most token ids that may end a request. Models declare a handful.
-pub const STOP_IDS: usize = 64;
+/// The most token ids that may end a request. Models declare a handful, some of them hundreds.
+pub const STOP_IDS: usize = 1024;
 
 /// The most values of a step that a probe may bring out, and as many that it may replace.
 pub const PROBED_VALUES: usize = 4096;
@@ -24,8 +24,12 @@ pub const PROBED_VALUES: usize = 4096;
 /// vocabulary is large.
 pub const LOGITS_PER_STEP: u32 = 1 << 25;
 
+/// Programs that are kept. A device that wants one for each shape met would otherwise gather them without end.
+pub const PROGRAMS: usize = 64;
+
 /// Slots of a group: devices address them with signed 32-bit integers.
 pub const SLOTS: u32 = i32::MAX as u32;
 
 const _: () = assert!(STEPS_IN_FLIGHT == 2, "a token can refer to the step before, and to none earlier");
+const _: () = assert!(PROGRAMS > STEPS_IN_FLIGHT, "a program in flight is never dropped");
 const _: () = assert!(CHUNK >= 1 && CHUNK <= SLOTS, "a chunk is one token at least and fits the slots");

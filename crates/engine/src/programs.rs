@@ -1,13 +1,13 @@
-//! Programs that were made, by what they were made for.
-
-use std::collections::HashMap;
+//! Programs that were made, by what they were made for, the least used dropped first.
 
 use graph::{BackendError, Executor, ProgramId, ProgramSpec};
 
-/// The programs of one executor.
+use crate::limits::PROGRAMS;
+
+/// The programs of one executor, the one used last at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Programs {
-    made: HashMap<ProgramSpec, ProgramId>,
+    made: Vec<(ProgramSpec, ProgramId)>,
 }
 
 impl Programs {
@@ -17,11 +17,16 @@ impl Programs {
         executor: &mut dyn Executor,
         spec: ProgramSpec,
     ) -> Result<ProgramId, BackendError> {
-        if let Some(&program) = self.made.get(&spec) {
-            return Ok(program);
+        if let Some(place) = self.made.iter().position(|(made, _)| *made == spec) {
+            self.made[place..].rotate_left(1);
+        } else {
+            // Steps in flight run the programs used last, so the first is free to go.
+            if self.made.len() == PROGRAMS {
+                executor.forget(self.made.remove(0).1);
+            }
+            let program = executor.compile(&spec)?;
+            self.made.push((spec, program));
         }
-        let program = executor.compile(&spec)?;
-        self.made.insert(spec, program);
-        Ok(program)
+        Ok(self.made[self.made.len() - 1].1)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tensor::{DType, SourceError, WeightSource};
 
-use crate::{Bucket, Feed, Fetch, Graph, GroupId, PageId, StepId, Work};
+use crate::{Bucket, Feed, Fetch, Graph, GroupId, Op, PageId, StepCounts, StepId, Work};
 
 /// A device that can hold weights and run programs.
 pub trait Backend: Send + Sync {
@@ -38,6 +38,9 @@ pub trait Executor: Send {
 
     /// Makes a program for all steps that a bucket holds.
     fn compile(&mut self, spec: &ProgramSpec) -> Result<ProgramId, BackendError>;
+
+    /// Drops a program that no step in flight runs; its id is not used again.
+    fn forget(&mut self, program: ProgramId);
 
     /// Starts a step. At most two are in flight.
     fn launch(&mut self, program: ProgramId, feed: &Feed<'_>) -> Result<StepId, BackendError>;
@@ -139,6 +142,19 @@ pub struct PlanReport {
     pub lines: Vec<PlanLine>,
     /// Bytes of work space.
     pub arena_bytes: u64,
+}
+
+impl PlanReport {
+    /// What a lowered graph does at the size of its bucket; `kernel` names what runs an operation.
+    pub fn of(graph: &Graph, bucket: &Bucket, kernel: &dyn Fn(&Op) -> String) -> PlanReport {
+        let counts = StepCounts::largest(graph, bucket);
+        let mut lines = vec![];
+        graph.walk(&mut |path, op, args, results| {
+            let work = op.work(args, results, &counts);
+            lines.push(PlanLine { path: path.to_owned(), kernel: kernel(op), work });
+        });
+        PlanReport { lines, arena_bytes: 0 }
+    }
 }
 
 /// One node of a plan.

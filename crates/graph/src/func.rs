@@ -95,12 +95,41 @@ impl Graph {
 
     /// The operation that makes a named value.
     pub fn op_of(&self, name: &str) -> Option<&Op> {
+        self.named(name).map(|(_, _, node)| &node.op)
+    }
+
+    /// The type of a named value.
+    pub fn ty_of(&self, name: &str) -> Option<&Ty> {
+        self.named(name).map(|(func, value, _)| func.ty(value))
+    }
+
+    /// Every operation with its path, its argument types and its result types, calls followed into their functions.
+    pub fn walk(&self, visit: &mut dyn FnMut(&str, &Op, &[Ty], &[Ty])) {
+        self.walk_func(self.main(), "", visit);
+    }
+
+    fn walk_func(&self, func: &Func, path: &str, visit: &mut dyn FnMut(&str, &Op, &[Ty], &[Ty])) {
+        for (first, node) in func.nodes_with_ids() {
+            let separator = if path.is_empty() { "" } else { "." };
+            let here = node.name.as_ref().map_or(path.to_owned(), |name| format!("{path}{separator}{name}"));
+            match &node.op {
+                Op::Param(_) => {}
+                Op::Call(callee) => self.walk_func(self.func(*callee), &here, visit),
+                op => {
+                    let results = &func.types[first.index()..first.index() + node.results as usize];
+                    visit(&here, op, &func.tys(&node.args), results);
+                }
+            }
+        }
+    }
+
+    fn named(&self, name: &str) -> Option<(&Func, ValueId, &Node)> {
         let mut func = self.main();
         let mut rest = name;
         loop {
-            let node = func.nodes.iter().find(|node| node.name.as_deref() == Some(rest));
-            if let Some(node) = node {
-                return Some(&node.op);
+            let found = func.nodes_with_ids().find(|(_, node)| node.name.as_deref() == Some(rest));
+            if let Some((value, node)) = found {
+                return Some((func, value, node));
             }
             // A call's name may hold dots itself, so the longest that fits is taken.
             let calls = func.nodes.iter().filter_map(|node| match (&node.op, &node.name) {

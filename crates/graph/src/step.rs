@@ -3,7 +3,7 @@
 //! The shapes of a program are maxima; everything here is the truth of one step. Two steps may be in flight, so a
 //! token may be one that the step before has not told the host yet.
 
-use crate::{Bucket, GroupId, Sampling};
+use crate::{Bucket, Graph, Group, GroupId, Sampling};
 
 /// A page of a group's pool. Page 0 of each group is a bin: padding writes there and nobody reads it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
@@ -124,6 +124,26 @@ pub struct GroupCounts {
 }
 
 impl StepCounts {
+    /// The counts of the largest step that a bucket holds, each token at the end of its sequence.
+    pub fn largest(graph: &Graph, bucket: &Bucket) -> StepCounts {
+        let context = u64::from(bucket.pages) * u64::from(graph.page_len);
+        let seen = |group: &Group| {
+            let Group::Pages { window } = *group;
+            let seen = context.min(window.map_or(u64::MAX, u64::from));
+            GroupCounts {
+                attended: u64::from(bucket.tokens) * seen,
+                positions: u64::from(bucket.seqs) * seen,
+            }
+        };
+        StepCounts {
+            tokens: bucket.tokens,
+            seqs: bucket.seqs,
+            rows: bucket.rows,
+            groups: graph.groups.iter().map(seen).collect(),
+            ..StepCounts::default()
+        }
+    }
+
     /// The counts of a group; zero where there are none.
     pub fn group(&self, group: GroupId) -> GroupCounts {
         self.groups.get(group.index()).copied().unwrap_or_default()

@@ -107,6 +107,8 @@ impl Op {
                 value_bytes: all(results),
                 ..Work::default()
             },
+            // Only the rows taken are read, whatever the table's size.
+            Op::Gather => Work { value_bytes: 2.0 * all(results) + bytes(&args[1]), ..Work::default() },
             Op::Rope { .. } => Work { operations: 6.0 * out, value_bytes: values(1), ..Work::default() },
             Op::GatedAct(_) => Work { operations: 6.0 * out, value_bytes: values(2), ..Work::default() },
             _ => Work { operations: out, value_bytes: values(args.len()), ..Work::default() },

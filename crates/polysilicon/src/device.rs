@@ -61,6 +61,11 @@ fn present() -> Vec<(Device, Box<dyn Backend>)> {
 }
 
 impl Device {
+    /// The best one present.
+    pub fn auto() -> Device {
+        Device::Auto
+    }
+
     /// The backend for this device, or an error that says what was looked for and what there is.
     pub(crate) fn backend(self) -> Result<Box<dyn Backend>, Error> {
         let mut all = present();

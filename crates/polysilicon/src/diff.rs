@@ -39,7 +39,7 @@ pub struct Divergence {
 pub fn diff(model: &str, a: Device, b: Device, ids: &[u32], tolerance: f64) -> Result<Diff, Error> {
     let load = |device: Device| -> Result<Model, Error> {
         let opened = Opened::find(model, None)?;
-        let context = opened.context()?.min(ids.len() as u32 + 1).max(2);
+        let context = opened.context()?.min(ids.len() as u32 + 1);
         Builder::new(opened).device(device).kv(DType::F32).context(context).load()
     };
     diff_models(&load(a)?, &load(b)?, ids, tolerance)

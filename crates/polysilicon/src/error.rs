@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use engine::{EngineError, RefuseError};
 use graph::BackendError;
@@ -63,9 +64,25 @@ pub enum Error {
     /// The engine or the device failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// A step of a generation failed.
+    #[error(transparent)]
+    Step(Arc<EngineError>),
     /// The device cannot do it.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The description of a model breaks a rule of graphs: a bug here.
+    #[error("the model's graph is not sound; please report this: {0}")]
+    Graph(#[from] graph::VerifyError),
+    /// Keys and values cannot be kept in this type.
+    #[error(
+        "keys and values of {elements} elements per token and layer cannot be kept in {kv}; choose f32, f16 or bf16"
+    )]
+    Kv {
+        /// The type asked for.
+        kv: tensor::DType,
+        /// Elements of one slot.
+        elements: usize,
+    },
     /// No such device here.
     #[error("{device} is not there: {looked}. Devices present: {present}")]
     NoDevice {

@@ -36,6 +36,8 @@ pub use device::{Device, DeviceInfo, devices};
 pub use diff::{Diff, Divergence, TOLERANCE, diff, diff_models};
 pub use error::Error;
 pub use facts::Facts;
+/// The graph and the two traits of a backend, for those who bring one of their own.
+pub use graph;
 pub use model::{Logits, Model, Probed};
 pub use open::Opened;
 pub use progress::Progress;

@@ -131,7 +131,9 @@ impl Model {
         };
         let stops = Stops::new(&sampling.stop)?;
         let prompt_tokens = ids.len() as u32;
-        let mut stop = self.opened.tokens.end.clone();
+        // Files declare end tokens that their vocabulary does not reach; those never come.
+        let known = |id: &u32| *id < self.graph.vocab;
+        let mut stop = self.opened.tokens.end.iter().copied().filter(known).collect::<Vec<_>>();
         stop.extend(&sampling.stop_ids);
         let request = Request {
             sampling: sampling.choice,
@@ -145,8 +147,8 @@ impl Model {
         };
         request.check(self.graph.vocab, self.context())?;
         let decoder = self.tokenizer().map(|tokenizer| tokenizer.decoder(true));
-        let messages = self.worker.generate(request)?;
-        Ok(Stream::new(messages, decoder, stops, prompt_tokens, self.worker.clone()))
+        let listener = self.worker.generate(request)?;
+        Ok(Stream::new(listener, decoder, stops, prompt_tokens, self.worker.clone()))
     }
 
     /// Answers a conversation through the model's template.

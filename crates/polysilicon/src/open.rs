@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use graph::Graph;
-use models::{Config, Options, shapes};
+use models::{CONFIG_BYTES_MAX, Config, Options, shapes};
 use tensor::{Access, DType, WeightSource};
 use weights::gguf::Optional;
 use weights::{Gguf, GgufLayout, Renamed, Requantized, SafeTensors, Target};
@@ -51,7 +51,15 @@ impl Opened {
     /// The graph of one step, with keys and values kept in `kv`.
     pub fn graph(&self, kv: DType) -> Result<Graph, Error> {
         let source: &dyn WeightSource = &*self.source;
-        Ok(models::describe(&self.name, &self.config, &Options { kv, page_len: PAGE_LEN }, &source)?)
+        let graph = models::describe(&self.name, &self.config, &Options { kv, page_len: PAGE_LEN }, &source)?;
+        graph::verify(&graph)?;
+        for state in &graph.states {
+            let elements = state.slot.shape().and_then(|slot| slot.elements()).unwrap_or(0);
+            if kv.bytes_of(elements).is_none() || !(kv.is_float() || kv == DType::Q8_0) {
+                return Err(Error::Kv { kv, elements });
+            }
+        }
+        Ok(graph)
     }
 
     /// The most positions the model declares.
@@ -65,16 +73,21 @@ impl Opened {
         let name = last.map_or(model.to_owned(), |name| name.to_string_lossy().into_owned());
         let name = name.strip_suffix(".gguf").map_or(name.clone(), str::to_owned);
         if path.is_dir() {
-            return Opened::folder(&name, path);
+            return Opened::folder(&name, path, path);
         }
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("safetensors" | "json") => Opened::folder(&name, path.parent().unwrap_or(Path::new("."))),
+            Some("safetensors" | "json") => {
+                let folder =
+                    path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new("."));
+                Opened::folder(&name, folder, path)
+            }
             _ => Opened::gguf(&name, Gguf::open(path, Access::Read)?),
         }
     }
 
-    fn folder(name: &str, folder: &Path) -> Result<Opened, Error> {
-        let Some(bytes) = read_optional(&folder.join("config.json"))? else {
+    /// A folder of Hugging Face's, `weights` being a file of it or all of it.
+    fn folder(name: &str, folder: &Path, weights: &Path) -> Result<Opened, Error> {
+        let Some(bytes) = read_optional(&folder.join("config.json"), CONFIG_BYTES_MAX as u64)? else {
             return match only_gguf(folder) {
                 Some(file) => Opened::path(&file, name),
                 None => Err(Error::NoModel {
@@ -90,7 +103,7 @@ impl Opened {
         // Before the weights are looked at: an unknown architecture is the better answer than a missing file.
         models::find(&config)?;
         let tokens = Tokens::from_folder(folder, &config)?;
-        let stored = SafeTensors::open(folder, Access::Read)?;
+        let stored = SafeTensors::open(weights, Access::Read)?;
         let source = Arc::new(Renamed::hf(Arc::new(stored)));
         Ok(Opened { name: name.to_owned(), config, source, tokens, random: false })
     }

@@ -1,14 +1,13 @@
 //! A generation, piece by piece.
 
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use engine::{Ending, Finish};
 use text::{Decoder, Stops};
 
 use crate::Error;
-use crate::worker::{Message, Worker};
+use crate::worker::{Listener, Message, Token, Worker};
 
 /// What to continue: text, or token ids.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,7 +108,7 @@ impl Receipt {
 
 /// A generation in progress. Dropping it cancels.
 pub struct Stream {
-    messages: Option<Receiver<Message>>,
+    listener: Option<Listener>,
     decoder: Option<Decoder>,
     stops: Stops,
     ids: Vec<u32>,
@@ -118,15 +117,16 @@ pub struct Stream {
     start: Instant,
     first: Option<Instant>,
     last: Instant,
+    device: Duration,
     receipt: Option<Receipt>,
-    /// The model's thread lives as long as anyone listens to it. Dropped after `messages`, so that it never waits for
-    /// a reader that is waiting for it.
+    /// The model's thread lives as long as anyone listens to it. Dropped after `listener`, so that its last work is
+    /// cancelled and not waited for.
     _worker: Arc<Worker>,
 }
 
 impl Stream {
     pub(crate) fn new(
-        messages: Receiver<Message>,
+        listener: Listener,
         decoder: Option<Decoder>,
         stops: Stops,
         prompt_tokens: u32,
@@ -134,7 +134,7 @@ impl Stream {
     ) -> Stream {
         let start = Instant::now();
         Stream {
-            messages: Some(messages),
+            listener: Some(listener),
             decoder,
             stops,
             ids: vec![],
@@ -143,6 +143,7 @@ impl Stream {
             start,
             first: None,
             last: start,
+            device: Duration::ZERO,
             receipt: None,
             _worker: worker,
         }
@@ -161,9 +162,11 @@ impl Stream {
         self.receipt.ok_or(Error::Stopped)
     }
 
-    fn token(&mut self, id: u32, logprob: f32, top: Vec<(u32, f32)>) -> Piece {
-        self.last = Instant::now();
-        self.first.get_or_insert(self.last);
+    /// Takes a token that the engine made at a time, in a step that took the device so long.
+    fn token(&mut self, Token { id, logprob, top }: Token, at: Instant, device: Duration) -> Piece {
+        self.last = at;
+        self.device += device;
+        self.first.get_or_insert(at);
         self.ids.push(id);
         let decoded = self.decoder.as_mut().map_or(String::new(), |decoder| decoder.push(id));
         let passed = self.stops.push(&decoded);
@@ -184,23 +187,21 @@ impl Stream {
     }
 
     fn end(&mut self, finish_reason: FinishReason, ending: Option<Ending>) {
-        self.messages = None;
+        self.listener = None;
         let first = self.first.unwrap_or(self.last);
         let usage = ending.map(|ending| ending.usage).unwrap_or_default();
+        let completion_tokens = self.ids.len() as u32;
         self.receipt = Some(Receipt {
             finish_reason,
             ids: std::mem::take(&mut self.ids),
             text: std::mem::take(&mut self.text),
             prompt_tokens: self.prompt_tokens,
             cached_tokens: usage.cached_tokens,
-            completion_tokens: 0,
+            completion_tokens,
             first_token: first - self.start,
             decode: self.last - first,
-            device: usage.device,
+            device: usage.device.max(self.device),
         });
-        if let Some(receipt) = &mut self.receipt {
-            receipt.completion_tokens = receipt.ids.len() as u32;
-        }
     }
 }
 
@@ -208,8 +209,8 @@ impl Iterator for Stream {
     type Item = Result<Piece, Error>;
 
     fn next(&mut self) -> Option<Result<Piece, Error>> {
-        match self.messages.as_ref()?.recv() {
-            Ok(Message::Token { id, logprob, top }) => Some(Ok(self.token(id, logprob, top))),
+        match self.listener.as_ref()?.messages.recv() {
+            Ok(Message::Token { token, at, device }) => Some(Ok(self.token(token, at, device))),
             Ok(Message::Ended(ending)) => {
                 let rest = self.rest();
                 let reason = match ending.finish {
@@ -220,11 +221,11 @@ impl Iterator for Stream {
                 rest.map(Ok)
             }
             Ok(Message::Failed(error)) => {
-                self.messages = None;
+                self.listener = None;
                 Some(Err(error))
             }
             Err(_) => {
-                self.messages = None;
+                self.listener = None;
                 Some(Err(Error::Stopped))
             }
         }

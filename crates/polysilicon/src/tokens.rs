@@ -25,13 +25,19 @@ pub(crate) struct Tokens {
 const END_NAMES: [&str; 7] =
     ["<|endoftext|>", "<|im_end|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|return|>", "<|call|>"];
 
-/// The largest tokenizer or template file that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 256 << 20;
+/// The largest tokenizer.json that is read, in bytes.
+const TOKENIZER_BYTES_MAX: u64 = 128 << 20;
+
+/// The largest of the other files, in bytes.
+const SMALL_BYTES_MAX: u64 = 16 << 20;
 
 impl Tokens {
     /// From the files beside a Hugging Face model's weights.
     pub fn from_folder(folder: &Path, config: &Config) -> Result<Tokens, Error> {
-        let read = |name: &str| read_optional(&folder.join(name));
+        let read = |name: &str| {
+            let most = if name == "tokenizer.json" { TOKENIZER_BYTES_MAX } else { SMALL_BYTES_MAX };
+            read_optional(&folder.join(name), most)
+        };
         let settings = match read("tokenizer_config.json")? {
             Some(bytes) => TokenizerConfig::from_json(&bytes)?,
             None => TokenizerConfig::default(),
@@ -121,16 +127,16 @@ fn vocabulary(file: &Gguf) -> Result<Option<Vocabulary>, MetadataError> {
     }))
 }
 
-/// A file's bytes, or `None` where there is no such file.
-pub(crate) fn read_optional(path: &Path) -> Result<Option<Vec<u8>>, Error> {
+/// A file's bytes, at most so many, or `None` where there is no such file.
+pub(crate) fn read_optional(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Error> {
     let fail = |error| Error::File { path: path.to_owned(), error };
     let facts = match std::fs::metadata(path) {
         Ok(facts) => facts,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(fail(error)),
     };
-    if !facts.is_file() || facts.len() > FILE_BYTES_MAX {
-        let reason = format!("it is no regular file of at most {FILE_BYTES_MAX} bytes");
+    if !facts.is_file() || facts.len() > most {
+        let reason = format!("it is no regular file of at most {most} bytes");
         return Err(fail(std::io::Error::new(std::io::ErrorKind::InvalidData, reason)));
     }
     std::fs::read(path).map(Some).map_err(fail)

@@ -1,17 +1,16 @@
-//! The thread that owns a model's engine. Jobs come to it through a channel and are done one after another; what a
-//! generation makes goes back through a bounded one, so a reader that stalls stalls nothing but itself.
+//! The thread that owns a model's engine. Jobs come to it through a channel and are done one after another. What a
+//! generation makes waits for its reader, of whom there is no more than a context holds; so a reader that stalls stalls
+//! nothing but itself.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
-use engine::{Ending, Engine, EngineError, Event, Probe, Request};
+use engine::{Ending, Engine, Event, Probe, Request};
 use graph::Fetch;
 
 use crate::Error;
-
-/// Tokens that may wait for a reader.
-const WAITING: usize = 256;
 
 /// The engine's thread.
 pub(crate) struct Worker {
@@ -22,16 +21,29 @@ pub(crate) struct Worker {
 
 /// What a generation tells.
 pub(crate) enum Message {
-    Token { id: u32, logprob: f32, top: Vec<(u32, f32)> },
+    Token { token: Token, at: Instant, device: Duration },
     Ended(Ending),
     Failed(Error),
+}
+
+/// A token as the engine made it.
+pub(crate) struct Token {
+    pub id: u32,
+    pub logprob: f32,
+    pub top: Vec<(u32, f32)>,
+}
+
+/// What a reader holds while it listens.
+pub(crate) struct Listener {
+    pub messages: Receiver<Message>,
+    _listening: Arc<()>,
 }
 
 /// Values by name that replace the model's own.
 pub(crate) type Patches = Vec<(String, Vec<f32>)>;
 
 enum Job {
-    Generate { request: Box<Request>, to: SyncSender<Message> },
+    Generate { request: Box<Request>, to: Sender<Message>, listening: Weak<()> },
     Logits { ids: Vec<u32>, to: SyncSender<Result<Vec<f32>, Error>> },
     Probe { ids: Vec<u32>, taps: Vec<String>, patches: Patches, to: SyncSender<Result<Fetch, Error>> },
 }
@@ -47,10 +59,12 @@ impl Worker {
     }
 
     /// Starts a generation; its messages end with `Ended` or `Failed`.
-    pub fn generate(&self, request: Request) -> Result<Receiver<Message>, Error> {
-        let (to, from) = sync_channel(WAITING);
-        self.send(Job::Generate { request: Box::new(request), to })?;
-        Ok(from)
+    pub fn generate(&self, request: Request) -> Result<Listener, Error> {
+        let (to, messages) = channel();
+        let listener = Listener { messages, _listening: Arc::new(()) };
+        let listening = Arc::downgrade(&listener._listening);
+        self.send(Job::Generate { request: Box::new(request), to, listening })?;
+        Ok(listener)
     }
 
     /// The logits of every position.
@@ -91,31 +105,36 @@ impl Work {
         while let Ok(job) = inbox.recv() {
             // A receiver that is gone wants no answer.
             match job {
-                Job::Generate { request, to } => self.generate(*request, &to),
+                Job::Generate { request, to, listening } => self.generate(*request, &to, &listening),
                 Job::Logits { ids, to } => drop(to.send(self.logits(&ids))),
                 Job::Probe { ids, taps, patches, to } => drop(to.send(self.probe(&ids, &taps, &patches))),
             }
         }
     }
 
-    fn generate(&mut self, request: Request, to: &SyncSender<Message>) {
+    /// Runs a request to its end, or until nobody listens.
+    fn generate(&mut self, request: Request, to: &Sender<Message>, listening: &Weak<()>) {
+        if listening.strong_count() == 0 {
+            return;
+        }
         let sequence = match self.engine.start(request) {
             Ok(sequence) => sequence,
             Err(error) => return drop(to.send(Message::Failed(error.into()))),
         };
         while !self.engine.is_idle() {
-            let mut heard = true;
-            for event in self.engine.step() {
-                let message = match event {
+            let events = self.engine.step();
+            let (at, device) = (Instant::now(), events.device_time());
+            for event in events {
+                // A reader that is gone is noticed below.
+                let _ = to.send(match event {
                     Event::Token { id, logprob, top, .. } => {
-                        Message::Token { id, logprob, top: top.to_vec() }
+                        Message::Token { token: Token { id, logprob, top: top.to_vec() }, at, device }
                     }
                     Event::Finished { ending, .. } => Message::Ended(ending),
-                    Event::Failed { error, .. } => Message::Failed(failure(error)),
-                };
-                heard &= to.send(message).is_ok();
+                    Event::Failed { error, .. } => Message::Failed(Error::Step(error)),
+                });
             }
-            if !heard {
+            if listening.strong_count() == 0 {
                 self.engine.cancel(sequence);
             }
         }
@@ -132,13 +151,5 @@ impl Work {
         let patches =
             patches.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect::<Vec<_>>();
         Ok(self.engine.probe(ids, &Probe { taps: &taps, patches: &patches })?.clone())
-    }
-}
-
-/// One request runs at a time, so its error is nobody else's.
-fn failure(error: Arc<EngineError>) -> Error {
-    match Arc::try_unwrap(error) {
-        Ok(error) => error.into(),
-        Err(error) => Error::Word(error.to_string()),
     }
 }

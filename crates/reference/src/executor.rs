@@ -22,7 +22,7 @@ pub struct Running {
     graph: Graph,
     weights: Arc<Loaded>,
     states: States,
-    programs: Vec<Program>,
+    programs: Vec<Option<Arc<Program>>>,
     in_flight: VecDeque<(StepId, Fetch)>,
     previous: Vec<u32>,
     next: u64,
@@ -45,22 +45,23 @@ impl Running {
         })
     }
 
+    fn program(&self, id: ProgramId) -> &Arc<Program> {
+        self.programs[id.0 as usize].as_ref().expect("a program that was dropped is not used again")
+    }
+
     fn step(&mut self, program: ProgramId, feed: &Feed<'_>) -> Fetch {
         let start = Instant::now();
         self.states.copy(feed.copies);
-        let program = &self.programs[program.0 as usize];
+        let program = self.program(program).clone();
         let inputs = Inputs { bucket: program.spec.bucket, feed, previous: &self.previous };
         let args = arguments(&program.graph, &inputs, &self.weights, std::mem::take(&mut self.states.values));
-        let taps = program
-            .spec
-            .taps
-            .iter()
-            .enumerate()
-            .map(|(i, name)| (name.as_str(), i))
-            .collect::<HashMap<_, _>>();
+        let mut taps = HashMap::<_, Vec<_>>::new();
+        for (place, name) in program.spec.taps.iter().enumerate() {
+            taps.entry(name.as_str()).or_default().push(place);
+        }
         let patches =
             program.spec.patches.iter().map(String::as_str).zip(feed.patches.iter().copied()).collect();
-        let mut watch = Watch { taps: &taps, tapped: vec![None; taps.len()], patches };
+        let mut watch = Watch { taps: &taps, tapped: vec![None; program.spec.taps.len()], patches };
         let mut results = run(&program.graph, program.graph.main(), args, "", &mut watch);
         self.states.values = results.split_off(1);
 
@@ -83,17 +84,22 @@ impl Executor for Running {
     }
 
     fn compile(&mut self, spec: &ProgramSpec) -> Result<ProgramId, BackendError> {
-        self.programs.push(Program::new(&self.graph, spec)?);
+        self.programs.push(Some(Arc::new(Program::new(&self.graph, spec)?)));
         Ok(ProgramId(self.programs.len() as u32 - 1))
     }
 
+    fn forget(&mut self, program: ProgramId) {
+        self.programs[program.0 as usize] = None;
+    }
+
     fn launch(&mut self, program: ProgramId, feed: &Feed<'_>) -> Result<StepId, BackendError> {
-        let bucket = self.programs[program.0 as usize].spec.bucket;
+        let bucket = self.program(program).spec.bucket;
         if !bucket.holds(&feed.bucket()) {
             let (what, reason) =
                 (format!("a step of {:?}", feed.bucket()), format!("its program holds {bucket:?}"));
             return Err(BackendError::Unsupported { device: NAME, what, reason });
         }
+        self.program(program).check_patches(feed)?;
         assert!(self.in_flight.len() < 2, "at most two steps are in flight");
         let fetch = self.step(program, feed);
         self.previous.clear();
@@ -124,7 +130,7 @@ impl Executor for Running {
     }
 
     fn report(&self, program: ProgramId) -> &PlanReport {
-        &self.programs[program.0 as usize].report
+        &self.program(program).report
     }
 }
 

@@ -1,8 +1,8 @@
 //! A program: the graph lowered for one bucket, and the values it brings out or takes in.
 
-use graph::{BackendError, Graph, Op, PlanLine, PlanReport, ProgramSpec, StepCounts};
+use graph::{BackendError, Feed, Graph, Op, PlanReport, ProgramSpec};
 
-use crate::{lower, run::join};
+use crate::{NAME, lower};
 
 /// A graph lowered to what the interpreter runs.
 pub struct Program {
@@ -24,34 +24,23 @@ impl Program {
             }
         }
         let graph = lower(graph, &spec.bucket);
-        let report = report(&graph, spec);
+        let report = PlanReport::of(&graph, &spec.bucket, &Op::to_string);
         Ok(Program { spec: spec.clone(), graph, report })
     }
-}
-
-fn report(graph: &Graph, spec: &ProgramSpec) -> PlanReport {
-    let counts = StepCounts {
-        tokens: spec.bucket.tokens,
-        seqs: spec.bucket.seqs,
-        rows: spec.bucket.rows,
-        ..StepCounts::default()
-    };
-    let mut report = PlanReport::default();
-    lines(graph, graph.main(), "", &counts, &mut report.lines);
-    report
-}
-
-fn lines(graph: &Graph, func: &graph::Func, path: &str, counts: &StepCounts, out: &mut Vec<PlanLine>) {
-    for (first, node) in func.nodes_with_ids() {
-        let here = node.name.as_ref().map_or_else(|| path.to_owned(), |name| join(path, name));
-        match &node.op {
-            Op::Param(_) => {}
-            Op::Call(callee) => lines(graph, graph.func(*callee), &here, counts, out),
-            op => {
-                let results = &func.types[first.index()..first.index() + node.results as usize];
-                let work = op.work(&func.tys(&node.args), results, counts);
-                out.push(PlanLine { path: here, kernel: op.to_string(), work });
+    /// Whether each patch has as many elements as the value it replaces.
+    pub fn check_patches(&self, feed: &Feed<'_>) -> Result<(), BackendError> {
+        for (name, patch) in self.spec.patches.iter().zip(feed.patches) {
+            let wanted = self.graph.ty_of(name).and_then(|ty| ty.dims.shape()?.elements());
+            if wanted != Some(patch.len()) {
+                let reason =
+                    format!("it has {} elements, and the value has {}", patch.len(), wanted.unwrap_or(0));
+                return Err(BackendError::Unsupported {
+                    device: NAME,
+                    what: format!("the patch of `{name}`"),
+                    reason,
+                });
             }
         }
+        Ok(())
     }
 }

@@ -14,7 +14,7 @@ use crate::ops;
 /// A value and what it is called along the calls that lead to it.
 pub struct Watch<'a> {
     /// Values to bring out, by path.
-    pub taps: &'a HashMap<&'a str, usize>,
+    pub taps: &'a HashMap<&'a str, Vec<usize>>,
     /// What was brought out.
     pub tapped: Vec<Option<Arc<Value>>>,
     /// Values to put in, by path.
@@ -71,7 +71,7 @@ fn watch_value(watch: &mut Watch<'_>, path: &str, value: &mut Arc<Value>) {
     if let Some(patch) = watch.patches.get(path) {
         *value = Arc::new(Value::f32s(value.shape, patch));
     }
-    if let Some(&place) = watch.taps.get(path) {
+    for &place in watch.taps.get(path).into_iter().flatten() {
         watch.tapped[place] = Some(value.clone());
     }
 }

@@ -93,7 +93,7 @@ impl Tally {
 pub struct NullExecutor {
     null: Null,
     tally: Arc<Tally>,
-    programs: Vec<ProgramSpec>,
+    programs: Vec<Option<ProgramSpec>>,
     shadows: Vec<Shadow>,
     /// Steps in flight, the oldest first.
     flights: VecDeque<Flight>,
@@ -167,10 +167,15 @@ impl Executor for NullExecutor {
     }
 
     fn compile(&mut self, spec: &ProgramSpec) -> Result<ProgramId, BackendError> {
-        assert!(!self.programs.contains(spec), "a program is made once");
+        assert!(!self.programs.iter().flatten().any(|made| made == spec), "a program is made once");
         self.tally.programs.fetch_add(1, Ordering::Relaxed);
-        self.programs.push(spec.clone());
+        self.programs.push(Some(spec.clone()));
         Ok(ProgramId(self.programs.len() as u32 - 1))
+    }
+
+    fn forget(&mut self, program: ProgramId) {
+        let dropped = self.programs[program.0 as usize].take();
+        assert!(dropped.is_some(), "a program is dropped once");
     }
 
     fn launch(&mut self, program: ProgramId, feed: &Feed<'_>) -> Result<StepId, BackendError> {
@@ -180,7 +185,9 @@ impl Executor for NullExecutor {
         if self.null.fault == Some(Fault::Launch(step)) {
             return Err(failure("it was told to refuse this step"));
         }
-        check::feed(&self.null, &self.programs[program.0 as usize], feed);
+        let spec = self.programs[program.0 as usize].clone();
+        let spec = spec.expect("a program that was dropped is not launched");
+        check::feed(&self.null, &spec, feed);
         self.tally.overlapped.fetch_add(u64::from(!self.flights.is_empty()), Ordering::Relaxed);
         let ids = self.resolve(feed);
         for (g, shadow) in self.shadows.iter_mut().enumerate() {
@@ -189,8 +196,7 @@ impl Executor for NullExecutor {
         }
         let mut fetch = self.sample(feed, &ids);
         // A tap is a scalar here: the number of tokens.
-        let taps = self.programs[program.0 as usize].taps.iter();
-        fetch.taps = taps.map(|_| (Default::default(), vec![ids.len() as f32])).collect();
+        fetch.taps = spec.taps.iter().map(|_| (Default::default(), vec![ids.len() as f32])).collect();
         let named = feed.groups.iter().map(|group| group.table.to_vec()).collect();
         self.flights.push_back(Flight { step: StepId(step), fetch, named });
         self.tally.launches.fetch_add(1, Ordering::Relaxed);
