@@ -28,10 +28,16 @@ impl Failure {
         if matches!(self, Failure::Output(error) if error.kind() == ErrorKind::BrokenPipe) {
             return ExitCode::SUCCESS;
         }
-        note(&format!("polysilicon: {self}"));
+        note(&format!("polysilicon: {}", plain(&self.to_string())));
         match self {
             Failure::Usage(_) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }
+}
+
+/// One line, and nothing that a terminal would obey: a message may quote a file or a template.
+fn plain(message: &str) -> String {
+    let plain = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    message.chars().map(plain).collect()
 }

@@ -41,6 +41,11 @@ fn scaled(n: u64, step: f64, units: &[&str]) -> String {
     text.trim_end().to_owned()
 }
 
+/// A token id, with or without spaces around it.
+pub fn parse_id(word: &str) -> Result<u32, String> {
+    word.trim().parse().map_err(|_| format!("`{word}` is no token id; ids are whole numbers, as in 1,2,3"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -76,6 +76,11 @@ pub enum EngineError {
         /// Pages there are.
         pages: u32,
     },
+    /// The logits are not finite: the file is damaged, or a kernel is wrong.
+    #[error(
+        "the model's logits are not numbers; its weights are damaged, or the device is wrong, which `polysilicon diff` tells"
+    )]
+    NotNumbers,
     /// The device's answer does not fit what it was asked: a bug of the backend.
     #[error(
         "the device gave {given} {what} for a step that asked for {wanted}; please report this as a bug of the backend"

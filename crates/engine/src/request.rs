@@ -118,7 +118,7 @@ mod tests {
         let unknown = refusal(|r| r.prompt[1] = 10);
         assert!(unknown.contains("token id 10") && unknown.contains("the prompt at 1"), "{unknown}");
         assert!(refusal(|r| r.stop = vec![11]).contains("token id 11 (in the stop ids)"));
-        assert!(refusal(|r| r.stop = vec![0; 65]).contains("65 stop ids"));
+        assert!(refusal(|r| r.stop = vec![0; 1025]).contains("1025 stop ids"));
         assert!(refusal(|r| r.bias = vec![(12, 0.0)]).contains("token id 12 (in the logit bias)"));
         assert!(refusal(|r| r.bias = vec![(1, 0.0); 1025]).contains("1025 logit bias entries"));
         assert!(refusal(|r| r.bias = vec![(1, f32::NAN)]).contains("a logit bias is NaN"));

@@ -182,6 +182,9 @@ impl Flight {
         if fetch.logits.len() != logits {
             return wrong("logits", fetch.logits.len(), logits);
         }
+        if fetch.sampled.iter().any(|sampled| sampled.logprob.is_nan()) {
+            return Err(EngineError::NotNumbers);
+        }
         match fetch.sampled.iter().find(|sampled| sampled.id >= vocab) {
             Some(sampled) => wrong("as a token id", sampled.id as usize, vocab as usize),
             None => Ok(()),

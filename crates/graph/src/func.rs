@@ -104,11 +104,11 @@ impl Graph {
     }
 
     /// Every operation with its path, its argument types and its result types, calls followed into their functions.
-    pub fn walk(&self, visit: &mut dyn FnMut(&str, &Op, &[Ty], &[Ty])) {
+    pub fn walk(&self, visit: &mut Visit<'_>) {
         self.walk_func(self.main(), "", visit);
     }
 
-    fn walk_func(&self, func: &Func, path: &str, visit: &mut dyn FnMut(&str, &Op, &[Ty], &[Ty])) {
+    fn walk_func(&self, func: &Func, path: &str, visit: &mut Visit<'_>) {
         for (first, node) in func.nodes_with_ids() {
             let separator = if path.is_empty() { "" } else { "." };
             let here = node.name.as_ref().map_or(path.to_owned(), |name| format!("{path}{separator}{name}"));
@@ -165,6 +165,9 @@ impl Graph {
         self.states.iter().filter(|s| s.group == group).map(of_state).sum()
     }
 }
+
+/// Called with an operation's path, itself, and the types of its arguments and results.
+pub type Visit<'a> = dyn FnMut(&str, &Op, &[Ty], &[Ty]) + 'a;
 
 /// A weight the graph reads.
 #[derive(Clone, Debug, PartialEq)]

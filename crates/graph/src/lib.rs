@@ -30,7 +30,9 @@ pub use bind::bind;
 pub use builder::{BuildError, Catalogue, FuncBuilder, State};
 pub use dims::{Bucket, Dim, Dims, Ty, Var};
 pub use expand::{expand, expand_op};
-pub use func::{Func, FuncId, Graph, Group, GroupId, Input, Node, Param, StateSpec, ValueId, WeightSpec};
+pub use func::{
+    Func, FuncId, Graph, Group, GroupId, Input, Node, Param, StateSpec, ValueId, Visit, WeightSpec,
+};
 pub use infer::TypeError;
 pub use layers::GraphBuilder;
 pub use op::{Act, BinaryOp, CompareOp, Literal, Op, ReduceOp, UnaryOp};

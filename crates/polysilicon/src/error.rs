@@ -96,6 +96,14 @@ pub enum Error {
     /// A word that is not what it should be.
     #[error("{0}")]
     Word(String),
+    /// Text that cannot fit, seen before it is encoded.
+    #[error("the text has {bytes} bytes, far more than a context of {context} tokens can hold; shorten it")]
+    TextTooLong {
+        /// Its length.
+        bytes: usize,
+        /// Tokens that fit.
+        context: u32,
+    },
     /// Text was given to, or asked of, a model without a tokenizer.
     #[error("this model has no tokenizer; give token ids (--ids) instead of text")]
     NoTokenizer,

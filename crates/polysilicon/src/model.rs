@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use engine::Request;
 use graph::{Caps, Graph};
-use safetensors::{Dtype, SafeTensorError, tensor::TensorView};
+use safetensors::{Dtype, tensor::TensorView};
 use tensor::Shape;
 use text::{Clock, Conversation, Stops, Tokenizer};
 
@@ -52,10 +52,10 @@ impl Logits {
         let fail = |error| Error::Write { path: path.to_owned(), error };
         let view =
             TensorView::new(Dtype::F32, shape, &bytes).map_err(|error| fail(io::Error::other(error)))?;
-        safetensors::serialize_to_file([("logits", view)], None, path).map_err(|error| match error {
-            SafeTensorError::IoError(error) => fail(error),
-            error => fail(io::Error::other(error)),
-        })
+        let file = safetensors::serialize([("logits", view)], None)
+            .map_err(|error| fail(io::Error::other(error)))?;
+        // Written in place: what stands at the path may be a link or a pipe, and stays one.
+        std::fs::write(path, file).map_err(fail)
     }
 }
 
@@ -106,7 +106,13 @@ impl Model {
 
     /// The ids of a text, with the tokens the model wants before it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
-        Ok(self.tokenizer().ok_or(Error::NoTokenizer)?.encode(text, true)?)
+        let tokenizer = self.tokenizer().ok_or(Error::NoTokenizer)?;
+        // Even if every token were the longest, and the tokenizer dropped three bytes of four.
+        let most = 4 * self.opened.tokens.longest as u64 * u64::from(self.context());
+        if text.len() as u64 > most {
+            return Err(Error::TextTooLong { bytes: text.len(), context: self.context() });
+        }
+        Ok(tokenizer.encode(text, true)?)
     }
 
     /// The ids of a conversation, through the model's template.

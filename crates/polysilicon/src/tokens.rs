@@ -18,6 +18,8 @@ pub(crate) struct Tokens {
     pub template_source: Option<String>,
     /// Tokens that end an answer.
     pub end: Vec<u32>,
+    /// Bytes of the longest token.
+    pub longest: usize,
 }
 
 /// Control tokens that end an answer wherever a vocabulary has them. GGUF names one end token, where
@@ -93,7 +95,12 @@ impl Tokens {
         };
         end.sort_unstable();
         end.dedup();
-        Ok(Tokens { tokenizer, template, template_source, end })
+        let bytes = |tokenizer: &Tokenizer| {
+            let ids = 0..tokenizer.vocab_size() as u32;
+            ids.filter_map(|id| tokenizer.bytes(id).map(<[u8]>::len)).max().unwrap_or(0)
+        };
+        let longest = tokenizer.as_ref().map_or(0, bytes).max(1);
+        Ok(Tokens { tokenizer, template, template_source, end, longest })
     }
 }
 
@@ -132,7 +139,8 @@ pub(crate) fn read_optional(path: &Path, most: u64) -> Result<Option<Vec<u8>>, E
     let fail = |error| Error::File { path: path.to_owned(), error };
     let facts = match std::fs::metadata(path) {
         Ok(facts) => facts,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        // A link that leads nowhere is a file that is missing, not one that was never there.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !path.is_symlink() => return Ok(None),
         Err(error) => return Err(fail(error)),
     };
     if !facts.is_file() || facts.len() > most {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use graph::{
     Backend, BackendError, Bucket, BucketPolicy, Budget, Caps, Executor, Graph, Op, Weights, bind, expand,
 };
-use tensor::{DType, Value, WeightSource};
+use tensor::{Buffer, DType, SourceError, Value, WeightSource};
 
 pub use ops::eval;
 
@@ -60,8 +60,11 @@ impl Backend for Reference {
 
     fn load(&self, graph: &Graph, source: &dyn WeightSource) -> Result<Arc<dyn Weights>, BackendError> {
         let read = |spec: &graph::WeightSpec| {
-            let bytes = source.read(&spec.name)?;
-            Ok(Arc::new(Value::new(spec.info.dtype, spec.info.shape, &bytes)))
+            let name = || spec.name.clone();
+            let bytes = spec.info.bytes().ok_or_else(|| SourceError::TooLarge { name: name() })?;
+            let mut data = Buffer::try_zeroed(bytes).ok_or_else(|| no_memory("the weights", bytes))?;
+            source.read_rows(&spec.name, 0, data.as_mut_slice())?;
+            Ok(Arc::new(Value { dtype: spec.info.dtype, shape: spec.info.shape, data }))
         };
         let values = graph.weights.iter().map(read).collect::<Result<Vec<_>, BackendError>>()?;
         Ok(Arc::new(Loaded { values }))
@@ -81,6 +84,11 @@ impl Backend for Reference {
         })?;
         Ok(Box::new(executor::Running::open(graph, weights, budget)?))
     }
+}
+
+/// The error of an allocation that failed.
+fn no_memory(what: &'static str, bytes: usize) -> BackendError {
+    BackendError::Memory { device: NAME, what, needed: bytes as u64, available: 0 }
 }
 
 /// Weights in the form they were found in.

@@ -43,9 +43,11 @@ impl States {
             let shape = pool_shape(pages[state.group.index()], graph.page_len, &state.slot);
             let slot = Ty { dtype: state.dtype, dims: state.slot };
             let bytes = slot.bytes() as usize * graph.page_len as usize * pages[state.group.index()] as usize;
-            Arc::new(Value { dtype: state.dtype, shape, data: tensor::Buffer::zeroed(bytes) })
+            let data = tensor::Buffer::try_zeroed(bytes)
+                .ok_or_else(|| crate::no_memory("keys and values", bytes))?;
+            Ok(Arc::new(Value { dtype: state.dtype, shape, data }))
         };
-        let values = graph.states.iter().map(zeroed).collect();
+        let values = graph.states.iter().map(zeroed).collect::<Result<_, BackendError>>()?;
         let groups = graph.states.iter().map(|state| state.group).collect();
         Ok(States { values, pages, groups })
     }

@@ -43,17 +43,22 @@ impl Buffer {
     /// `len` zero bytes. The system gives zeroed pages when they are first touched, so a large buffer costs what is
     /// used of it.
     pub fn zeroed(len: usize) -> Buffer {
+        Buffer::try_zeroed(len).unwrap_or_else(|| handle_alloc_error(layout(len)))
+    }
+
+    /// As [`Buffer::zeroed`], or `None` where the system has no memory for it.
+    pub fn try_zeroed(len: usize) -> Option<Buffer> {
         if len == 0 {
             let start = NonNull::<Line>::dangling().cast();
-            return Buffer { base: start, start, len };
+            return Some(Buffer { base: start, start, len });
         }
         let layout = layout(len);
         // SAFETY: the layout's size is not zero.
         let base = unsafe { alloc_zeroed(layout) };
-        let base = NonNull::new(base).unwrap_or_else(|| handle_alloc_error(layout));
+        let base = NonNull::new(base)?;
         // SAFETY: the allocation is a whole line longer than `len`, so the first boundary lies within it.
         let start = unsafe { base.add(base.align_offset(align_of::<Line>())) };
-        Buffer { base, start, len }
+        Some(Buffer { base, start, len })
     }
 
     /// A copy of these values.

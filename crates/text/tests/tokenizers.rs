@@ -156,3 +156,21 @@ fn a_control_token_that_is_a_word_is_still_not_text() {
     assert_eq!(tokenizer.decode(&ids, true), "a <|> b<|>");
     assert_eq!(tokenizer.encode_template("<|>").unwrap(), [control]);
 }
+
+#[test]
+fn files_that_multiply_text_are_refused_on_loading() {
+    let replace =
+        |from: &str, to: String| json!({"type": "Replace", "pattern": {"String": from}, "content": to});
+    let tenfold = vec![replace("a", "a".repeat(10)); 7];
+    let attacks = [
+        ("normalizer", json!({"type": "Sequence", "normalizers": tenfold})),
+        ("normalizer", json!({"type": "Prepend", "prepend": "a".repeat(50_000_000)})),
+        ("decoder", replace("e", "e".repeat(100_000))),
+    ];
+    for (part, step) in attacks {
+        let mut file = vectors("sentencepiece")["tokenizer_json"].clone();
+        file[part] = step;
+        let error = Tokenizer::from_json(file.to_string().as_bytes()).unwrap_err();
+        assert!(error.to_string().contains(&format!("tokenizer.json's {part} makes text")), "{error}");
+    }
+}

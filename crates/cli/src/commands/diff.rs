@@ -7,6 +7,7 @@ use polysilicon::{Device, TOLERANCE, diff};
 
 use crate::failure::Failure;
 use crate::output::print;
+use crate::units::parse_id;
 
 #[derive(Args)]
 #[command(after_help = "Ends with status 1 where the devices differ.\n\n\
@@ -22,7 +23,7 @@ pub struct Diff {
     #[arg(long, value_name = "DEVICE")]
     b: Device,
     /// The token ids of the prompt, e.g. 1,2,3
-    #[arg(long, value_name = "IDS", value_delimiter = ',', required = true)]
+    #[arg(long, value_name = "IDS", value_delimiter = ',', value_parser = parse_id, required = true)]
     ids: Vec<u32>,
     /// The largest normalised squared error of a value that passes
     #[arg(long, value_name = "F", default_value_t = TOLERANCE)]

@@ -1,12 +1,13 @@
 //! `logits`: the logits of every position, in a file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::args::{DeviceArgs, ModelArgs};
 use crate::failure::Failure;
 use crate::output::note;
+use crate::units::parse_id;
 
 #[derive(Args)]
 #[command(
@@ -15,7 +16,7 @@ use crate::output::note;
 )]
 pub struct Logits {
     /// The token ids of the prompt, e.g. 1,2,3
-    #[arg(long, value_name = "IDS", value_delimiter = ',', required = true)]
+    #[arg(long, value_name = "IDS", value_delimiter = ',', value_parser = parse_id, required = true)]
     ids: Vec<u32>,
     /// The safetensors file to write
     #[arg(long, value_name = "FILE")]
@@ -29,6 +30,10 @@ pub struct Logits {
 impl Logits {
     /// Computes and writes them.
     pub fn execute(self) -> Result<(), Failure> {
+        let real = |path: &Path| std::fs::canonicalize(path).ok();
+        if real(&self.out).is_some_and(|out| real(Path::new(&self.model.model)) == Some(out)) {
+            return Err(Failure::Usage("--out names the model itself; name another file".to_owned()));
+        }
         let model = self.device.load(self.model.open()?)?;
         model.logits(&self.ids)?.save(&self.out)?;
         let random = if model.is_random() { "; the weights are random, so they mean nothing" } else { "" };

@@ -10,20 +10,25 @@ use serde_json::{Value, json};
 use crate::args::{DeviceArgs, ModelArgs, SamplingArgs};
 use crate::failure::Failure;
 use crate::output::{note, print, print_json};
+use crate::units::parse_id;
 
 /// What the model inside the program continues where no prompt is given.
 const PROMPT: &str = "Once upon a time";
+
+/// The longest prompt read from standard input, in bytes.
+const PROMPT_BYTES_MAX: u64 = 8 << 20;
 
 #[derive(Args)]
 #[command(
     after_help = "Example: polysilicon run path/to/model -p 'The cat' -n 64 --temperature 0.7 --seed 1"
 )]
 pub struct Run {
-    /// The text to continue, as it is (`chat` applies a model's template); - reads it from standard input
+    /// The text to continue, as it is: `chat` applies a model's template, and control tokens spelled out here are text;
+    /// - reads it from standard input
     #[arg(short, long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: Option<String>,
     /// The token ids to continue, e.g. 1,2,3
-    #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with = "prompt")]
+    #[arg(long, value_name = "IDS", value_delimiter = ',', value_parser = parse_id, conflicts_with = "prompt")]
     ids: Option<Vec<u32>>,
     /// Print one JSON object instead of the text
     #[arg(long)]
@@ -77,7 +82,12 @@ impl Run {
         match &self.prompt {
             Some(dash) if dash == "-" => {
                 let mut text = String::new();
-                io::stdin().read_to_string(&mut text).map_err(Failure::Input)?;
+                io::stdin().take(PROMPT_BYTES_MAX + 1).read_to_string(&mut text).map_err(Failure::Input)?;
+                if text.len() as u64 > PROMPT_BYTES_MAX {
+                    return Err(Failure::Usage(format!(
+                        "the prompt has more than {PROMPT_BYTES_MAX} bytes; shorten it"
+                    )));
+                }
                 // The newline that ends a file or an `echo` is no part of a prompt.
                 let bare = text.strip_suffix('\n').map_or(text.len(), str::len);
                 text.truncate(bare);

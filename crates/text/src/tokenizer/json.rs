@@ -4,6 +4,7 @@ use serde_json::Value;
 use tokenizers::processors::template::{SpecialToken, TemplateProcessing};
 use tokenizers::{AddedToken, ModelWrapper};
 
+use super::growth::refuse_growth;
 use super::pieces::{MAX_VOCABULARY, Piece, Rule};
 use super::{Ends, Parts, Tokenizer, guarded};
 use crate::{TextError, TokenizerConfig};
@@ -25,6 +26,7 @@ impl Tokenizer {
         }
         let value: Value = serde_json::from_slice(json).map_err(TextError::tokenizer)?;
         refuse_unsound(&value)?;
+        refuse_growth(&value)?;
         let load = || -> tokenizers::Result<tokenizers::Tokenizer> {
             let mut inner: tokenizers::Tokenizer = serde_json::from_value(value)?;
             // As `transformers`: a prompt is neither cut nor padded because a file once was trained so.

@@ -7,6 +7,7 @@
 
 mod alphabet;
 mod byte_level;
+mod growth;
 mod json;
 pub(crate) mod pieces;
 mod seal;
@@ -28,8 +29,9 @@ pub(crate) use seal::SEAL;
 use seal::Seals;
 pub use vocabulary::Vocabulary;
 
-/// Longest text encoded in one call, bytes; far beyond any model's context.
-pub const MAX_TEXT_BYTES: usize = 64 << 20;
+/// Longest text encoded in one call, bytes: beyond the context of most models, and kept low because encoding takes
+/// some 150 times the text's memory.
+pub const MAX_TEXT_BYTES: usize = 8 << 20;
 
 /// A model's tokenizer. Cheap to clone references to; safe to share between threads.
 pub struct Tokenizer {
