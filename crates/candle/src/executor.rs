@@ -44,7 +44,7 @@ impl CandleExecutor {
             let reason = format!("the graph reads {}", graph.weights.len());
             return Err(unsupported(format!("these {} weights", weights.arrays.len()), reason));
         }
-        let pages = pages::fitting(graph, graph::Weights::bytes(&*weights), budget)?;
+        let pages = budget.fit(graph, graph::Weights::bytes(&*weights), NAME)?;
         Ok(CandleExecutor {
             graph: graph.clone(),
             weights,

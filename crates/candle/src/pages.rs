@@ -3,37 +3,10 @@
 use std::io::{Read, Write};
 
 use candle_core::{Device, Tensor};
-use graph::{BackendError, Budget, Graph, GroupId, PageId, StateSpec};
+use graph::{BackendError, Graph, PageId, StateSpec};
 
 use crate::array::Array;
-use crate::{NAME, failed, unsupported};
-
-/// Pages per group that the budget holds beside the weights: as many as asked, or the same share of each.
-pub(crate) fn fitting(graph: &Graph, weight_bytes: u64, budget: &Budget) -> Result<Vec<u32>, BackendError> {
-    if budget.pages.len() != graph.groups.len() {
-        let reason = format!("the graph has {} groups of states", graph.groups.len());
-        return Err(unsupported(format!("a budget for {} groups", budget.pages.len()), reason));
-    }
-    let page_bytes = (0..).map(|group| graph.page_bytes(GroupId(group)));
-    let page_bytes = page_bytes.take(graph.groups.len()).collect::<Vec<_>>();
-    let bytes = |pages: &dyn Fn(u32) -> u64| {
-        let of_groups = budget.pages.iter().zip(&page_bytes);
-        of_groups.map(|(&asked, &bytes)| u128::from(pages(asked)) * u128::from(bytes)).sum::<u128>()
-    };
-    let asked = bytes(&|asked| u64::from(asked.max(2)));
-    let left = u128::from(budget.bytes.unwrap_or(u64::MAX).saturating_sub(weight_bytes));
-    if asked <= left {
-        return Ok(budget.pages.iter().map(|&pages| pages.max(2)).collect());
-    }
-    let share = |pages: u32| u32::try_from(u128::from(pages) * left / asked).unwrap_or(pages);
-    let pages = budget.pages.iter().map(|&pages| share(pages)).collect::<Vec<_>>();
-    if pages.iter().all(|&pages| pages >= 2) {
-        return Ok(pages);
-    }
-    let needed = u64::try_from(bytes(&|_| 2)).unwrap_or(u64::MAX).saturating_add(weight_bytes);
-    let available = budget.bytes.unwrap_or(u64::MAX);
-    Err(BackendError::Memory { device: NAME, what: "weights and two pages of each group", needed, available })
-}
+use crate::{failed, unsupported};
 
 /// Every state, all zeros: `[pages, S, slot..]`.
 pub(crate) fn open(graph: &Graph, pages: &[u32]) -> Result<Vec<Array>, BackendError> {

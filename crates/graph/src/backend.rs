@@ -120,6 +120,40 @@ pub struct Budget {
     pub pages: Vec<u32>,
 }
 
+impl Budget {
+    /// Pages of each group that fit beside the weights and the work space: as many as are wanted, or the same share of
+    /// each, since all groups serve the same sequences.
+    pub fn fit(
+        &self,
+        graph: &Graph,
+        weight_bytes: u64,
+        device: &'static str,
+    ) -> Result<Vec<u32>, BackendError> {
+        assert_eq!(self.pages.len(), graph.groups.len(), "a budget is made from the graph's groups");
+        let page_bytes =
+            (0..).map(|group| graph.page_bytes(GroupId(group))).take(self.pages.len()).collect::<Vec<_>>();
+        let bytes = |pages: &dyn Fn(u32) -> u32| {
+            let of_groups = self.pages.iter().zip(&page_bytes);
+            of_groups.map(|(&wanted, &bytes)| u128::from(pages(wanted)) * u128::from(bytes)).sum::<u128>()
+        };
+        let least = |wanted: u32| wanted.max(2);
+        let taken = weight_bytes.saturating_add(graph.value_bytes(&self.bucket));
+        let left = u128::from(self.bytes.unwrap_or(u64::MAX).saturating_sub(taken));
+        let wanted = bytes(&least);
+        let share = |pages: u32| match wanted <= left {
+            true => least(pages),
+            false => u32::try_from(u128::from(pages) * left / wanted).unwrap_or(pages),
+        };
+        let pages = self.pages.iter().map(|&pages| share(pages)).collect::<Vec<_>>();
+        if pages.iter().all(|&pages| pages >= 2) {
+            return Ok(pages);
+        }
+        let needed = u64::try_from(bytes(&|_| 2)).unwrap_or(u64::MAX).saturating_add(taken);
+        let what = "weights, work space and two pages of keys and values";
+        Err(BackendError::Memory { device, what, needed, available: self.bytes.unwrap_or(u64::MAX) })
+    }
+}
+
 /// A program to make.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ProgramSpec {

@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use tensor::{DType, WeightInfo};
 
-use crate::{BuildError, Dims, FuncBuilder, Op, Ty};
+use crate::{Bucket, BuildError, Dims, FuncBuilder, Op, Ty};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -157,6 +157,16 @@ impl Graph {
     /// Bytes of all weights.
     pub fn weight_bytes(&self) -> u64 {
         self.weights.iter().filter_map(|w| w.info.bytes()).map(|bytes| bytes as u64).sum()
+    }
+
+    /// An estimate of the bytes that a step's values take at once: the largest, what it is made of, and what is made
+    /// of it.
+    pub fn value_bytes(&self, bucket: &Bucket) -> u64 {
+        let made = |func: &Func| {
+            let nodes = func.nodes_with_ids().filter(|(_, node)| !matches!(node.op, Op::Param(_)));
+            nodes.map(|(value, _)| func.ty(value).bind(bucket).bytes()).max().unwrap_or(0)
+        };
+        4 * self.funcs.iter().map(made).max().unwrap_or(0)
     }
 
     /// Bytes that one page of a group takes over all states of the group.

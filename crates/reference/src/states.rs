@@ -21,24 +21,7 @@ pub struct States {
 impl States {
     /// As many zeroed pages as are wanted and fit.
     pub fn new(graph: &Graph, budget: &Budget, weight_bytes: u64) -> Result<States, BackendError> {
-        let page_bytes = |group: usize| graph.page_bytes(GroupId(group as u32));
-        let wanted = |group: usize| budget.pages.get(group).copied().unwrap_or(0).max(2);
-        let needed: u64 = (0..graph.groups.len()).map(|g| page_bytes(g) * u64::from(wanted(g))).sum();
-        let available = budget.bytes.map_or(u64::MAX, |bytes| bytes.saturating_sub(weight_bytes));
-        // All groups serve the same sequences, so they shrink together.
-        let share = (available as f64 / needed.max(1) as f64).min(1.0);
-        let pages =
-            (0..graph.groups.len()).map(|g| (f64::from(wanted(g)) * share) as u32).collect::<Vec<_>>();
-        if pages.iter().any(|&pages| pages < 2) {
-            let what = "weights and two pages of keys and values";
-            let needed = weight_bytes + (0..graph.groups.len()).map(|g| 2 * page_bytes(g)).sum::<u64>();
-            return Err(BackendError::Memory {
-                device: NAME,
-                what,
-                needed,
-                available: budget.bytes.unwrap_or(0),
-            });
-        }
+        let pages = budget.fit(graph, weight_bytes, NAME)?;
         let zeroed = |state: &graph::StateSpec| {
             let shape = pool_shape(pages[state.group.index()], graph.page_len, &state.slot);
             let slot = Ty { dtype: state.dtype, dims: state.slot };
