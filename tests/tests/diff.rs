@@ -54,6 +54,18 @@ fn a_broken_kernel_is_named() {
     }
 }
 
+#[test]
+fn where_the_numbers_end_is_named() {
+    let ids = Golden::open(&root().join("goldens/qwen3-gqa-tied")).ids;
+    let load = |backend: &dyn Backend| {
+        Model::open(&path("qwen3-gqa-tied")).and_then(|model| model.load_on(backend)).expect("a golden loads")
+    };
+    let (layer, name) = ("layers.1", "post_attention_layernorm");
+    let device = Broken { layer, name, broken: |_| Op::RmsNorm { eps: f32::NAN }, inner: Reference::new() };
+    let found = diff_models(&load(&device), &load(&Reference::new()), &ids, NMSE).expect("both run");
+    assert_eq!(found.first.map(|first| first.name), Some("layers.1.post_attention_layernorm".to_owned()));
+}
+
 fn wrong_scale(op: &Op) -> Op {
     match *op {
         Op::Attention { scale, window } => Op::Attention { scale: scale * 1.1, window },

@@ -30,6 +30,7 @@ impl Engine {
                     Part { sequence: id, from, count, rows: Rows::All, previous: None },
                     &Probe::default(),
                 )?;
+                self.check_numbers()?;
                 let rows = self.fetch.logits.chunks_exact(self.facts.vocab as usize);
                 rows.zip(from..).for_each(|(logits, position)| sink(position, logits));
                 from += count;

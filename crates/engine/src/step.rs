@@ -114,7 +114,7 @@ impl Engine {
 
     /// Waits for a step and delivers what it gave.
     fn land(&mut self, flight: Flight) {
-        match self.wait(&flight) {
+        match self.wait(&flight).and_then(|()| self.check_numbers()) {
             Ok(()) => self.deliver(&flight),
             Err(error) => {
                 let error = Arc::new(error);
@@ -129,6 +129,12 @@ impl Engine {
         self.fetch.clear();
         self.executor.finish(flight.step, &mut self.fetch)?;
         flight.check(&self.fetch, self.facts.vocab)
+    }
+
+    /// Whether the step that was waited for gave numbers. A probe does not ask: it is how one finds where they end.
+    pub(crate) fn check_numbers(&self) -> Result<(), EngineError> {
+        let are = !self.fetch.sampled.iter().any(|sampled| sampled.logprob.is_nan());
+        if are { Ok(()) } else { Err(EngineError::NotNumbers) }
     }
 
     /// Releases the pages that only this step still named, and keeps its memory.
@@ -181,9 +187,6 @@ impl Flight {
         }
         if fetch.logits.len() != logits {
             return wrong("logits", fetch.logits.len(), logits);
-        }
-        if fetch.sampled.iter().any(|sampled| sampled.logprob.is_nan()) {
-            return Err(EngineError::NotNumbers);
         }
         match fetch.sampled.iter().find(|sampled| sampled.id >= vocab) {
             Some(sampled) => wrong("as a token id", sampled.id as usize, vocab as usize),

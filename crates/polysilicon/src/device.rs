@@ -83,7 +83,7 @@ impl Device {
     fn looked(self) -> &'static str {
         match self {
             Device::Cpu => "its kernels are not in this build, and `reference` runs on the CPU, slowly",
-            Device::Candle => "this build was made without the `candle` feature",
+            Device::Candle => "this build was made without it; build with `--features candle`",
             _ => "this build has no backend for it",
         }
     }
