@@ -18,7 +18,6 @@ mod program;
 mod run;
 mod weights;
 
-use std::any::Any;
 use std::sync::Arc;
 
 use graph::{Backend, BackendError, BucketPolicy, Budget, Caps, Executor, Graph, Weights};
@@ -76,11 +75,7 @@ impl Backend for Candle {
         weights: Arc<dyn Weights>,
         budget: &Budget,
     ) -> Result<Box<dyn Executor>, BackendError> {
-        let weights: Arc<dyn Any + Send + Sync> = weights;
-        let weights = weights.downcast::<CandleWeights>().map_err(|_| {
-            unsupported("these weights", "another device packed them; load them with this one")
-        })?;
-        Ok(Box::new(CandleExecutor::open(graph, weights, budget)?))
+        Ok(Box::new(CandleExecutor::open(graph, weights.packed_by::<CandleWeights>(NAME)?, budget)?))
     }
 }
 

@@ -31,6 +31,18 @@ pub trait Weights: Send + Sync + Any {
     fn bytes(&self) -> u64;
 }
 
+impl dyn Weights {
+    /// The weights as the backend `device` packed them, or an error where another did.
+    pub fn packed_by<T: Weights>(self: Arc<Self>, device: &'static str) -> Result<Arc<T>, BackendError> {
+        let any: Arc<dyn Any + Send + Sync> = self;
+        any.downcast().map_err(|_| BackendError::Unsupported {
+            device,
+            what: "these weights".to_owned(),
+            reason: "another device packed them; load them with this one".to_owned(),
+        })
+    }
+}
+
 /// Runs the steps of one graph on one device.
 pub trait Executor: Send {
     /// Pages that fit the budget, per group; page 0 of each is the bin.

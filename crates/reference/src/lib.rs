@@ -12,7 +12,6 @@ mod program;
 mod run;
 mod states;
 
-use std::any::Any;
 use std::sync::Arc;
 
 use graph::{
@@ -76,13 +75,7 @@ impl Backend for Reference {
         weights: Arc<dyn Weights>,
         budget: &Budget,
     ) -> Result<Box<dyn Executor>, BackendError> {
-        let weights: Arc<dyn Any + Send + Sync> = weights;
-        let weights = weights.downcast::<Loaded>().map_err(|_| BackendError::Unsupported {
-            device: NAME,
-            what: "these weights".to_owned(),
-            reason: "they were loaded for another device".to_owned(),
-        })?;
-        Ok(Box::new(executor::Running::open(graph, weights, budget)?))
+        Ok(Box::new(executor::Running::open(graph, weights.packed_by::<Loaded>(NAME)?, budget)?))
     }
 }
 
