@@ -5,12 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use graph::{
-    BackendError, Budget, Executor, Feed, Fetch, Graph, GroupId, PageId, Param, PlanReport, ProgramId,
-    ProgramSpec, Sampler, StepId,
+    BackendError, Budget, Executor, Feed, Fetch, Graph, GroupId, Inputs, PageId, Place, PlanReport,
+    ProgramId, ProgramSpec, Sampler, StepId,
 };
 
 use crate::array::Array;
-use crate::feed::Inputs;
 use crate::program::Program;
 use crate::run::run;
 use crate::weights::CandleWeights;
@@ -65,16 +64,19 @@ impl CandleExecutor {
 
     /// What main takes, in the order of its parameters.
     fn arguments(&self, program: &Program, inputs: &Inputs<'_>) -> Result<Vec<Array>, BackendError> {
-        let (mut weights, mut states) = (self.weights.arrays.iter(), self.states.iter());
-        let missing =
-            || unsupported(&self.graph.name, "its main function takes what the graph does not list");
-        let argument = |param: &Param| match param {
-            Param::Input(input) => inputs.array(*input),
-            Param::Weight(_) => weights.next().cloned().ok_or_else(missing),
-            Param::State(..) => states.next().cloned().ok_or_else(missing),
-            Param::Value => Err(missing()),
+        let mut filled = vec![];
+        let mut argument = |place| match place {
+            Place::Input(input) => {
+                inputs.fill(input, &mut filled);
+                let shape = input.ty().bind(&inputs.bucket).dims.shape();
+                let shape = shape.expect("a bucket binds every input");
+                Array::from_i32s(&shape, filled.clone()).map_err(failed)
+            }
+            Place::Weight(place) => Ok(self.weights.arrays[place].clone()),
+            Place::State(place) => Ok(self.states[place].clone()),
+            place => Err(unsupported(&self.graph.name, format!("its main function takes {place:?}"))),
         };
-        program.graph.main().params.iter().map(argument).collect()
+        program.graph.given().map(&mut argument).collect()
     }
 
     /// Samples every row of `[R, V]` logits.
@@ -122,14 +124,9 @@ impl Executor for CandleExecutor {
             return Err(unsupported("a third step", "two are in flight; finish one first"));
         }
         let program = self.program(program)?;
-        let inputs = Inputs {
-            feed,
-            previous: &self.previous,
-            bucket: program.spec.bucket,
-            pages: &self.pages,
-            page_len: self.graph.page_len,
-        };
-        inputs.check()?;
+        let inputs = Inputs { bucket: program.spec.bucket, feed, previous: &self.previous };
+        inputs.check(NAME, &self.graph, &self.pages)?;
+        program.spec.check_patches(NAME, &program.graph, feed.patches)?;
         let args = self.arguments(program, &inputs)?;
         for copy in feed.copies {
             for state in self.states_of(copy.group) {

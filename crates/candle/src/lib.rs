@@ -9,7 +9,6 @@ mod array;
 mod decode;
 mod eval;
 mod executor;
-mod feed;
 mod ops;
 mod ops_layout;
 mod ops_state;

@@ -17,12 +17,9 @@ pub(crate) struct Program {
 impl Program {
     /// A program for the steps that the bucket holds.
     pub(crate) fn compile(graph: &Graph, spec: &ProgramSpec) -> Result<Program, BackendError> {
+        spec.check(graph)?;
         let graph = expanded(graph, &spec.bucket);
         let report = PlanReport::of(&graph, &spec.bucket, &|op| format!("candle::{}", op.name()));
-        let names = graph.names();
-        if let Some(name) = spec.taps.iter().chain(&spec.patches).find(|&name| !names.contains(name)) {
-            return Err(BackendError::NoValue { name: name.clone() });
-        }
         let last_uses = graph.funcs.iter().map(last_uses).collect();
         Ok(Program { spec: spec.clone(), graph, report, last_uses })
     }

@@ -310,7 +310,13 @@ fn values_are_brought_out_and_put_in() {
     assert_ne!(patched.logits, plain.logits);
 
     let short = Step { parts: &parts, patch: Some(("logits", &[0.0])), ..Step::default() };
-    assert!(short.try_run(&mut *open(DType::F32)).unwrap_err().to_string().contains("a patch of 1 values"));
+    assert!(
+        short
+            .try_run(&mut *open(DType::F32))
+            .unwrap_err()
+            .to_string()
+            .contains("it has 1 elements, and the value has 11")
+    );
     let unknown = Step { parts: &parts, taps: &["layers.9.attn"], ..Step::default() };
     assert!(matches!(unknown.try_run(&mut *open(DType::F32)), Err(BackendError::NoValue { .. })));
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tensor::{DType, SourceError, WeightSource};
 
-use crate::{Bucket, Feed, Fetch, Graph, GroupId, Op, PageId, StepCounts, StepId, Work};
+use crate::{Bucket, Feed, Fetch, Graph, GroupId, PageId, PlanReport, ProgramId, ProgramSpec, StepId};
 
 /// A device that can hold weights and run programs.
 pub trait Backend: Send + Sync {
@@ -98,15 +98,25 @@ pub struct Caps {
 pub enum BucketPolicy {
     /// Programs cost nothing: one for each shape met.
     Exact,
+    /// One for each count of tokens, sequences and rows met; tables are rounded up to a power of two of pages. For
+    /// kernels that read true lengths, to which a wider table costs nothing, while a new program for every page that
+    /// a sequence grows by would.
+    RoundedPages,
     /// Counts are rounded up to powers of two.
     PowersOfTwo,
 }
+
+/// Fewest pages of a table whose pages are rounded alone: sequences outgrow smaller ones too soon.
+const PAGES_MIN: u32 = 16;
 
 impl BucketPolicy {
     /// The bucket in which a step of these counts runs.
     pub fn round(self, step: Bucket) -> Bucket {
         match self {
             BucketPolicy::Exact => step,
+            BucketPolicy::RoundedPages => {
+                Bucket { pages: step.pages.next_power_of_two().max(PAGES_MIN), ..step }
+            }
             BucketPolicy::PowersOfTwo => {
                 let seqs = step.seqs.next_power_of_two();
                 // One token each is worth a program of its own; other uniform steps come in every length.
@@ -166,54 +176,6 @@ impl Budget {
     }
 }
 
-/// A program to make.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ProgramSpec {
-    /// The steps it must hold.
-    pub bucket: Bucket,
-    /// Named values to bring out, `layers.0.attn`.
-    pub taps: Vec<String>,
-    /// Named values that the feed replaces.
-    pub patches: Vec<String>,
-}
-
-/// A program of one executor.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct ProgramId(pub u32);
-
-/// What a program does.
-#[derive(Clone, Debug, Default)]
-pub struct PlanReport {
-    /// Per node, in order.
-    pub lines: Vec<PlanLine>,
-    /// Bytes of work space.
-    pub arena_bytes: u64,
-}
-
-impl PlanReport {
-    /// What a lowered graph does at the size of its bucket; `kernel` names what runs an operation.
-    pub fn of(graph: &Graph, bucket: &Bucket, kernel: &dyn Fn(&Op) -> String) -> PlanReport {
-        let counts = StepCounts::largest(graph, bucket);
-        let mut lines = vec![];
-        graph.walk(&mut |path, op, args, results| {
-            let work = op.work(args, results, &counts);
-            lines.push(PlanLine { path: path.to_owned(), kernel: kernel(op), work });
-        });
-        PlanReport { lines, arena_bytes: 0 }
-    }
-}
-
-/// One node of a plan.
-#[derive(Clone, Debug)]
-pub struct PlanLine {
-    /// Where it stands, `layers.0.attn`.
-    pub path: String,
-    /// The kernel, `linear[q4_0, avx512vnni]`.
-    pub kernel: String,
-    /// Operations and bytes at the bucket's size.
-    pub work: Work,
-}
-
 /// Why a device could not do what was asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -262,4 +224,20 @@ pub enum BackendError {
     /// Pages could not be written or read.
     #[error("pages could not be moved: {0}")]
     Io(#[from] std::io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounding_holds_the_step() {
+        let step = Bucket { tokens: 5, seqs: 3, queries: 0, pages: 17, rows: 3 };
+        assert_eq!(BucketPolicy::Exact.round(step), step);
+        assert_eq!(BucketPolicy::RoundedPages.round(step), Bucket { pages: 32, ..step });
+        let short = Bucket { pages: 1, ..step };
+        assert_eq!(BucketPolicy::RoundedPages.round(short), Bucket { pages: 16, ..step });
+        let all = Bucket { tokens: 8, seqs: 4, queries: 0, pages: 32, rows: 4 };
+        assert_eq!(BucketPolicy::PowersOfTwo.round(step), all);
+    }
 }

@@ -110,15 +110,11 @@ impl Graph {
 
     fn walk_func(&self, func: &Func, path: &str, visit: &mut Visit<'_>) {
         for (first, node) in func.nodes_with_ids() {
-            let separator = if path.is_empty() { "" } else { "." };
-            let here = node.name.as_ref().map_or(path.to_owned(), |name| format!("{path}{separator}{name}"));
+            let here = below(path, node.name.as_deref());
             match &node.op {
                 Op::Param(_) => {}
                 Op::Call(callee) => self.walk_func(self.func(*callee), &here, visit),
-                op => {
-                    let results = &func.types[first.index()..first.index() + node.results as usize];
-                    visit(&here, op, &func.tys(&node.args), results);
-                }
+                op => visit(&here, op, &func.tys(&node.args), func.result_types(first, node)),
             }
         }
     }
@@ -173,6 +169,15 @@ impl Graph {
     pub fn page_bytes(&self, group: GroupId) -> u64 {
         let of_state = |s: &StateSpec| Ty { dtype: s.dtype, dims: s.slot }.bytes() * u64::from(self.page_len);
         self.states.iter().filter(|s| s.group == group).map(of_state).sum()
+    }
+}
+
+/// The path of a node below the calls that lead to it; theirs where it has no name.
+pub(crate) fn below(path: &str, name: Option<&str>) -> String {
+    match name {
+        Some(name) if path.is_empty() => name.to_owned(),
+        Some(name) => format!("{path}.{name}"),
+        None => path.to_owned(),
     }
 }
 
@@ -254,6 +259,11 @@ impl Func {
     /// The types of several values.
     pub fn tys(&self, values: &[ValueId]) -> Vec<Ty> {
         values.iter().map(|&v| *self.ty(v)).collect()
+    }
+
+    /// The types of the results of a node, whose first result this is.
+    pub fn result_types(&self, first: ValueId, node: &Node) -> &[Ty] {
+        &self.types[first.index()..first.index() + node.results as usize]
     }
 
     /// Each node with the id of its first result.

@@ -1,8 +1,9 @@
 //! One step of a model as a small graph of large operations: how it is written, checked, bound to concrete shapes,
-//! expanded into simpler operations, printed and counted; and the two traits through which devices run it.
+//! fused, expanded into simpler operations, planned, printed and counted; and the two traits through which devices run
+//! it.
 //!
-//! The passes are pure functions: build, [`verify`], [`bind`], [`expand`]. This crate does no I/O, spawns no threads
-//! and knows no device.
+//! The passes are pure functions: build, [`verify`], [`bind`], [`fuse`], [`expand`], [`Plan::of`]. This crate does no
+//! I/O, spawns no threads and knows no device.
 
 #![forbid(unsafe_code)]
 
@@ -12,9 +13,13 @@ mod builder;
 mod dims;
 mod expand;
 mod func;
+mod fuse;
 mod infer;
+mod inputs;
 mod layers;
 mod op;
+mod plan;
+mod program;
 mod sampling;
 mod step;
 mod sugar;
@@ -22,10 +27,7 @@ mod text;
 mod verify;
 mod work;
 
-pub use backend::{
-    Backend, BackendError, BucketPolicy, Budget, Caps, Executor, PlanLine, PlanReport, ProgramId,
-    ProgramSpec, Weights,
-};
+pub use backend::{Backend, BackendError, BucketPolicy, Budget, Caps, Executor, Weights};
 pub use bind::bind;
 pub use builder::{BuildError, Catalogue, FuncBuilder, State};
 pub use dims::{Bucket, Dim, Dims, Ty, Var};
@@ -33,10 +35,14 @@ pub use expand::{expand, expand_op};
 pub use func::{
     Func, FuncId, Graph, Group, GroupId, Input, Node, Param, StateSpec, ValueId, Visit, WeightSpec,
 };
+pub use fuse::{fuse, fuse_counted};
 pub use infer::TypeError;
+pub use inputs::Inputs;
 pub use layers::GraphBuilder;
 pub use op::{Act, BinaryOp, CompareOp, Literal, Op, ReduceOp, UnaryOp};
-pub use sampling::{Penalties, Sampler, Sampling};
+pub use plan::{ARENA_ALIGN, Place, Placed, Plan, Planned};
+pub use program::{PlanLine, PlanReport, ProgramId, ProgramSpec};
+pub use sampling::{Penalties, RowStats, Sampler, Sampling};
 pub use step::{
     Copy, Feed, Fetch, GroupCounts, GroupFeed, PageId, Row, Sampled, Seen, StepCounts, StepId, Token,
 };

@@ -121,6 +121,30 @@ pub enum Op {
         /// Whether three biases follow the weights.
         biased: bool,
     },
+
+    // ---- fused: composites that `fuse` makes of the ones above
+    /// `(x: f32[.., E], gate: [F, E], up: [F, E]` and, where `biased`, `gate: [F], up: [F]) -> f32[.., F]`:
+    /// `act(x gate^T + bias, x up^T + bias)`, so `x` is read once and neither product is written.
+    GatedLinear {
+        /// The gated activation.
+        act: Act,
+        /// Whether two biases follow the weights.
+        biased: bool,
+    },
+    /// `(x: f32[.., E], w: [F, E]`, where `biased` `bias: [F]`, `a: f32[.., F]) -> f32[.., F]`:
+    /// `a + (x w^T + bias)`, so the product is never written.
+    LinearAdd {
+        /// Whether a bias stands between the weight and what is added.
+        biased: bool,
+    },
+    /// `(x: f32[T, H, D], w: [D], positions: i32[T], frequencies: f32[n]) -> f32[T, H, D]`: each head normed by
+    /// `rms_norm` and then turned by `rope`.
+    NormRope {
+        /// Keeps the norm's root away from zero.
+        eps: f32,
+        /// Multiplies cosine and sine.
+        scale: f32,
+    },
 }
 
 /// Element by element, one argument.
@@ -200,6 +224,20 @@ pub enum Literal {
     Vector(Vec<f32>),
 }
 
+impl Literal {
+    /// Whether two have the same bits: unlike for `==`, zero is not minus zero, and what is no number is itself.
+    pub fn is_same(&self, other: &Literal) -> bool {
+        match (self, other) {
+            (Literal::Scalar(a), Literal::Scalar(b)) => a.to_bits() == b.to_bits(),
+            (Literal::Int(a), Literal::Int(b)) => a == b,
+            (Literal::Vector(a), Literal::Vector(b)) => {
+                a.iter().map(|x| x.to_bits()).eq(b.iter().map(|x| x.to_bits()))
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Op {
     /// Whether the operation has an expansion.
     pub fn is_composite(&self) -> bool {
@@ -213,6 +251,9 @@ impl Op {
                 | Op::Attention { .. }
                 | Op::Route { .. }
                 | Op::ExpertFfn { .. }
+                | Op::GatedLinear { .. }
+                | Op::LinearAdd { .. }
+                | Op::NormRope { .. }
         )
     }
 
@@ -249,6 +290,9 @@ impl Op {
             Op::Attention { .. } => "attention",
             Op::Route { .. } => "route",
             Op::ExpertFfn { .. } => "expert_ffn",
+            Op::GatedLinear { .. } => "gated_linear",
+            Op::LinearAdd { .. } => "linear_add",
+            Op::NormRope { .. } => "norm_rope",
         }
     }
 }
@@ -287,6 +331,11 @@ impl fmt::Display for Op {
             }
             Op::Route { k } => write!(f, "route {k}"),
             Op::ExpertFfn { act, .. } => write!(f, "expert_ffn {act}"),
+            Op::GatedLinear { act, .. } => write!(f, "gated_linear {act}"),
+            Op::NormRope { eps, scale } if *scale != 1.0 => {
+                write!(f, "norm_rope eps {eps:?} scale {scale:?}")
+            }
+            Op::NormRope { eps, .. } => write!(f, "norm_rope eps {eps:?}"),
             _ => write!(f, "{}", self.name()),
         }
     }

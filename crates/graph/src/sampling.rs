@@ -53,15 +53,40 @@ pub struct Sampler {
     candidates: Vec<(f32, u32)>,
 }
 
+/// What a device may know of a row of logits before the row is sampled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RowStats {
+    /// The place of the largest; the first among equals.
+    pub largest: u32,
+    /// The logarithm of the sum of their exponentials.
+    pub normaliser: f32,
+}
+
+impl RowStats {
+    /// Of these logits.
+    pub fn of(logits: &[f32]) -> RowStats {
+        RowStats { largest: argmax(logits), normaliser: log_sum_exp(logits) }
+    }
+}
+
 impl Sampler {
     /// Samples one row and appends what it asked for to the fetch.
     pub fn sample(&mut self, logits: &[f32], row: &Row<'_>, fetch: &mut Fetch) {
-        let normaliser = log_sum_exp(logits);
-        let logprob = |id: u32| logits[id as usize] - normaliser;
-        self.logits.clear();
-        self.logits.extend_from_slice(logits);
-        adjust(&mut self.logits, row);
-        let id = if row.sampling.temperature <= 0.0 { argmax(&self.logits) } else { self.draw(row) };
+        self.sample_known(logits, RowStats::of(logits), row, fetch);
+    }
+
+    /// As [`Sampler::sample`], where the device has looked at all the logits already.
+    pub fn sample_known(&mut self, logits: &[f32], stats: RowStats, row: &Row<'_>, fetch: &mut Fetch) {
+        let logprob = |id: u32| logits[id as usize] - stats.normaliser;
+        let is_plain = row.sampling.penalties.is_none() && row.bias.is_empty() && row.mask.is_none();
+        let id = if is_plain && row.sampling.temperature <= 0.0 {
+            stats.largest
+        } else {
+            self.logits.clear();
+            self.logits.extend_from_slice(logits);
+            adjust(&mut self.logits, row);
+            if row.sampling.temperature <= 0.0 { argmax(&self.logits) } else { self.draw(row) }
+        };
         fetch.sampled.push(Sampled { id, logprob: logprob(id) });
         if row.top > 0 {
             self.candidates.clear();

@@ -54,10 +54,7 @@ impl Graph {
         for (first, node) in func.nodes_with_ids() {
             total += match &node.op {
                 Op::Call(callee) => self.func_work(self.func(*callee), counts),
-                op => {
-                    let results = &func.types[first.index()..first.index() + node.results as usize];
-                    op.work(&func.tys(&node.args), results, counts)
-                }
+                op => op.work(&func.tys(&node.args), func.result_types(first, node), counts),
             };
         }
         total
@@ -98,6 +95,24 @@ impl Op {
             }
             Op::Attention { .. } => attention(args, counts, values(1)),
             Op::ExpertFfn { .. } => expert_ffn(args, counts, values(3)),
+            Op::GatedLinear { .. } => Work {
+                operations: (4.0 * axis(&args[1], 1, counts) + 6.0) * out,
+                weight_bytes: all(&args[1..]),
+                value_bytes: values(1),
+                ..Work::default()
+            },
+            Op::LinearAdd { .. } => Work {
+                operations: (2.0 * axis(&args[1], 1, counts) + 1.0) * out,
+                weight_bytes: all(&args[1..args.len() - 1]),
+                value_bytes: values(1) + all(&args[args.len() - 1..]),
+                ..Work::default()
+            },
+            Op::NormRope { .. } => Work {
+                operations: 10.0 * out,
+                weight_bytes: bytes(&args[1]),
+                value_bytes: values(1),
+                ..Work::default()
+            },
             Op::StateWrite => {
                 let written = element_bytes(&args[0]) * size(&args[2]);
                 Work { state_bytes: written, value_bytes: bytes(&args[2]), ..Work::default() }

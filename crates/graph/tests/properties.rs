@@ -66,9 +66,12 @@ fn any_composite() -> impl Strategy<Value = Op> {
             Op::Rope { scale: 2.0 },
             Op::GatedAct(Act::Gelu),
             Op::Attention { scale: 1.0, window: Some(3) },
+            Op::NormRope { eps: 1e-5, scale: 2.0 },
         ]),
         any_number().prop_map(|k| Op::Route { k }),
         any::<bool>().prop_map(|biased| Op::ExpertFfn { act: Act::Silu, biased }),
+        any::<bool>().prop_map(|biased| Op::GatedLinear { act: Act::Silu, biased }),
+        any::<bool>().prop_map(|biased| Op::LinearAdd { biased }),
     ]
 }
 
@@ -138,6 +141,32 @@ fn simple() -> impl Strategy<Value = Legal> {
     ]
 }
 
+fn fused() -> impl Strategy<Value = Legal> {
+    let one = Bucket::default();
+    let products = (1u32..5, 1u32..9, width(), any::<bool>(), any::<bool>(), act()).prop_flat_map(
+        |(t, f, e, biased, gated, act)| {
+            let weights = (weight(&[f, e]), weight(&[f, e]), weight(&[f]), weight(&[f]));
+            weights.prop_map(move |(gate, up, a, b)| {
+                let (x, biases) = (f32s(&[t, e]), if biased { vec![a, b] } else { vec![] });
+                match gated {
+                    true => (Op::GatedLinear { act, biased }, [vec![x, gate, up], biases].concat()),
+                    false => {
+                        let args = [&[x, gate], &biases[..usize::from(biased)], &[f32s(&[t, f])]].concat();
+                        (Op::LinearAdd { biased }, args)
+                    }
+                }
+            })
+        },
+    );
+    prop_oneof![
+        products.prop_map(move |(op, args)| (op, args, one, 1)),
+        (1u32..5, 1u32..4, 2u32..9, 0u32..5, select(vec![1.0, 1.5])).prop_map(move |(t, h, d, n, scale)| {
+            let args = vec![f32s(&[t, h, d]), f32s(&[d]), i32s(&[t]), f32s(&[n.clamp(1, d / 2)])];
+            (Op::NormRope { eps: 1e-5, scale }, args, one, 1)
+        }),
+    ]
+}
+
 fn attention() -> impl Strategy<Value = Legal> {
     let counts = (1u32..4, 1u32..4, any::<bool>(), 1u32..4, 1u32..6);
     let heads = (1u32..4, 1u32..4, select(vec![1u32, 5, 32]), prop::option::of(1u32..9), any::<bool>());
@@ -197,7 +226,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
 
     #[test]
-    fn expansions_are_legal((op, args, bucket, page_len) in prop_oneof![simple(), attention(), experts()]) {
+    fn expansions_are_legal((op, args, bucket, page_len) in prop_oneof![simple(), fused(), attention(), experts()]) {
         let mut graph = Graph::of_op(&op, &args, page_len).expect("made to be legal");
         let types = graph.main().tys(&graph.main().results);
         let expanded = expand(&graph, &bucket, &|_| false);

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Made, mixture, plain};
-use graph::{Bucket, bind, expand};
+use graph::{Bucket, bind, expand, fuse};
 use tensor::DType;
 
 const DECODE: Bucket = Bucket { tokens: 2, seqs: 2, queries: 1, pages: 3, rows: 2 };
@@ -33,4 +33,11 @@ fn an_expanded_graph_is_core_operations_on_numbers() {
         "mixture_expanded",
         expand(&bind(&mixture(&catalogue()), &MIXED), &MIXED, &|_| false)
     );
+}
+
+#[test]
+fn a_fused_graph_is_smaller() {
+    let keep = ["layers.1.experts".to_owned()];
+    insta::assert_snapshot!("plain_fused", fuse(&bind(&plain(&catalogue()), &DECODE), &keep));
+    insta::assert_snapshot!("mixture_fused", fuse(&bind(&mixture(&catalogue()), &MIXED), &keep));
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use graph::{
-    BackendError, Bucket, Budget, Executor, Feed, Fetch, Graph, GroupId, Input, PageId, Param, PlanReport,
-    ProgramId, ProgramSpec, Sampler, StepId, Token, Weights,
+    BackendError, Budget, Executor, Feed, Fetch, Graph, GroupId, Inputs, PageId, Place, PlanReport,
+    ProgramId, ProgramSpec, Sampler, StepId, Weights,
 };
-use tensor::{Shape, Value};
+use tensor::Value;
 
 use crate::program::Program;
 use crate::run::{Watch, run};
@@ -93,13 +93,10 @@ impl Executor for Running {
     }
 
     fn launch(&mut self, program: ProgramId, feed: &Feed<'_>) -> Result<StepId, BackendError> {
-        let bucket = self.program(program).spec.bucket;
-        if !bucket.holds(&feed.bucket()) {
-            let (what, reason) =
-                (format!("a step of {:?}", feed.bucket()), format!("its program holds {bucket:?}"));
-            return Err(BackendError::Unsupported { device: NAME, what, reason });
-        }
-        self.program(program).check_patches(feed)?;
+        let Program { spec, graph, .. } = &**self.program(program);
+        let inputs = Inputs { bucket: spec.bucket, feed, previous: &self.previous };
+        inputs.check(NAME, graph, &self.states.pages)?;
+        spec.check_patches(NAME, graph, feed.patches)?;
         assert!(self.in_flight.len() < 2, "at most two steps are in flight");
         let fetch = self.step(program, feed);
         self.previous.clear();
@@ -141,65 +138,17 @@ fn arguments(
     weights: &Loaded,
     states: Vec<Arc<Value>>,
 ) -> Vec<Arc<Value>> {
-    let mut weights = weights.values.iter();
     let mut states = states.into_iter();
-    let argument = |param: &Param| match param {
-        Param::Input(input) => Arc::new(inputs.value(*input)),
-        Param::Weight(_) => weights.next().expect("a graph lists the weights that main takes").clone(),
-        Param::State(..) => states.next().expect("a graph lists the states that main takes"),
-        Param::Value => unreachable!("main takes inputs, weights and states only"),
+    let mut filled = vec![];
+    let argument = |place| match place {
+        Place::Input(input) => {
+            inputs.fill(input, &mut filled);
+            let shape = input.ty().bind(&inputs.bucket).dims.shape().expect("a bucket binds every input");
+            Arc::new(Value::i32s(shape, &filled))
+        }
+        Place::Weight(place) => weights.values[place].clone(),
+        Place::State(_) => states.next().expect("a graph lists the states that main takes"),
+        place => unreachable!("main takes inputs, weights and states, not {place:?}"),
     };
-    graph.main().params.iter().map(argument).collect()
-}
-
-/// A feed padded to a bucket.
-struct Inputs<'a> {
-    bucket: Bucket,
-    feed: &'a Feed<'a>,
-    previous: &'a [u32],
-}
-
-impl Inputs<'_> {
-    /// An input as the program wants it. Padding tokens belong to the last sequence of the bucket and write to the bin.
-    fn value(&self, input: Input) -> Value {
-        let Bucket { tokens, seqs, pages, rows, .. } = self.bucket;
-        let feed = self.feed;
-        match input {
-            Input::Tokens => padded(feed.tokens.iter().map(|token| self.resolve(token)), tokens, 0),
-            Input::Positions => padded(feed.positions.iter().copied(), tokens, self.padding_position()),
-            Input::Sequences => padded(feed.sequences.iter().copied(), tokens, seqs.saturating_sub(1)),
-            Input::Rows => padded(feed.rows.iter().map(|row| row.token), rows, 0),
-            Input::Slots(group) => padded(feed.groups[group.index()].slots.iter().copied(), tokens, 0),
-            Input::Base(group) => padded(feed.groups[group.index()].base.iter().copied(), seqs, 0),
-            Input::Table(group) => {
-                let group = &feed.groups[group.index()];
-                let mut table = vec![0; (seqs * pages) as usize];
-                let rows = group.table.chunks_exact(group.width.max(1) as usize);
-                for (to, from) in table.chunks_exact_mut(pages.max(1) as usize).zip(rows) {
-                    to.iter_mut().zip(from).for_each(|(to, page)| *to = page.0 as i32);
-                }
-                Value::i32s(Shape::from([seqs as usize, pages as usize]), &table)
-            }
-        }
-    }
-
-    /// Where padding stands: a position that sees at least one page that was written, since a softmax over nothing is
-    /// no number and would spread from the bin. In a real sequence that is its last token's; in an empty one, 0.
-    fn padding_position(&self) -> u32 {
-        let is_real = self.feed.sequences.last().is_some_and(|last| last + 1 == self.bucket.seqs);
-        if is_real { self.feed.positions.last().copied().unwrap_or(0) } else { 0 }
-    }
-
-    fn resolve(&self, token: &Token) -> u32 {
-        match *token {
-            Token::Host(id) => id,
-            Token::Previous(row) => self.previous[row as usize],
-        }
-    }
-}
-
-fn padded(values: impl Iterator<Item = u32>, len: u32, pad: u32) -> Value {
-    let mut values = values.map(|x| x as i32).collect::<Vec<_>>();
-    values.resize(len as usize, pad as i32);
-    Value::i32s(Shape::from([len as usize]), &values)
+    graph.given().map(argument).collect()
 }

@@ -72,4 +72,9 @@ kinds! {
     Op::Route { .. } => "route",
     Op::ExpertFfn { biased: false, .. } => "expert_ffn",
     Op::ExpertFfn { biased: true, .. } => "expert_ffn with biases",
+    Op::GatedLinear { biased: false, .. } => "gated_linear",
+    Op::GatedLinear { biased: true, .. } => "gated_linear with biases",
+    Op::LinearAdd { biased: false } => "linear_add",
+    Op::LinearAdd { biased: true } => "linear_add with a bias",
+    Op::NormRope { .. } => "norm_rope",
 }

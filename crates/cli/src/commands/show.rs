@@ -9,8 +9,9 @@ use crate::output::print;
 #[derive(Args)]
 #[command(after_help = "Example: polysilicon show shape:gpt-oss-20b@mxfp4 --stage expand --context 4096")]
 pub struct Show {
-    /// build: as the model describes it; expand: bound to one token at the end of the context and written out in
-    /// core operations; plan: what the device runs for that token, kernel by kernel
+    /// build: as the model describes it; fuse: bound to one token at the end of the context and operations joined;
+    /// expand: bound and written out in core operations; plan: what the device runs for that token, kernel by kernel,
+    /// with bytes and operations
     #[arg(long, value_name = "STAGE", default_value = "build")]
     stage: Stage,
     #[command(flatten)]
@@ -22,6 +23,7 @@ pub struct Show {
 #[derive(Clone, Copy, ValueEnum)]
 enum Stage {
     Build,
+    Fuse,
     Expand,
     Plan,
 }
@@ -31,6 +33,7 @@ impl Show {
     pub fn execute(self) -> Result<(), Failure> {
         let stage = match self.stage {
             Stage::Build => polysilicon::Stage::Build,
+            Stage::Fuse => polysilicon::Stage::Fuse,
             Stage::Expand => polysilicon::Stage::Expand,
             Stage::Plan => polysilicon::Stage::Plan,
         };

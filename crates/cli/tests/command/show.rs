@@ -5,17 +5,19 @@ use crate::program::polysilicon;
 #[test]
 fn a_graph_is_shown_at_each_stage() {
     let at = |stage: &str| polysilicon(&["show", "--stage", stage, "--context", "64"]).text();
-    let (build, expand, plan) = (at("build"), at("expand"), at("plan"));
+    let (build, fuse, expand, plan) = (at("build"), at("fuse"), at("expand"), at("plan"));
     assert_eq!(build, polysilicon(&["show"]).text());
     assert!(build.contains("= rms_norm") && build.contains("f32[T, "), "{build}");
     assert!(
         !expand.contains("= rms_norm") && !expand.contains("[T, ") && expand.contains("f32[1, "),
         "{expand}"
     );
-    assert!(
-        plan.lines().any(|line| line.contains("layers.0.") && line.contains("bytes of weights")),
-        "{plan}"
-    );
+    assert!(fuse.starts_with("rewrites: ") && fuse.contains("gated_linear 1, linear_add 2"), "{fuse}");
+    assert!(fuse.contains("f32[1, ") && fuse.contains("= gated_linear silu("), "{fuse}");
+    let of_plan = |wanted: &[&str]| plan.lines().any(|line| wanted.iter().all(|word| line.contains(word)));
+    assert!(plan.starts_with("path ") && of_plan(&["layers.0.mlp.act ", " KiB "]), "{plan}");
+    assert!(of_plan(&["total ", " kernels", " MiB ", " M"]), "{plan}");
+    assert!(plan.lines().all(|line| line.len() <= 110), "{plan}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod attention;
 mod experts;
+mod fused;
 mod simple;
 
 use std::collections::HashMap;
@@ -40,6 +41,9 @@ pub fn expand_op(
         Op::Attention { scale, window } => one(attention::attention(f, *scale, *window, args, bucket)),
         Op::Route { k } => Some(simple::route(f, *k, args)),
         Op::ExpertFfn { act, biased } => one(experts::expert_ffn(f, *act, *biased, args)),
+        Op::GatedLinear { act, biased } => one(fused::gated_linear(f, *act, *biased, args)),
+        Op::LinearAdd { .. } => one(fused::linear_add(f, args)),
+        Op::NormRope { eps, scale } => one(fused::norm_rope(f, *eps, *scale, args)),
         _ => None,
     }
 }
@@ -57,10 +61,7 @@ fn expand_once(func: &Func, page_len: u32, bucket: &Bucket, expands: &dyn Fn(&Op
                 }
                 results
             }
-            None => {
-                let types = &func.types[first.index()..first.index() + node.results as usize];
-                f.push(Node { args, ..node.clone() }, types)
-            }
+            None => f.push(Node { args, ..node.clone() }, func.result_types(first, node)),
         };
         values.extend((first.0..).map(ValueId).zip(results));
     }

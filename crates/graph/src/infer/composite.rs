@@ -57,6 +57,13 @@ pub(super) fn infer(op: &Op, args: &[Ty]) -> Inferred {
             Ok(vec![Ty::new(DType::F32, dims), Ty::new(DType::I32, dims)])
         }
         Op::ExpertFfn { biased, .. } => experts(*biased, args),
+        Op::GatedLinear { biased, .. } => gated_linear(*biased, args),
+        Op::LinearAdd { biased } => linear_add(*biased, args),
+        Op::NormRope { eps, scale } => {
+            let [x, w, positions, frequencies] = take(args)?;
+            infer(&Op::RmsNorm { eps: *eps }, &[x, w])?;
+            infer(&Op::Rope { scale: *scale }, &[x, positions, frequencies])
+        }
         _ => Err("is not a composite operation".to_owned()),
     }
 }
@@ -97,6 +104,26 @@ fn experts(biased: bool, args: &[Ty]) -> Inferred {
         want(wide(&gate, f) && wide(&up, f) && wide(&down, e), "takes biases [X, F], [X, F] and [X, E]")?;
     }
     one(DType::F32, x.dims)
+}
+
+fn gated_linear(biased: bool, args: &[Ty]) -> Inferred {
+    let count = if biased { 5 } else { 3 };
+    want(args.len() == count, "takes x, two weights and, where biased, two biases")?;
+    let one_of = |place: usize| {
+        let bias = args.get(place + 2).filter(|_| biased).copied();
+        infer(&Op::Linear, &[args[0], args[place]].into_iter().chain(bias).collect::<Vec<_>>())
+    };
+    let (gate, up) = (one_of(1)?, one_of(2)?);
+    want(gate == up, "takes two weights of one shape")?;
+    Ok(gate)
+}
+
+fn linear_add(biased: bool, args: &[Ty]) -> Inferred {
+    let count = if biased { 4 } else { 3 };
+    want(args.len() == count, "takes x, a weight, where biased a bias, and what is added")?;
+    let product = infer(&Op::Linear, &args[..count - 1])?;
+    want(args[count - 1..] == product, "adds what has the type of the product")?;
+    Ok(product)
 }
 
 fn is_weight(ty: &Ty, axes: usize) -> bool {

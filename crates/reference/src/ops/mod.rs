@@ -54,6 +54,9 @@ pub fn apply(op: &Op, args: Vec<Arc<Value>>, types: &[Ty], page_len: u32) -> Vec
         Op::Embed | Op::RmsNorm { .. } | Op::Rope { .. } | Op::GatedAct(_) => {
             unreachable!("expanded before it runs")
         }
+        Op::GatedLinear { .. } | Op::LinearAdd { .. } | Op::NormRope { .. } => {
+            unreachable!("expanded before it runs")
+        }
     };
     vec![Arc::new(result)]
 }

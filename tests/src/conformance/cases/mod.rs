@@ -4,6 +4,7 @@ mod attention;
 mod by_hand;
 mod elementwise;
 mod experts;
+mod fused;
 mod layout;
 mod products;
 mod rows;
@@ -23,6 +24,7 @@ pub fn all() -> Vec<Case> {
         simple::cases,
         attention::cases,
         experts::cases,
+        fused::cases,
         by_hand::cases,
     ];
     families.iter().flat_map(|family| family()).collect()
