@@ -1,8 +1,10 @@
-//! What the tests of the whole share: goldens, steps of one sequence fed by hand to any backend, and the conformance
+//! What the tests of the whole share: goldens, the embedded model, steps fed by hand to any backend, and the conformance
 //! suite of operations.
 
 #![forbid(unsafe_code)]
 
 pub mod conformance;
+pub mod divergence;
+pub mod embedded;
 pub mod golden;
 pub mod prefill;

@@ -1,46 +1,84 @@
-//! A prompt fed to an executor by hand, in chunks, with the logits of every position fetched: the step protocol
+//! Prompts fed to an executor by hand, in chunks, with the logits of every position fetched: the step protocol
 //! without the engine, so that a failing golden blames the backend or the model and nothing else.
+
+use std::sync::Arc;
 
 use graph::{
     Backend, BackendError, Bucket, Budget, Executor, Feed, Fetch, Graph, Group, GroupCounts, GroupFeed,
-    PageId, ProgramSpec, Row, Sampling, StepCounts, Token,
+    PageId, ProgramId, ProgramSpec, Row, Sampling, StepCounts, Token, Weights,
 };
 use tensor::WeightSource;
 
-/// One sequence on one executor.
+/// Sequences on one executor.
 pub struct Prefill {
     executor: Box<dyn Executor>,
+    programs: Vec<(ProgramSpec, ProgramId)>,
     groups: Vec<Group>,
     page_len: u32,
+    /// Pages of each sequence.
     pages: u32,
-    position: u32,
+    /// The next position of each sequence.
+    positions: Vec<u32>,
+}
+
+/// The tokens of a step, with all that a feed says of them.
+#[derive(Default)]
+struct Step {
+    tokens: Vec<Token>,
+    positions: Vec<u32>,
+    sequences: Vec<u32>,
+    slots: Vec<u32>,
+    table: Vec<PageId>,
 }
 
 impl Prefill {
-    /// Loads the graph on a backend, with room for `context` positions.
+    /// Loads the graph on a backend, with room for one sequence of `context` positions.
     pub fn open(
         backend: &dyn Backend,
         graph: &Graph,
         source: &dyn WeightSource,
         context: u32,
     ) -> Result<Prefill, BackendError> {
-        let pages = context.div_ceil(graph.page_len);
-        let bucket = Bucket { tokens: context, seqs: 1, queries: context, pages, rows: context };
-        let budget = Budget { bytes: None, bucket, pages: vec![pages + 1; graph.groups.len()] };
-        let weights = backend.load(graph, source)?;
-        let executor = backend.open(graph, weights, &budget)?;
-        Ok(Prefill { executor, groups: graph.groups.clone(), page_len: graph.page_len, pages, position: 0 })
+        Prefill::on(backend, graph, backend.load(graph, source)?, 1, context)
     }
 
-    /// Feeds the next tokens and gives the logits of each, and the taps.
+    /// Room for some sequences of `context` positions each, on weights that are loaded already.
+    pub fn on(
+        backend: &dyn Backend,
+        graph: &Graph,
+        weights: Arc<dyn Weights>,
+        sequences: u32,
+        context: u32,
+    ) -> Result<Prefill, BackendError> {
+        let pages = context.div_ceil(graph.page_len);
+        let tokens = sequences * context;
+        let bucket = Bucket { tokens, seqs: sequences, queries: context, pages, rows: tokens };
+        let budget = Budget { bytes: None, bucket, pages: vec![sequences * pages + 1; graph.groups.len()] };
+        let executor = backend.open(graph, weights, &budget)?;
+        let (groups, page_len) = (graph.groups.clone(), graph.page_len);
+        let positions = vec![0; sequences as usize];
+        Ok(Prefill { executor, programs: vec![], groups, page_len, pages, positions })
+    }
+
+    /// Feeds the next tokens of the first sequence and gives the logits of each, and the taps.
     pub fn feed(&mut self, ids: &[u32], taps: &[String]) -> Result<Fetch, BackendError> {
-        let count = ids.len() as u32;
-        let positions = (self.position..self.position + count).collect::<Vec<_>>();
-        // Pages in reverse, so that nothing works by their order.
-        let table = (1..=self.pages).rev().map(PageId).collect::<Vec<_>>();
-        let slot = |&p: &u32| table[(p / self.page_len) as usize].0 * self.page_len + p % self.page_len;
-        let slots = positions.iter().map(slot).collect::<Vec<_>>();
-        let group = GroupFeed { table: &table, width: self.pages, base: &[0], slots: &slots };
+        self.feed_together(&[(0, ids)], taps)
+    }
+
+    /// Feeds the next tokens of some sequences in one step and gives the logits of each token, part after part, and
+    /// the taps.
+    pub fn feed_together(
+        &mut self,
+        parts: &[(usize, &[u32])],
+        taps: &[String],
+    ) -> Result<Fetch, BackendError> {
+        let step = self.step(parts);
+        let group = GroupFeed {
+            table: &step.table,
+            width: self.pages,
+            base: &vec![0; parts.len()],
+            slots: &step.slots,
+        };
         let sampling = Sampling::default();
         let row = |token| Row {
             token,
@@ -52,37 +90,74 @@ impl Prefill {
             top: 0,
             logits: true,
         };
-        let rows = (0..count).map(row).collect::<Vec<_>>();
+        let tokens = step.tokens.len() as u32;
+        let rows = (0..tokens).map(row).collect::<Vec<_>>();
         let counts = StepCounts {
-            tokens: count,
-            seqs: 1,
-            rows: count,
-            groups: self.groups.iter().map(|group| attended(group, &positions)).collect(),
+            tokens,
+            seqs: parts.len() as u32,
+            rows: tokens,
+            groups: self.groups.iter().map(|group| attended(group, &step)).collect(),
             ..StepCounts::default()
         };
         let feed = Feed {
-            tokens: &ids.iter().map(|&id| Token::Host(id)).collect::<Vec<_>>(),
-            positions: &positions,
-            sequences: &vec![0; ids.len()],
+            tokens: &step.tokens,
+            positions: &step.positions,
+            sequences: &step.sequences,
             rows: &rows,
             groups: &vec![group; self.groups.len()],
             copies: &[],
             patches: &[],
             counts: &counts,
         };
-        let spec = ProgramSpec { bucket: feed.bucket(), taps: taps.to_vec(), patches: vec![] };
-        let program = self.executor.compile(&spec)?;
+        let program = self.program(feed.bucket(), taps)?;
         let step = self.executor.launch(program, &feed)?;
         let mut fetch = Fetch::default();
         self.executor.finish(step, &mut fetch)?;
-        self.position += count;
+        for (sequence, ids) in parts {
+            self.positions[*sequence] += ids.len() as u32;
+        }
         Ok(fetch)
+    }
+
+    /// Where the tokens of a step stand, and where their states go.
+    fn step(&self, parts: &[(usize, &[u32])]) -> Step {
+        let mut step = Step::default();
+        for (place, &(sequence, ids)) in (0..).zip(parts) {
+            // Pages in reverse, so that nothing works by their order.
+            let first = sequence as u32 * self.pages + 1;
+            let pages = (first..first + self.pages).rev();
+            for (position, &id) in (self.positions[sequence]..).zip(ids) {
+                let page = first + self.pages - 1 - position / self.page_len;
+                step.tokens.push(Token::Host(id));
+                step.positions.push(position);
+                step.sequences.push(place);
+                step.slots.push(page * self.page_len + position % self.page_len);
+            }
+            step.table.extend(pages.map(PageId));
+        }
+        step
+    }
+
+    /// The program for a bucket, made if there is none.
+    fn program(&mut self, bucket: Bucket, taps: &[String]) -> Result<ProgramId, BackendError> {
+        let spec = ProgramSpec { bucket, taps: taps.to_vec(), patches: vec![] };
+        if let Some((_, program)) = self.programs.iter().find(|(known, _)| *known == spec) {
+            return Ok(*program);
+        }
+        let program = self.executor.compile(&spec)?;
+        self.programs.push((spec, program));
+        Ok(program)
     }
 }
 
-fn attended(group: &Group, positions: &[u32]) -> GroupCounts {
+fn attended(group: &Group, step: &Step) -> GroupCounts {
     let Group::Pages { window } = group;
     let sees = |&p: &u32| u64::from(p + 1).min(window.map_or(u64::MAX, u64::from));
-    let last = positions.last().map_or(0, sees);
-    GroupCounts { attended: positions.iter().map(sees).sum(), positions: last }
+    let mut counts = GroupCounts { attended: step.positions.iter().map(sees).sum(), positions: 0 };
+    for (place, position) in step.positions.iter().enumerate() {
+        if step.sequences.get(place + 1) != Some(&step.sequences[place]) {
+            counts.positions += sees(position);
+        }
+    }
+    counts
 }

@@ -18,6 +18,14 @@ fn candle_gives_the_logits_of_transformers() {
     gives_the_logits(&candle::Candle::new());
 }
 
+#[test]
+fn cpu_gives_the_logits_of_transformers_at_every_level() {
+    for isa in simd::Isa::present() {
+        let options = cpu::Options { threads: Some(2), precision: cpu::Precision::F32, isa: Some(isa) };
+        gives_the_logits(&cpu::Cpu::new(&options).expect("the level is present"));
+    }
+}
+
 fn gives_the_logits(backend: &dyn Backend) {
     let mut faults = vec![];
     for golden in Golden::all() {

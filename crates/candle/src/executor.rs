@@ -43,7 +43,8 @@ impl CandleExecutor {
             let reason = format!("the graph reads {}", graph.weights.len());
             return Err(unsupported(format!("these {} weights", weights.arrays.len()), reason));
         }
-        let pages = budget.fit(graph, graph::Weights::bytes(&*weights), NAME)?;
+        let taken = graph::Weights::bytes(&*weights).saturating_add(graph.value_bytes(&budget.bucket));
+        let pages = budget.fit(graph, taken, NAME)?;
         Ok(CandleExecutor {
             graph: graph.clone(),
             weights,

@@ -42,7 +42,8 @@ pub struct DeviceArgs {
     /// Keep keys and values in f16, bf16 or q8_0 [default: the device's own choice]
     #[arg(long, value_name = "TYPE")]
     kv: Option<DType>,
-    /// Precision of values between operations; every device of this version computes them in f32
+    /// Rounding of activations for products: auto takes what the device multiplies fastest with the weights' type, f32
+    /// rounds nothing
     #[arg(long, value_name = "WORD", default_value = "auto")]
     precision: Precision,
 }
@@ -86,14 +87,25 @@ pub struct SamplingArgs {
     ignore_eos: bool,
 }
 
+/// How activations are rounded for products.
 #[derive(Clone, Copy, ValueEnum)]
-enum Precision {
+pub enum Precision {
     Auto,
     F32,
 }
 
+impl From<Precision> for polysilicon::Precision {
+    fn from(word: Precision) -> polysilicon::Precision {
+        match word {
+            Precision::Auto => polysilicon::Precision::Auto,
+            Precision::F32 => polysilicon::Precision::F32,
+        }
+    }
+}
+
 impl ModelArgs {
-    const EMBEDDED: &str = "embedded";
+    /// What the model inside the program is called.
+    pub const EMBEDDED: &str = "embedded";
 
     /// Whether this is the model inside the program.
     pub fn is_embedded(&self) -> bool {
@@ -129,9 +141,7 @@ impl DeviceArgs {
     /// The choices for a model that was found.
     pub fn builder(&self, opened: Opened) -> Builder {
         let bar = Bar::new(format!("loading {}", opened.name()));
-        let mut builder = Builder::from(opened).device(self.device);
-        // Both words mean f32 on every device there is.
-        let (Precision::Auto | Precision::F32) = self.precision;
+        let mut builder = Builder::from(opened).device(self.device).precision(self.precision.into());
         if let Some(threads) = self.threads {
             builder = builder.threads(threads);
         }

@@ -5,7 +5,6 @@
 mod args;
 mod commands;
 mod failure;
-mod machine;
 mod output;
 mod progress;
 mod units;

@@ -16,17 +16,26 @@ pub struct Bar {
 }
 
 impl Bar {
-    /// A bar that says what is going on.
+    /// A bar of bytes that says what is going on.
     pub fn new(what: String) -> Bar {
-        let style = ProgressStyle::with_template("{msg} [{bar:30}] {bytes} of {total_bytes}, {eta} left")
-            .expect("the template is a constant that names known fields")
+        Bar::with_template(what, "{msg} [{bar:30}] {bytes} of {total_bytes}, {eta} left")
+    }
+
+    /// A bar of other things than bytes.
+    pub fn counting(what: String, things: &str) -> Bar {
+        Bar::with_template(what, &format!("{{msg}} [{{bar:30}}] {{pos}} of {{len}} {things}, {{eta}} left"))
+    }
+
+    fn with_template(what: String, template: &str) -> Bar {
+        let style = ProgressStyle::with_template(template)
+            .expect("templates are constants that name known fields")
             .progress_chars("=> ");
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden()).with_style(style);
         bar.set_message(what);
         Bar { bar, start: Instant::now(), appears: Once::new() }
     }
 
-    /// Moves to `done` of `total` bytes.
+    /// Moves to `done` of `total`.
     pub fn show(&self, done: u64, total: u64) {
         if self.start.elapsed() > PATIENCE {
             // indicatif draws nothing where standard error is no terminal.

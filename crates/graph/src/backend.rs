@@ -143,12 +143,12 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// Pages of each group that fit beside the weights and the work space: as many as are wanted, or the same share of
-    /// each, since all groups serve the same sequences.
+    /// Pages of each group that fit beside what is `taken` by weights and work space: as many as are wanted, or the
+    /// same share of each, since all groups serve the same sequences.
     pub fn fit(
         &self,
         graph: &Graph,
-        weight_bytes: u64,
+        taken: u64,
         device: &'static str,
     ) -> Result<Vec<u32>, BackendError> {
         assert_eq!(self.pages.len(), graph.groups.len(), "a budget is made from the graph's groups");
@@ -159,7 +159,6 @@ impl Budget {
             of_groups.map(|(&wanted, &bytes)| u128::from(pages(wanted)) * u128::from(bytes)).sum::<u128>()
         };
         let least = |wanted: u32| wanted.max(2);
-        let taken = weight_bytes.saturating_add(graph.value_bytes(&self.bucket));
         let left = u128::from(self.bytes.unwrap_or(u64::MAX).saturating_sub(taken));
         let wanted = bytes(&least);
         let share = |pages: u32| match wanted <= left {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
+use cpu::Precision;
 use engine::{Engine, Facts, limits::CHUNK};
 use graph::{Backend, Caps, Executor, Graph};
 use tensor::DType;
 use weights::Target;
 
+use crate::device::Choices;
 use crate::open::PAGE_LEN;
 use crate::progress::Watched;
 use crate::worker::Worker;
@@ -22,7 +24,7 @@ pub struct Builder {
     pub(crate) device: Device,
     context: Option<u32>,
     kv: Option<DType>,
-    threads: Option<usize>,
+    choices: Choices,
     memory: Option<u64>,
     tell: Tell,
 }
@@ -53,7 +55,7 @@ impl Model {
 impl Builder {
     pub(crate) fn new(opened: Opened) -> Builder {
         let tell: Tell = Box::new(|_| {});
-        Builder { opened, device: Device::Auto, context: None, kv: None, threads: None, memory: None, tell }
+        Builder { opened, device: Device::Auto, context: None, kv: None, choices: Choices::default(), memory: None, tell }
     }
 
     /// Where to run it; the best device present unless said.
@@ -80,7 +82,14 @@ impl Builder {
     /// Threads to work with; one per core unless said.
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
-        self.threads = Some(threads);
+        self.choices.threads = Some(threads);
+        self
+    }
+
+    /// How activations are rounded for products; as suits the device and the weights unless said.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.choices.precision = precision;
         self
     }
 
@@ -100,7 +109,7 @@ impl Builder {
 
     /// Reads the weights and makes the model ready.
     pub fn load(self) -> Result<Model, Error> {
-        let backend = self.device.backend()?;
+        let backend = self.backend()?;
         self.load_on(&*backend)
     }
 
@@ -110,6 +119,11 @@ impl Builder {
         let Ready { opened, graph, caps, facts, executor, pool } = self.ready(backend)?;
         let worker = Worker::start(Engine::new(executor, facts)?, pool);
         Ok(Model::new(opened, graph, caps, worker, start.elapsed()))
+    }
+
+    /// The backend that will run it.
+    pub(crate) fn backend(&self) -> Result<Box<dyn Backend>, Error> {
+        self.device.backend(&self.choices)
     }
 
     /// The graph that will run, and what the device can do.
@@ -147,7 +161,7 @@ impl Builder {
             }
             .into());
         }
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.threads.unwrap_or(0));
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(self.choices.threads.unwrap_or(0));
         let pool =
             pool.build().map_err(|error| Error::Word(format!("threads could not be started: {error}")))?;
         let watched = Watched {

@@ -3,7 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use cpu::Precision;
 use graph::{Backend, Caps};
+
+/// What was measured of this machine: see [`measure_devices`].
+pub use cpu::measure::{Measured, Progress as Measuring, Rates, Unit};
 
 use crate::{Error, memory};
 
@@ -39,25 +43,74 @@ pub struct DeviceInfo {
     pub kv: Vec<tensor::DType>,
     /// Whether `auto` selects it.
     pub auto: bool,
+    /// This machine's processor, where the device runs on it.
+    pub processor: Option<Processor>,
 }
 
-/// The devices present, the best first.
+/// The processor of this machine.
+#[derive(Clone, Debug)]
+pub struct Processor {
+    /// What its maker calls it.
+    pub name: String,
+    /// Cores that this process may use.
+    pub cores: usize,
+    /// Instructions that kernels may care for, by the names the maker gives them.
+    pub features: Vec<&'static str>,
+    /// Bandwidth and peaks, where they have been measured.
+    pub measured: Option<Measured>,
+}
+
+/// The devices present, the best first. Measures nothing.
 pub fn devices() -> Vec<DeviceInfo> {
-    let describe = |(place, (device, backend)): (usize, (Device, Box<dyn Backend>))| {
+    describe(cpu::measure::cached())
+}
+
+/// As [`devices`], with what they reach: measured in a few seconds, unless that was done before and is not to be done
+/// `again`.
+pub fn measure_devices(again: bool, tell: &mut dyn FnMut(Measuring)) -> Vec<DeviceInfo> {
+    let kept = if again { None } else { cpu::measure::cached() };
+    describe(Some(kept.unwrap_or_else(|| cpu::measure::measure(tell))))
+}
+
+fn describe(measured: Option<Measured>) -> Vec<DeviceInfo> {
+    let processor = Processor {
+        name: cpu::measure::name(),
+        cores: cpu::measure::cores(),
+        features: cpu::measure::features(),
+        measured,
+    };
+    let info = |(place, &device): (usize, &Device)| {
+        let backend = device.made(&Choices::default()).ok()?;
         let Caps { description, kv, memory_bytes, .. } = backend.caps().clone();
         let memory_bytes = memory_bytes.or_else(memory::available);
-        DeviceInfo { name: device.to_string(), description, memory_bytes, kv, auto: place == 0 }
+        let processor = device.runs_here().then(|| processor.clone());
+        Some(DeviceInfo {
+            name: device.to_string(),
+            description,
+            memory_bytes,
+            kv,
+            auto: place == 0,
+            processor,
+        })
     };
-    present().into_iter().enumerate().map(describe).collect()
+    PRESENT.iter().enumerate().filter_map(info).collect()
 }
 
-/// Every backend of this build whose device is here, the best first.
-fn present() -> Vec<(Device, Box<dyn Backend>)> {
-    vec![
-        (Device::Reference, Box::new(reference::Reference::new())),
-        #[cfg(feature = "candle")]
-        (Device::Candle, Box::new(candle::Candle::new())),
-    ]
+/// Every device of this build, the best first.
+const PRESENT: &[Device] = &[
+    Device::Cpu,
+    Device::Reference,
+    #[cfg(feature = "candle")]
+    Device::Candle,
+];
+
+/// How a device is to be used, where it leaves a choice.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Choices {
+    /// Threads; one per core where `None`.
+    pub threads: Option<usize>,
+    /// How activations are rounded.
+    pub precision: Precision,
 }
 
 impl Device {
@@ -66,23 +119,37 @@ impl Device {
         Device::Auto
     }
 
+    /// Whether this machine's processor does the work.
+    fn runs_here(self) -> bool {
+        matches!(self, Device::Cpu | Device::Reference | Device::Candle)
+    }
+
     /// The backend for this device, or an error that says what was looked for and what there is.
-    pub(crate) fn backend(self) -> Result<Box<dyn Backend>, Error> {
-        let mut all = present();
-        let place = all.iter().position(|(device, _)| self == Device::Auto || *device == self);
-        match place {
-            Some(place) => Ok(all.swap_remove(place).1),
-            None => Err(Error::NoDevice {
-                device: self.to_string(),
-                looked: self.looked().to_owned(),
-                present: all.iter().map(|(device, _)| device.to_string()).collect::<Vec<_>>().join(", "),
-            }),
+    pub fn backend(self, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
+        let wanted = if self == Device::Auto { PRESENT[0] } else { self };
+        if PRESENT.contains(&wanted) {
+            return wanted.made(choices);
         }
+        Err(Error::NoDevice {
+            device: self.to_string(),
+            looked: self.looked().to_owned(),
+            present: PRESENT.iter().map(Device::to_string).collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    /// The backend of a device that is present.
+    fn made(self, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
+        let Choices { threads, precision } = *choices;
+        Ok(match self {
+            #[cfg(feature = "candle")]
+            Device::Candle => Box::new(candle::Candle::new()),
+            Device::Reference => Box::new(reference::Reference::new()),
+            _ => Box::new(cpu::Cpu::new(&cpu::Options { threads, precision, isa: None })?),
+        })
     }
 
     fn looked(self) -> &'static str {
         match self {
-            Device::Cpu => "its kernels are not in this build, and `reference` runs on the CPU, slowly",
             Device::Candle => "this build was made without it; build with `--features candle`",
             _ => "this build has no backend for it",
         }

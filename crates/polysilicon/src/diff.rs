@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use cpu::Precision;
 use tensor::{DType, ErrorStats};
 
 use crate::{Builder, Device, Error, Model, Opened};
@@ -35,12 +36,13 @@ pub struct Divergence {
 }
 
 /// Compares every named value of a prompt on two devices, in the order in which they are made, up to the first that
-/// differs beyond `tolerance`. Keys and values are kept in f32 on both.
+/// differs beyond `tolerance`. Keys and values are kept in f32 on both, and activations are not rounded.
 pub fn diff(model: &str, a: Device, b: Device, ids: &[u32], tolerance: f64) -> Result<Diff, Error> {
     let load = |device: Device| -> Result<Model, Error> {
         let opened = Opened::find(model, None)?;
         let context = opened.context()?.min(ids.len() as u32 + 1);
-        Builder::new(opened).device(device).kv(DType::F32).context(context).load()
+        let builder = Builder::new(opened).device(device).kv(DType::F32).precision(Precision::F32);
+        builder.context(context).load()
     };
     diff_models(&load(a)?, &load(b)?, ids, tolerance)
 }

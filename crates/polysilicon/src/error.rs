@@ -9,6 +9,7 @@ use graph::BackendError;
 use models::{ConfigError, GgufError, ModelError};
 use text::TextError;
 use weights::FileError;
+use weights::gguf::WriteError;
 
 use crate::hub::HubError;
 
@@ -39,6 +40,23 @@ pub enum Error {
         path: PathBuf,
         /// What the system said.
         error: io::Error,
+    },
+    /// A file is where one was to be written.
+    #[error("{path} is there already; name another file, or ask for it to be overwritten (--force)", path = path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file's contents could not be made.
+    #[error(transparent)]
+    Unwritten(#[from] WriteError),
+    /// GGUF has no way to say what the model is.
+    #[error("{model} cannot be written as a GGUF file: {reason}")]
+    NotGguf {
+        /// The model.
+        model: String,
+        /// What cannot be said.
+        reason: String,
     },
     /// The weights' file is damaged or of a kind nobody here reads.
     #[error(transparent)]
@@ -103,6 +121,24 @@ pub enum Error {
         bytes: usize,
         /// Tokens that fit.
         context: u32,
+    },
+    /// A text that is too short to measure anything by.
+    #[error("the text has {tokens} tokens, and at least {least} are needed to measure a model by it")]
+    TextTooShort {
+        /// Its tokens.
+        tokens: usize,
+        /// The fewest that will do.
+        least: u32,
+    },
+    /// Predictions of models with unlike vocabularies were to be compared.
+    #[error("{a} and {b} cannot be compared, for their vocabularies differ: {reason}")]
+    Vocabularies {
+        /// One of them.
+        a: String,
+        /// The other.
+        b: String,
+        /// How they differ.
+        reason: String,
     },
     /// Text was given to, or asked of, a model without a tokenizer.
     #[error("this model has no tokenizer; give token ids (--ids) instead of text")]

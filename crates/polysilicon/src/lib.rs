@@ -24,7 +24,9 @@ pub mod hub;
 mod memory;
 mod model;
 mod open;
+mod perplexity;
 mod progress;
+mod quantize;
 mod sampling;
 mod show;
 mod stream;
@@ -32,7 +34,11 @@ mod tokens;
 mod worker;
 
 pub use builder::Builder;
-pub use device::{Device, DeviceInfo, devices};
+/// How activations are rounded for products.
+pub use cpu::Precision;
+pub use device::{
+    Choices, Device, DeviceInfo, Measured, Measuring, Processor, Rates, Unit, devices, measure_devices,
+};
 pub use diff::{Diff, Divergence, TOLERANCE, diff, diff_models};
 pub use error::Error;
 pub use facts::Facts;
@@ -40,7 +46,9 @@ pub use facts::Facts;
 pub use graph;
 pub use model::{Logits, Model, Probed};
 pub use open::Opened;
+pub use perplexity::{Against, Fit, Perplexity, Scores};
 pub use progress::Progress;
+pub use quantize::{Quantize, Quantized, quantize};
 pub use sampling::Sampling;
 pub use show::Stage;
 pub use stream::{FinishReason, Piece, Prompt, Receipt, Stream};

@@ -23,9 +23,20 @@ pub struct Opened {
     pub(crate) source: Arc<dyn WeightSource>,
     pub(crate) tokens: Tokens,
     pub(crate) random: bool,
+    pub(crate) origin: Origin,
+}
+
+/// What a model was opened from.
+pub(crate) enum Origin {
+    Folder(PathBuf),
+    Gguf(Arc<Gguf>),
+    Shape,
 }
 
 impl Opened {
+    /// Set in GGUF files of random weights, so that they are never mistaken for a model.
+    pub(crate) const RANDOM_KEY: &str = "polysilicon.random_weights";
+
     /// Finds a model by what users call it. Weights of shapes are made in `target`, or as they are released.
     pub fn find(model: &str, target: Option<Target>) -> Result<Opened, Error> {
         let opened = match model {
@@ -60,6 +71,11 @@ impl Opened {
             }
         }
         Ok(graph)
+    }
+
+    /// Where its weights are read from.
+    pub fn source(&self) -> &Arc<dyn WeightSource> {
+        &self.source
     }
 
     /// The most positions the model declares.
@@ -105,10 +121,12 @@ impl Opened {
         let tokens = Tokens::from_folder(folder, &config)?;
         let stored = SafeTensors::open(weights, Access::Read)?;
         let source = Arc::new(Renamed::hf(Arc::new(stored)));
-        Ok(Opened { name: name.to_owned(), config, source, tokens, random: false })
+        let origin = Origin::Folder(folder.to_owned());
+        Ok(Opened { name: name.to_owned(), config, source, tokens, random: false, origin })
     }
 
-    fn gguf(name: &str, file: Gguf) -> Result<Opened, Error> {
+    pub(crate) fn gguf(name: &str, file: Gguf) -> Result<Opened, Error> {
+        let file = Arc::new(file);
         let config = Config::from_gguf(&file)?;
         let tokens = Tokens::from_gguf(&file)?;
         let arch = file.metadata().str("general.architecture").optional().map_err(models::GgufError::from)?;
@@ -117,8 +135,9 @@ impl Opened {
             heads: config.count("num_attention_heads")? as usize,
             kv_heads: config.count("num_key_value_heads")? as usize,
         };
-        let source = Arc::new(Renamed::gguf(Arc::new(file), layout));
-        Ok(Opened { name: name.to_owned(), config, source, tokens, random: false })
+        let random = file.metadata().bool(Opened::RANDOM_KEY) == Ok(true);
+        let source = Arc::new(Renamed::gguf(file.clone(), layout));
+        Ok(Opened { name: name.to_owned(), config, source, tokens, random, origin: Origin::Gguf(file) })
     }
 
     fn shape(shape: &str, target: Option<Target>) -> Result<Opened, Error> {
@@ -132,7 +151,14 @@ impl Opened {
         })?;
         let options = Options { kv: DType::F32, page_len: PAGE_LEN };
         let source = Arc::new(shapes::weights(&config, &options, target)?);
-        Ok(Opened { name: format!("shape:{shape}"), config, source, tokens: Tokens::default(), random: true })
+        Ok(Opened {
+            name: format!("shape:{shape}"),
+            config,
+            source,
+            tokens: Tokens::default(),
+            random: true,
+            origin: Origin::Shape,
+        })
     }
 
     fn requantized(mut self, target: Option<Target>) -> Result<Opened, Error> {

@@ -33,7 +33,7 @@ impl Builder {
         if stage == Stage::Plan {
             return self.plan();
         }
-        let backend = self.device.backend()?;
+        let backend = self.backend()?;
         let graph = self.graph(&*backend)?;
         if stage == Stage::Build {
             return Ok(graph.to_string());
@@ -47,7 +47,7 @@ impl Builder {
     }
 
     fn plan(self) -> Result<String, Error> {
-        let backend = self.device.backend()?;
+        let backend = self.backend()?;
         let bucket = decode(&*backend, self.context_asked()?);
         let mut executor = self.ready(&*backend)?.executor;
         let program = executor.compile(&ProgramSpec { bucket, ..ProgramSpec::default() })?;

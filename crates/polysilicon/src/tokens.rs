@@ -28,7 +28,7 @@ const END_NAMES: [&str; 7] =
     ["<|endoftext|>", "<|im_end|>", "<|end_of_text|>", "<|eot_id|>", "<|eom_id|>", "<|return|>", "<|call|>"];
 
 /// The largest tokenizer.json that is read, in bytes.
-const TOKENIZER_BYTES_MAX: u64 = 128 << 20;
+pub(crate) const TOKENIZER_BYTES_MAX: u64 = 128 << 20;
 
 /// The largest of the other files, in bytes.
 const SMALL_BYTES_MAX: u64 = 16 << 20;

@@ -21,7 +21,8 @@ pub struct States {
 impl States {
     /// As many zeroed pages as are wanted and fit.
     pub fn new(graph: &Graph, budget: &Budget, weight_bytes: u64) -> Result<States, BackendError> {
-        let pages = budget.fit(graph, weight_bytes, NAME)?;
+        let taken = weight_bytes.saturating_add(graph.value_bytes(&budget.bucket));
+        let pages = budget.fit(graph, taken, NAME)?;
         let zeroed = |state: &graph::StateSpec| {
             let shape = pool_shape(pages[state.group.index()], graph.page_len, &state.slot);
             let slot = Ty { dtype: state.dtype, dims: state.slot };

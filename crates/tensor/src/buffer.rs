@@ -58,6 +58,7 @@ impl Buffer {
         let base = NonNull::new(base)?;
         // SAFETY: the allocation is a whole line longer than `len`, so the first boundary lies within it.
         let start = unsafe { base.add(base.align_offset(align_of::<Line>())) };
+        ask_for_huge_pages(start, len);
         Some(Buffer { base, start, len })
     }
 
@@ -116,6 +117,23 @@ struct Line([u8; 64]);
 fn layout(len: usize) -> Layout {
     let bytes = len.checked_add(size_of::<Line>()).expect("a buffer is smaller than the address space");
     Layout::from_size_align(bytes, 16).expect("a buffer is smaller than the address space")
+}
+
+/// Asks the system to back a large buffer by huge pages: what is streamed through then misses its translations a few
+/// hundred times less often. The system may decline, and nothing depends on its answer.
+fn ask_for_huge_pages(start: NonNull<u8>, len: usize) {
+    const HUGE: usize = 2 << 20;
+    #[cfg(target_os = "linux")]
+    {
+        let skipped = start.as_ptr().align_offset(HUGE);
+        let whole = len.saturating_sub(skipped) / HUGE * HUGE;
+        if whole > 0 {
+            // SAFETY: the range is part of one allocation that nobody reads yet; the advice changes no byte of it.
+            unsafe { libc::madvise(start.as_ptr().add(skipped).cast(), whole, libc::MADV_HUGEPAGE) };
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (start, len, HUGE);
 }
 
 #[cfg(test)]

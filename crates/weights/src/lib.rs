@@ -21,7 +21,7 @@ mod stored;
 pub use error::FileError;
 pub use gguf::Gguf;
 pub use magic::Foreign;
-pub use names::{GgufLayout, Renamed};
+pub use names::{ForGguf, GgufLayout, Renamed};
 pub use random::Random;
 pub use requantize::{Mix, Requantized, Target, UnknownTarget};
 pub use safetensors::SafeTensors;

@@ -10,6 +10,7 @@ use tensor::{DType, SourceError, WeightInfo, WeightSource, blocks};
 use crate::quantize::quantize;
 use crate::stored::RowRange;
 
+use mix::Facts;
 pub use mix::{Mix, Target, UnknownTarget};
 
 /// Values converted at a time by one thread, unless a single row is longer.
@@ -20,15 +21,26 @@ const STEP_VALUES: usize = 1 << 16;
 pub struct Requantized {
     source: Arc<dyn WeightSource>,
     target: Target,
-    layers: usize,
+    facts: Facts,
     mxfp4: bool,
+    f32_vectors: bool,
 }
 
 impl Requantized {
     /// The weights of `source`, which has canonical names, in the type or mix asked for. A mix depends on the number
     /// of layers.
     pub fn new(source: Arc<dyn WeightSource>, target: Target, layers: usize) -> Requantized {
-        Requantized { source, target, layers, mxfp4: false }
+        let rows = |module: &str| source.find(&format!("layers.0.{module}.weight"))?.shape.rows();
+        let queries = rows("self_attn.q_proj").unwrap_or(1);
+        let sharing = rows("self_attn.k_proj").and_then(|keys| queries.checked_div(keys)).unwrap_or(1);
+        let experts = rows("mlp.experts.gate_proj").is_some();
+        Requantized {
+            source,
+            target,
+            facts: Facts { layers, sharing, experts },
+            mxfp4: false,
+            f32_vectors: false,
+        }
     }
 
     /// Changes weights that are stored in MXFP4 as well.
@@ -37,25 +49,48 @@ impl Requantized {
         Requantized { mxfp4: true, ..self }
     }
 
-    /// The type that a weight will have.
-    fn dtype(&self, name: &str, stored: &WeightInfo) -> DType {
-        let matrix = stored.shape.len() >= 2
-            && name.ends_with(".weight")
-            && !name.contains("norm")
-            && !name.contains(".router.")
-            && (stored.dtype.is_float() || stored.dtype.is_block());
-        if !matrix || (stored.dtype == DType::MXFP4 && !self.mxfp4) {
-            return stored.dtype;
+    /// Gives everything that is no matrix in f32, as GGUF files keep it.
+    #[must_use]
+    pub fn with_f32_vectors(self) -> Requantized {
+        Requantized { f32_vectors: true, ..self }
+    }
+
+    /// Whether the weight is one of those that are changed.
+    fn changes(&self, name: &str, stored: &WeightInfo) -> bool {
+        is_matrix(name, stored) && (stored.dtype != DType::MXFP4 || self.mxfp4)
+    }
+
+    /// The type that a weight should have; it gets another where its rows are no whole blocks of this one.
+    pub fn wanted(&self, name: &str) -> Option<DType> {
+        let stored = self.source.find(name)?;
+        if !self.changes(name, &stored) {
+            let vector = self.f32_vectors && stored.dtype.is_float() && !is_matrix(name, &stored);
+            return Some(if vector { DType::F32 } else { stored.dtype });
         }
         let head = match name {
             "lm_head.weight" => true,
             "embed_tokens.weight" => self.source.find("lm_head.weight").is_none(),
             _ => false,
         };
-        let wanted = self.target.dtype(name, head, self.layers);
-        let fits = |dtype: &DType| stored.shape.row_len().is_multiple_of(dtype.block_len());
-        [wanted, DType::Q8_0].into_iter().find(fits).unwrap_or(DType::F16)
+        Some(self.target.dtype(name, head, self.facts))
     }
+
+    /// The type that a weight will have.
+    fn dtype(&self, name: &str, stored: &WeightInfo) -> DType {
+        let wanted = self.wanted(name).unwrap_or(stored.dtype);
+        let fits = |dtype: &DType| stored.shape.row_len().is_multiple_of(dtype.block_len());
+        let choices = [Some(wanted), mix::in_smaller_blocks(wanted)];
+        choices.into_iter().flatten().find(fits).unwrap_or(DType::F16)
+    }
+}
+
+/// Whether a weight is a matrix that may be stored in few bits: norms, biases, sinks and routers may not.
+fn is_matrix(name: &str, stored: &WeightInfo) -> bool {
+    stored.shape.len() >= 2
+        && name.ends_with(".weight")
+        && !name.contains("norm")
+        && !name.contains(".router.")
+        && (stored.dtype.is_float() || stored.dtype.is_block())
 }
 
 impl WeightSource for Requantized {

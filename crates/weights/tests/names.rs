@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::{Memory, assert_rows_agree, noise, values};
 use tensor::{DType, Shape, SourceError, WeightInfo, WeightSource};
-use weights::{GgufLayout, Renamed};
+use weights::{ForGguf, GgufLayout, Renamed};
 
 /// Experts, hidden width of an expert, width of the model.
 const X: usize = 3;
@@ -235,4 +235,36 @@ fn gguf_names() {
         assert_eq!(values(&model, name), [value], "{name}");
     }
     assert!(model.find("lm_head.weight").is_none());
+}
+
+#[test]
+fn what_is_renamed_for_gguf_is_renamed_back() {
+    let (heads, kv_heads, width) = (4, 2, 8);
+    let modules =
+        [("self_attn.q_proj", heads * width), ("self_attn.k_proj", kv_heads * width), ("mlp.up_proj", 5)];
+    let mut memory = Memory::default().floats("norm.weight", &[3], &[1.0, 2.0, 3.0]);
+    let mut names = vec!["norm.weight".to_owned(), "layers.0.unheard_of.weight".to_owned()];
+    for (module, rows) in modules {
+        for (leaf, shape) in [("weight", vec![rows, 4]), ("bias", vec![rows])] {
+            let len = shape.iter().product();
+            let floats: Vec<f32> = (0..len).map(|i| i as f32).collect();
+            names.push(format!("layers.0.{module}.{leaf}"));
+            memory = memory.floats(names.last().unwrap(), &shape, &floats);
+        }
+    }
+    let memory = Arc::new(memory);
+    for arch in ["llama", "qwen3", "gpt-oss"] {
+        let stored = ForGguf::new(memory.clone(), layout(arch), names.iter().map(String::as_str));
+        assert!(stored.find("blk.0.unheard_of.weight").is_none());
+        if arch == "llama" {
+            assert_rows_agree(&stored, "blk.0.attn_q.weight");
+        }
+        let moved = values(&stored, "blk.0.attn_k.bias");
+        let want = [0.0, 4.0, 1.0, 5.0, 2.0, 6.0, 3.0, 7.0, 8.0];
+        assert_eq!(moved[..9] == want, arch == "llama", "{arch}: {moved:?}");
+        let back = Renamed::gguf(Arc::new(stored), layout(arch));
+        for name in names.iter().filter(|name| !name.contains("unheard_of")) {
+            assert_eq!(values(&back, name), values(&*memory, name), "{arch}: {name}");
+        }
+    }
 }

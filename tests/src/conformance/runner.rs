@@ -4,6 +4,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use graph::BackendError;
+use simd::Isa;
 use tensor::{DType, ErrorStats, Value};
 
 use super::{Case, PAGE_LEN};
@@ -12,10 +13,28 @@ use super::{Case, PAGE_LEN};
 pub struct Runner {
     /// Where it stands in a report.
     pub name: &'static str,
+    /// Whether this machine has it.
+    pub present: fn() -> bool,
     /// Runs a case.
     pub eval: fn(&Case) -> Result<Vec<Value>, BackendError>,
     /// Cases that it is not held to, by the beginnings of their names, each with the reason.
     pub ignore: &'static [(&'static str, &'static str)],
+}
+
+/// The CPU at a level, with two workers and f32 activations: what rounds them is held to a tolerance of its own.
+macro_rules! cpu {
+    ($name:literal, $isa:expr) => {
+        Runner {
+            name: $name,
+            present: || $isa.is_present(),
+            eval: |case| {
+                let options =
+                    cpu::Options { threads: Some(2), precision: cpu::Precision::F32, isa: Some($isa) };
+                cpu::eval(&options, &case.op, &case.args, PAGE_LEN, &case.bucket)
+            },
+            ignore: &[],
+        }
+    };
 }
 
 /// Every backend there is. The reference is here for the cases whose results were worked out by hand, and once more
@@ -23,16 +42,19 @@ pub struct Runner {
 pub const RUNNERS: &[Runner] = &[
     Runner {
         name: "reference",
+        present: always,
         eval: |case| reference::eval(&case.op, &case.args, PAGE_LEN, &case.bucket, false),
         ignore: &[],
     },
     Runner {
         name: "expansion",
+        present: always,
         eval: |case| reference::eval(&case.op, &case.args, PAGE_LEN, &case.bucket, true),
         ignore: &[],
     },
     Runner {
         name: "candle",
+        present: always,
         eval: |case| candle::eval(&case.op, &case.args, PAGE_LEN, &case.bucket),
         ignore: &[
             ("state_read/q8_0", "candle keeps states in dense types only"),
@@ -40,7 +62,15 @@ pub const RUNNERS: &[Runner] = &[
             ("attention/q8_0", "candle keeps states in dense types only"),
         ],
     },
+    cpu!("cpu, portable", Isa::Portable),
+    cpu!("cpu, avx2", Isa::Avx2),
+    cpu!("cpu, avx512", Isa::Avx512),
+    cpu!("cpu, amx", Isa::Amx),
 ];
+
+fn always() -> bool {
+    true
+}
 
 impl Runner {
     /// Whether it is held to a case.

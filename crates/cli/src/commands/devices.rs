@@ -1,56 +1,161 @@
-//! `devices`: what there is to run on.
+//! `devices`: what there is to run on, and how fast it is.
 
 use clap::Args;
-use polysilicon::{DeviceInfo, devices};
-use serde_json::{Value, json};
+use indicatif::{ProgressBar, ProgressStyle};
+use polysilicon::{DeviceInfo, Measured, Measuring, Processor, Rates, measure_devices};
+use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
-use crate::machine::Machine;
 use crate::output::{print, print_json};
 use crate::units::bytes;
 
 #[derive(Args)]
-#[command(after_help = "Example: polysilicon devices --json")]
+#[command(
+    after_help = "Bandwidth and peaks are measured the first time, which takes a few seconds, and kept.\n\n\
+                        Example: polysilicon devices --json"
+)]
 pub struct Devices {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
+    /// Measure again what was measured before
+    #[arg(long)]
+    measure: bool,
 }
 
 impl Devices {
     /// Lists them, the best first.
     pub fn execute(self) -> Result<(), Failure> {
-        let (devices, machine) = (devices(), Machine::here());
-        if self.json { print_json(&report(&devices, &machine)) } else { print(&text(&devices, &machine)) }
+        let bar = bar();
+        let devices = measure_devices(self.measure, &mut |now: Measuring| {
+            bar.set_length(now.of as u64);
+            bar.set_position(now.done as u64);
+            bar.set_message(format!("measuring {} on {} of its cores", now.what, now.threads));
+        });
+        bar.finish_and_clear();
+        if self.json { print_json(&report(&devices)) } else { print(&text(&devices)) }
     }
 }
 
-fn report(devices: &[DeviceInfo], machine: &Machine) -> Value {
+/// Progress on standard error where that is a terminal.
+fn bar() -> ProgressBar {
+    let style = ProgressStyle::with_template("[{bar:30}] {msg}")
+        .expect("the template is a constant that names known fields")
+        .progress_chars("=> ");
+    ProgressBar::new(1).with_style(style)
+}
+
+fn report(devices: &[DeviceInfo]) -> Value {
     let names = |info: &DeviceInfo| info.kv.iter().map(|dtype| dtype.name()).collect::<Vec<_>>();
     let device = |info: &DeviceInfo| {
+        let measured = measured(info);
         json!({
             "name": info.name,
             "description": info.description,
             "memory_bytes": info.memory_bytes,
             "kv": names(info),
             "auto": info.auto,
+            "features": info.processor.as_ref().map(|processor| &processor.features),
+            "quiet": measured.map(|measured| measured.quiet),
+            "isa": measured.map(|measured| measured.isa.to_string()),
+            "bandwidth": measured.map(|measured| rates(&measured.bandwidth, "bytes_per_s")),
+            "peaks": measured.map(peaks),
         })
     };
-    json!({
-        "devices": devices.iter().map(device).collect::<Vec<_>>(),
-        "machine": {"cpu": machine.cpu, "cores": machine.cores, "features": machine.features},
-    })
+    let mut report = json!({"devices": devices.iter().map(device).collect::<Vec<_>>()});
+    if let Some(Processor { name, cores, features, .. }) = processor(devices) {
+        report["machine"] = json!({"cpu": name, "cores": cores, "features": features});
+    }
+    report
 }
 
-fn text(devices: &[DeviceInfo], machine: &Machine) -> String {
-    let mut text = String::new();
-    for info in devices {
+fn peaks(measured: &Measured) -> Value {
+    let peak = |(unit, of): &(polysilicon::Unit, Rates)| (unit.to_string(), rates(of, "operations_per_s"));
+    Value::Object(measured.peaks.iter().map(peak).collect::<Map<_, _>>())
+}
+
+fn rates(rates: &Rates, name: &str) -> Value {
+    rates.iter().map(|(threads, rate)| json!({"threads": threads, name: rate})).collect()
+}
+
+fn text(devices: &[DeviceInfo]) -> String {
+    let header = ["device", "memory", "keys and values in", "what it is"].map(str::to_owned);
+    let row = |info: &DeviceInfo| {
         let auto = if info.auto { " (auto)" } else { "" };
-        let memory = info.memory_bytes.map_or("unknown".to_owned(), bytes);
         let kv = info.kv.iter().map(|dtype| dtype.name()).collect::<Vec<_>>().join(", ");
-        text += &format!("{}{auto}: {}\n", info.name, info.description);
-        text += &format!("  memory available: {memory}\n  keys and values in: {kv}\n");
+        let memory = info.memory_bytes.map_or("unknown".to_owned(), bytes);
+        [format!("{}{auto}", info.name), memory, kv, info.description.clone()]
+    };
+    let mut text = table(&[header].into_iter().chain(devices.iter().map(row)).collect::<Vec<_>>());
+    if let Some(Processor { name, cores, features, .. }) = processor(devices) {
+        text += &format!("\nmachine: {name}, {cores} cores, {}\n", features.join(" "));
     }
-    let cpu = machine.cpu.as_deref().unwrap_or("processor of unknown name");
-    text + &format!("machine: {cpu}, {} cores, {}\n", machine.cores, machine.features.join(" "))
+    if let Some(measured) = devices.iter().find_map(measured) {
+        text += &format!("measured at level {}, in 10^9 bytes or operations per second:\n\n", measured.isa);
+        text += &table(&speeds(measured));
+        if !measured.quiet {
+            text += "\nOther programs used the cores meanwhile; `polysilicon devices --measure` on a quiet machine says more.\n";
+        }
+    }
+    text
+}
+
+/// A column per thread count.
+fn speeds(measured: &Measured) -> Vec<Vec<String>> {
+    let row = |name: &str, rates: &Rates| {
+        let rates = rates.iter().map(|(_, rate)| format!("{:>10}", significant(rate / 1e9)));
+        [name.replace('_', " ")].into_iter().chain(rates).collect::<Vec<_>>()
+    };
+    let threads = |(threads, _)| format!("{threads:>8} thread{}", if threads == 1 { "" } else { "s" });
+    let header = [String::new()].into_iter().chain(measured.bandwidth.iter().map(threads)).collect();
+    let bandwidth = row("read bandwidth", &measured.bandwidth);
+    let peaks = measured.peaks.iter().map(|(unit, rates)| row(unit.name(), rates));
+    [header, bandwidth].into_iter().chain(peaks).collect()
+}
+
+/// Three digits that count, all of them where there are more before the point.
+fn significant(x: f64) -> String {
+    match x {
+        x if x < 10.0 => format!("{x:.2}"),
+        x if x < 100.0 => format!("{x:.1}"),
+        x => format!("{x:.0}"),
+    }
+}
+
+/// Rows under one another, each column as wide as its widest entry.
+fn table<R: AsRef<[String]>>(rows: &[R]) -> String {
+    let columns = rows.iter().map(|row| row.as_ref().len()).max().unwrap_or(0);
+    let width = |column| rows.iter().filter_map(|row| row.as_ref().get(column)).map(String::len).max();
+    let widths = (0..columns).map(|column| width(column).unwrap_or(0)).collect::<Vec<_>>();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.as_ref().iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
+        text += cells.collect::<Vec<_>>().join("  ").trim_end();
+        text.push('\n');
+    }
+    text
+}
+
+fn processor(devices: &[DeviceInfo]) -> Option<&Processor> {
+    devices.iter().find_map(|info| info.processor.as_ref())
+}
+
+fn measured(info: &DeviceInfo) -> Option<&Measured> {
+    info.processor.as_ref()?.measured.as_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_entry() {
+        let rows = [["a", "b", "c"], ["long", "", "d"]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(&rows), "a     b  c\nlong     d\n");
+    }
+
+    #[test]
+    fn three_digits_count() {
+        assert_eq!([0.123, 9.0, 46.21, 8685.4].map(significant), ["0.12", "9.00", "46.2", "8685"]);
+    }
 }

@@ -5,6 +5,8 @@ mod devices;
 mod diff;
 mod inspect;
 mod logits;
+mod perplexity;
+mod quantize;
 mod run;
 mod show;
 
@@ -23,10 +25,14 @@ pub enum Command {
     Chat(chat::Chat),
     /// Write the logits of every position of a prompt
     Logits(logits::Logits),
+    /// Measure how well a model predicts a text
+    Perplexity(perplexity::Perplexity),
     /// Tell what is known of a model without loading it
     Inspect(inspect::Inspect),
     /// Print a model's graph as text
     Show(show::Show),
+    /// Write a model as a GGUF file, its weights in another type
+    Quantize(quantize::Quantize),
     /// Find the first value in which two devices differ
     Diff(diff::Diff),
     /// List the devices present
@@ -40,8 +46,10 @@ impl Command {
             Command::Run(run) => run.execute(),
             Command::Chat(chat) => chat.execute(),
             Command::Logits(logits) => logits.execute(),
+            Command::Perplexity(perplexity) => perplexity.execute(),
             Command::Inspect(inspect) => inspect.execute(),
             Command::Show(show) => show.execute(),
+            Command::Quantize(quantize) => quantize.execute(),
             Command::Diff(diff) => return diff.execute(),
             Command::Devices(devices) => devices.execute(),
         }

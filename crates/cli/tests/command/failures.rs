@@ -58,7 +58,7 @@ fn bad_usage_is_status_2() {
         (&["run", "--context", "0"], "--context"),
         (&["run", "--threads", "0"], "--threads"),
         (&["logits", "--ids", "1"], "--out"),
-        (&["show", "--stage", "fuse"], "possible values: build, expand, plan"),
+        (&["show", "--stage", "melt"], "possible values: build, fuse, expand, plan"),
         (&["diff", "--a", "reference", "--ids", "1"], "--b"),
     ] {
         let ended = polysilicon(args);

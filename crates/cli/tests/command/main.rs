@@ -5,6 +5,8 @@ mod failures;
 mod goldens;
 mod help;
 mod inspect;
+mod perplexity;
 mod program;
+mod quantize;
 mod run;
 mod show;

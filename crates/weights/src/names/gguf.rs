@@ -21,6 +21,23 @@ impl GgufLayout {
     fn pairs(&self) -> bool {
         self.arch == "llama"
     }
+
+    /// The heads of a weight whose rows are stored as interleaved pairs; `None` for all others.
+    pub(super) fn paired_heads(&self, name: &str) -> Option<usize> {
+        match name.rsplit('.').nth(1) {
+            Some("q_proj") if self.pairs() => Some(self.heads),
+            Some("k_proj") if self.pairs() => Some(self.kv_heads),
+            _ => None,
+        }
+    }
+
+    /// The name that a file gives a weight, or `None` where files have none for it.
+    pub fn stored_name(&self, name: &str) -> Option<String> {
+        let known = |stored: &String| stored.starts_with("blk.") || !name.starts_with("layers.");
+        let mut names = candidates(name).filter(known);
+        // Of two names for one module the later is gpt-oss's.
+        if self.arch == "gpt-oss" { names.last() } else { names.next() }
+    }
 }
 
 /// The modules of a layer, by their canonical names and the names files use.
@@ -49,12 +66,11 @@ const MODULES: [(&str, &str); 17] = [
 pub(super) fn recipe(source: &dyn WeightSource, layout: &GgufLayout, name: &str) -> Option<Recipe> {
     let (stored, info) =
         candidates(name).find_map(|stored| source.find(&stored).map(|info| (stored, info)))?;
-    let heads = match name.rsplit('.').nth(1) {
-        Some("q_proj") if layout.pairs() => layout.heads,
-        Some("k_proj") if layout.pairs() => layout.kv_heads,
-        _ => return Some(Recipe { info, make: Make::Same { stored } }),
+    let make = match layout.paired_heads(name) {
+        Some(heads) => Make::Heads { stored, heads },
+        None => Make::Same { stored },
     };
-    Some(Recipe { info, make: Make::Heads { stored, heads } })
+    Some(Recipe { info, make })
 }
 
 /// The names under which a file may store the weight `name`.
@@ -91,5 +107,13 @@ mod tests {
         assert!(norm.contains(&"blk.3.ffn_norm.weight".to_owned()));
         assert!(norm.contains(&"blk.3.post_attention_norm.weight".to_owned()));
         assert_eq!(all("rope_freqs.weight"), ["rope_freqs.weight"]);
+        for (arch, norm) in
+            [("llama", "blk.3.ffn_norm.weight"), ("gpt-oss", "blk.3.post_attention_norm.weight")]
+        {
+            let layout = GgufLayout { arch: arch.to_owned(), heads: 1, kv_heads: 1 };
+            assert_eq!(layout.stored_name("layers.3.post_attention_layernorm.weight").as_deref(), Some(norm));
+            assert_eq!(layout.stored_name("norm.weight").as_deref(), Some("output_norm.weight"));
+            assert_eq!(layout.stored_name("layers.3.unheard_of.weight"), None);
+        }
     }
 }

@@ -5,12 +5,31 @@ use tensor::{SourceError, WeightInfo, WeightSource};
 use super::buffer;
 use crate::stored::RowRange;
 
-/// Reads rows in canonical order, one head at a time. A bias is a single row whose elements are in that order.
+/// The order in which a head's rows are wanted; the source has them in the other one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Order {
+    /// Halves, as models use them.
+    Canonical,
+    /// Interleaved pairs, as llama.cpp rotates them.
+    Paired,
+}
+
+impl Order {
+    /// Where the source has a row of a head.
+    fn source_row(self, row: usize, width: usize) -> usize {
+        match self {
+            Order::Canonical => 2 * (row % (width / 2)) + row / (width / 2),
+            Order::Paired => row % 2 * (width / 2) + row / 2,
+        }
+    }
+}
+
+/// Reads rows in an order, one head at a time. A bias is a single row whose elements are in that order.
 pub(super) fn read(
     source: &dyn WeightSource,
     stored: &str,
     info: &WeightInfo,
-    heads: usize,
+    (heads, order): (usize, Order),
     rows: RowRange,
     out: &mut [u8],
 ) -> Result<(), SourceError> {
@@ -28,7 +47,7 @@ pub(super) fn read(
         let mut all = buffer(stored, rows.row_bytes)?;
         source.read_rows(stored, 0, &mut all)?;
         for (head, out) in all.chunks_exact(width * unit).zip(out.chunks_exact_mut(width * unit)) {
-            unpair(head, unit, width, 0, out);
+            order_rows(head, unit, (width, order), 0, out);
         }
         return Ok(());
     }
@@ -39,17 +58,15 @@ pub(super) fn read(
         let count = end.min(start + width) - at;
         source.read_rows(stored, start, &mut head)?;
         let (now, later) = out.split_at_mut(count * rows.row_bytes);
-        unpair(&head, rows.row_bytes, width, at - start, now);
+        order_rows(&head, rows.row_bytes, (width, order), at - start, now);
         (at, out) = (at + count, later);
     }
     Ok(())
 }
 
-/// Copies a head's canonical rows from `first` on out of its stored rows; a row has `unit` bytes.
-fn unpair(head: &[u8], unit: usize, width: usize, first: usize, out: &mut [u8]) {
+/// Copies a head's rows from `first` on in an order; a row has `unit` bytes.
+fn order_rows(head: &[u8], unit: usize, (width, order): (usize, Order), first: usize, out: &mut [u8]) {
     for (row, out) in (first..).zip(out.chunks_exact_mut(unit)) {
-        let (half, pair) = (row / (width / 2), row % (width / 2));
-        let stored = 2 * pair + half;
-        out.copy_from_slice(&head[stored * unit..][..unit]);
+        out.copy_from_slice(&head[order.source_row(row, width) * unit..][..unit]);
     }
 }

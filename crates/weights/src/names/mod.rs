@@ -4,6 +4,7 @@
 //! stacked: `mlp.experts.{gate,up}_proj.weight` is `[X, F, E]` and `mlp.experts.down_proj.weight` is `[X, E, F]`.
 //! Where a file stores the same values in another order, they are put in order as they are read.
 
+mod for_gguf;
 mod gguf;
 mod heads;
 mod hf;
@@ -15,8 +16,10 @@ use std::sync::{Arc, Mutex};
 use tensor::{SourceError, WeightInfo, WeightSource};
 
 use crate::stored::RowRange;
+use heads::Order;
 use transposed::Expert;
 
+pub use for_gguf::ForGguf;
 pub use gguf::GgufLayout;
 
 /// A source under the names that models use.
@@ -92,7 +95,9 @@ impl WeightSource for Renamed {
         match &recipe.make {
             Make::Same { stored } => source.read_rows(stored, first, out),
             _ if rows.count == 0 => Ok(()),
-            Make::Heads { stored, heads } => heads::read(source, stored, &recipe.info, *heads, rows, out),
+            Make::Heads { stored, heads } => {
+                heads::read(source, stored, &recipe.info, (*heads, Order::Canonical), rows, out)
+            }
             Make::Packed { blocks, scales, every } => packed::read(source, blocks, scales, *every, rows, out),
             Make::Transposed { stored, every } => {
                 transposed::read(source, &self.expert, stored, &recipe.info, *every, rows, out)

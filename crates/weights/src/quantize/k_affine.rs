@@ -1,17 +1,24 @@
-//! Q4_K and Q5_K: 256 values in eight groups, each with a 6-bit scale and a 6-bit min.
-//!
-//! Every group's scale and min are searched for on their own. The largest of each becomes 63 steps of the block's f16
-//! scale or min, and the others are rounded to steps: scale and min of a group then no longer belong together, so the
-//! neighbouring pairs of steps are tried as well.
+//! Q2_K, Q4_K and Q5_K: 256 values in groups that each have a scale and a min.
 
-use half::f16;
 use tensor::blocks::pack_scales;
 
+use super::groups::Affine;
 use super::join;
-use super::search::{Grid, affine, f16_unit, neighbours, weights};
 
-/// The largest 6-bit scale or min.
-const STEPS: f32 = 63.0;
+/// The largest 6-bit scale or min, of Q4_K and Q5_K.
+const SIX_BITS: f32 = 63.0;
+
+/// The largest 4-bit scale or min, of Q2_K.
+const FOUR_BITS: f32 = 15.0;
+
+pub(super) fn q2_k(values: &[f32; 256]) -> [u8; 84] {
+    let (groups, _) = values.as_chunks::<16>();
+    let fit = Affine::<16>::of(groups, 3.0, FOUR_BITS);
+    let codes: [_; 16] = std::array::from_fn(|g| fit.grid(g).codes(&groups[g], 3.0).map(|c| c as u8));
+    let scales: [_; 16] = std::array::from_fn(|g| fit.scales[g] | fit.mins[g] << 4);
+    let (scale, min) = (fit.scale.to_le_bytes(), fit.min.to_le_bytes());
+    join(&[&scales, &pairs_of_bits(codes.as_flattened()), &scale, &min])
+}
 
 pub(super) fn q4_k(values: &[f32; 256]) -> [u8; 144] {
     let block = Block::of(values, 15.0);
@@ -23,6 +30,15 @@ pub(super) fn q5_k(values: &[f32; 256]) -> [u8; 176] {
     join(&[&block.head, &block.fifth_bits(), &block.nibbles()])
 }
 
+/// The lower two bits: of each 128 codes, those of `i`, `i + 32`, `i + 64` and `i + 96` in byte `i`.
+pub(super) fn pairs_of_bits(codes: &[u8]) -> [u8; 64] {
+    std::array::from_fn(|i| {
+        let at = i / 32 * 128 + i % 32;
+        (0..4).fold(0, |byte, k| byte | (codes[at + 32 * k] & 3) << (2 * k))
+    })
+}
+
+/// What Q4_K and Q5_K have in common.
 struct Block {
     /// Scale, min and packed group scales, as stored.
     head: [u8; 16],
@@ -33,24 +49,10 @@ impl Block {
     /// Quantizes to codes of `0..=top`.
     fn of(values: &[f32; 256], top: f32) -> Block {
         let (groups, _) = values.as_chunks::<32>();
-        let mut grids = [Grid { scale: 0.0, min: 0.0 }; 8];
-        for (grid, group) in grids.iter_mut().zip(groups) {
-            // The format takes a min off and never adds one.
-            *grid = affine(group, &weights(group), top, 0.0);
-        }
-        let unit = Grid {
-            scale: f16_unit(grids.iter().fold(0.0, |max, g| g.scale.max(max)), STEPS).to_f32(),
-            min: f16_unit(grids.iter().fold(0.0, |max, g| max.max(-g.min)), STEPS).to_f32(),
-        };
-        let (mut scales, mut mins, mut codes) = ([0; 8], [0; 8], [[0; 32]; 8]);
-        for (g, group) in groups.iter().enumerate() {
-            let (scale, min) = best_steps(group, grids[g], unit, top);
-            let grid = Grid { scale: unit.scale * scale, min: -unit.min * min };
-            (scales[g], mins[g]) = (scale as u8, min as u8);
-            codes[g] = grid.codes(group, top).map(|c| c as u8);
-        }
-        let [scale, min] = [unit.scale, unit.min].map(|u| f16::from_f32(u).to_le_bytes());
-        Block { head: join(&[&scale, &min, &pack_scales(&scales, &mins)]), codes }
+        let fit = Affine::<8>::of(groups, top, SIX_BITS);
+        let codes = std::array::from_fn(|g| fit.grid(g).codes(&groups[g], top).map(|c| c as u8));
+        let (scale, min) = (fit.scale.to_le_bytes(), fit.min.to_le_bytes());
+        Block { head: join(&[&scale, &min, &pack_scales(&fit.scales, &fit.mins)]), codes }
     }
 
     /// The lower four bits: of each two groups, value `i` of both in byte `i`.
@@ -65,21 +67,4 @@ impl Block {
     fn fifth_bits(&self) -> [u8; 32] {
         std::array::from_fn(|i| (0..8).fold(0, |byte, g| byte | (self.codes[g][i] >> 4 & 1) << g))
     }
-}
-
-/// The steps of scale and min nearest to `wanted`, or neighbours of them where these fit the values better.
-fn best_steps(values: &[f32; 32], wanted: Grid, unit: Grid, top: f32) -> (f32, f32) {
-    let weights = weights(values);
-    let steps = |wanted, unit| neighbours(wanted, unit).map(|steps| steps.clamp(0.0, STEPS));
-    let mut best = (f32::INFINITY, 0.0, 0.0);
-    for scale in steps(wanted.scale, unit.scale) {
-        for min in steps(-wanted.min, unit.min) {
-            let grid = Grid { scale: unit.scale * scale, min: -unit.min * min };
-            let error = grid.error(values, &weights, top);
-            if error < best.0 {
-                best = (error, scale, min);
-            }
-        }
-    }
-    (best.1, best.2)
 }

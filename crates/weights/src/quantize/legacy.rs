@@ -2,7 +2,7 @@
 //!
 //! The scale is rounded to f16 before the codes are rounded under it, so the codes make up for what the scale lost.
 
-use super::search::{Grid, affine, f16_unit, symmetric, weights};
+use super::search::{Even, Grid, affine, f16_unit, symmetric, weights};
 use super::{finite_f16, join};
 
 pub(super) fn q4_0(values: &[f32; 32]) -> [u8; 18] {
@@ -30,7 +30,7 @@ type Stored = [u8; 2];
 
 /// The scale, and codes of `0..2 * zero` where `zero` stands for nothing.
 fn without_min(values: &[f32; 32], zero: f32) -> (Stored, [u8; 32]) {
-    let scale = f16_unit(symmetric(values, &weights(values), zero), 1.0);
+    let scale = f16_unit(symmetric(values, &weights(values), &Even(zero)), 1.0);
     let grid = Grid { scale: scale.to_f32(), min: -zero * scale.to_f32() };
     let codes = if grid.scale == 0.0 { [zero; 32] } else { grid.codes(values, 2.0 * zero - 1.0) };
     (scale.to_le_bytes(), codes.map(|c| c as u8))

@@ -3,10 +3,12 @@
 //! A block type stores codes under scales. Rounding to codes is easy; choosing the scales is what quality hangs on,
 //! and `search` does it once for all types. What is left to a type's own file is its layout.
 
+mod groups;
+mod iq4;
 mod k_affine;
+mod k_symmetric;
 mod legacy;
 mod mxfp4;
-mod q6_k;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -84,9 +86,13 @@ pub fn quantize(dtype: DType, values: &[f32], out: &mut [u8]) -> Result<(), Quan
         DType::Q4_1 => each_block(values, out, legacy::q4_1),
         DType::Q5_0 => each_block(values, out, legacy::q5_0),
         DType::Q5_1 => each_block(values, out, legacy::q5_1),
+        DType::Q2_K => each_block(values, out, k_affine::q2_k),
+        DType::Q3_K => each_block(values, out, k_symmetric::q3_k),
         DType::Q4_K => each_block(values, out, k_affine::q4_k),
         DType::Q5_K => each_block(values, out, k_affine::q5_k),
-        DType::Q6_K => each_block(values, out, q6_k::q6_k),
+        DType::Q6_K => each_block(values, out, k_symmetric::q6_k),
+        DType::IQ4_NL => each_block(values, out, iq4::iq4_nl),
+        DType::IQ4_XS => each_block(values, out, iq4::iq4_xs),
         DType::MXFP4 => each_block(values, out, mxfp4::mxfp4),
         _ => blocks::encode(dtype, values, out),
     }
@@ -111,8 +117,12 @@ fn largest(dtype: DType) -> Option<f32> {
         DType::Q5_0 => 16.0 * scale,
         // The min is an f16 of its own, and a negative value may have nothing else to reach it.
         DType::Q4_1 | DType::Q5_1 => scale,
+        DType::Q2_K => 15.0 * scale,
+        DType::Q3_K => 4.0 * 32.0 * scale,
         DType::Q4_K | DType::Q5_K => 63.0 * scale,
         DType::Q6_K => 128.0 * 32.0 * scale,
+        DType::IQ4_NL => 127.0 * scale,
+        DType::IQ4_XS => 32.0 * 127.0 * scale,
         _ => return None,
     })
 }

@@ -26,25 +26,51 @@ pub(super) fn weights<const N: usize>(values: &[f32; N]) -> [f32; N] {
     values.map(|v| rms + v.abs())
 }
 
-/// The scale for which `scale * code`, code in `-codes..codes`, comes nearest to the values.
-///
-/// Its sign is such that the value of largest magnitude falls on the negative side, which has one more code.
-pub(super) fn symmetric<const N: usize>(values: &[f32; N], weights: &[f32; N], codes: f32) -> f32 {
+/// What codes stand for before they are scaled.
+pub(super) trait Points {
+    /// Where on the grid the value of largest magnitude may come to lie: each place makes a scale to try.
+    fn places(&self) -> impl Iterator<Item = f32>;
+
+    /// The points nearest to the values.
+    fn nearest<const N: usize>(&self, values: &[f32; N]) -> [f32; N];
+
+    /// The points which, scaled, are nearest to the values.
+    fn under<const N: usize>(&self, scale: f32, values: &[f32; N]) -> [f32; N] {
+        if scale == 0.0 { [0.0; N] } else { self.nearest(&values.map(|v| v / scale)) }
+    }
+}
+
+/// The points `-n..n`, evenly spaced.
+pub(super) struct Even(pub(super) f32);
+
+impl Points for Even {
+    /// On the negative side, which has one more point.
+    fn places(&self) -> impl Iterator<Item = f32> {
+        (-REACH..=REACH).map(|step| -(self.0 + STEP * step as f32))
+    }
+
+    fn nearest<const N: usize>(&self, values: &[f32; N]) -> [f32; N] {
+        values.map(|v| round(v.clamp(-self.0, self.0 - 1.0)))
+    }
+}
+
+/// The scale under which the points come nearest to the values.
+pub(super) fn symmetric<const N: usize>(values: &[f32; N], weights: &[f32; N], points: &impl Points) -> f32 {
     let extreme = extreme(values);
     if extreme.abs() < TINY {
         return 0.0;
     }
-    let mut best = extreme / -codes;
-    let mut gain = 0.0;
-    for step in -REACH..=REACH {
-        let inverse = -(codes + STEP * step as f32) / extreme;
-        let q = values.map(|v| round(v * inverse).clamp(-codes, codes - 1.0));
-        let wq = product(weights, &q);
-        let (xq, qq) = (dot(&wq, values), dot(&wq, &q));
+    let mut best = 0.0;
+    let mut gain = f32::NEG_INFINITY;
+    for place in points.places() {
+        let inverse = place / extreme;
+        let p = points.nearest(&values.map(|v| v * inverse));
+        let wp = product(weights, &p);
+        let (xp, pp) = (dot(&wp, values), dot(&wp, &p));
         // The least-squares scale, and what it takes off the squared error.
-        let scale = xq / qq;
-        if scale * xq > gain {
-            (gain, best) = (scale * xq, scale);
+        let scale = xp / pp;
+        if scale * xp > gain {
+            (gain, best) = (scale * xp, scale);
         }
     }
     best
@@ -142,7 +168,7 @@ fn round(value: f32) -> f32 {
     value + ONES - ONES
 }
 
-fn product<const N: usize>(a: &[f32; N], b: &[f32; N]) -> [f32; N] {
+pub(super) fn product<const N: usize>(a: &[f32; N], b: &[f32; N]) -> [f32; N] {
     std::array::from_fn(|i| a[i] * b[i])
 }
 
@@ -164,7 +190,7 @@ pub(super) fn neighbours(wanted: f32, unit: f32) -> [f32; 3] {
 }
 
 /// In eight partial sums, because the compiler may not reorder a sum of floats to vectorise it.
-fn dot<const N: usize>(a: &[f32; N], b: &[f32; N]) -> f32 {
+pub(super) fn dot<const N: usize>(a: &[f32; N], b: &[f32; N]) -> f32 {
     const { assert!(N.is_multiple_of(8)) };
     let mut sums = [0.0; 8];
     for (a, b) in a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0) {
@@ -183,7 +209,7 @@ mod tests {
     fn a_symmetric_grid_is_found() {
         for scale in [1.0, -0.037, 1e-5, 4e4] {
             let values: [f32; 16] = std::array::from_fn(|i| scale * (i as f32 - 8.0));
-            let found = symmetric(&values, &weights(&values), 8.0);
+            let found = symmetric(&values, &weights(&values), &Even(8.0));
             assert!((found / scale - 1.0).abs() < 1e-6, "{found} for {scale}");
         }
     }
@@ -225,7 +251,7 @@ mod tests {
         values[5] = -8.4;
         let ones = [1.0; 32];
         let covering = Grid { scale: 8.4 / 8.0, min: -8.4 };
-        let scale = symmetric(&values, &ones, 8.0);
+        let scale = symmetric(&values, &ones, &Even(8.0));
         let found = Grid { scale, min: -8.0 * scale };
         assert!(found.error(&values, &ones, 15.0) < 0.5 * covering.error(&values, &ones, 15.0));
     }

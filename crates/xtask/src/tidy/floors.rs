@@ -49,6 +49,7 @@ const TABLE: &[Row] = &[
     row(Beside, "nrt-emulator", &["hlo"]),
     row(Beside, "xtask", &[]),
     row(Beside, "tests", ANYTHING),
+    row(Beside, "benches", ANYTHING),
 ];
 
 /// The facade names concrete backends and wires everything together.

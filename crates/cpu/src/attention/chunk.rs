@@ -1,0 +1,191 @@
+//! Where a chunk's keys and values lie.
+//!
+//! Pages of cells are read where they are. Bytes at positions that nobody sees may be anything, so a block of values
+//! that is seen in part is copied with zeros in the rest: a weight of zero times what is no number would be none.
+//! Pages of any other layout are decoded into blocks of f32.
+
+use std::ops::Range;
+
+use super::{CHUNK, Call};
+use crate::states::{CELL, State};
+
+/// Blocks of a chunk.
+pub const BLOCKS: usize = CHUNK / CELL;
+
+/// The blocks of a chunk, in the order of positions.
+#[derive(Clone, Copy)]
+pub struct Blocks {
+    /// Keys; those of which nothing is seen are some other's.
+    pub keys: [*const u8; BLOCKS],
+    /// Values; those of which nothing is seen are zeros, if they are asked for.
+    pub values: [*const u8; BLOCKS],
+}
+
+/// A chunk of a sequence as a kv head sees it.
+#[derive(Clone)]
+pub struct Chunk<'a> {
+    pub call: &'a Call<'a>,
+    pub sequence: usize,
+    pub head: usize,
+    /// Its first position.
+    pub first: usize,
+    /// The positions that are seen, from its first on; at least one.
+    pub seen: Range<usize>,
+}
+
+impl Chunk<'_> {
+    /// The blocks of which something is seen.
+    pub fn blocks(&self) -> Range<usize> {
+        self.seen.start / CELL..self.seen.end.div_ceil(CELL)
+    }
+
+    /// Where blocks of the pool's pages lie; only those seen are told.
+    pub fn lie(&self) -> Blocks {
+        let mut blocks = Blocks { keys: [std::ptr::null(); BLOCKS], values: [std::ptr::null(); BLOCKS] };
+        for block in self.blocks() {
+            let (page, place) = self.page(self.first + block * CELL);
+            let within = |state: &State| {
+                // SAFETY: the block lies in the page.
+                unsafe { state.page(page).add(state.shape().block_at(self.head, place / CELL)).cast_const() }
+            };
+            blocks.keys[block] = within(self.call.keys);
+            blocks.values[block] = within(self.call.values);
+        }
+        blocks
+    }
+
+    /// The blocks as vectors read them, from pages of cells. `scratch` holds three blocks of values.
+    ///
+    /// # Safety
+    /// Nobody writes to the pages.
+    pub unsafe fn in_place(&self, scratch: &mut [f32]) -> Blocks {
+        let lie = self.lie();
+        let mut blocks = lie;
+        let bytes = self.call.values.shape().bytes(CELL * self.call.shape.width);
+        let scratch = bytes_of(scratch);
+        let [zeros, low, high] = {
+            let (zeros, rest) = scratch.split_at_mut(bytes);
+            let (low, rest) = rest.split_at_mut(bytes);
+            [zeros, low, &mut rest[..bytes]]
+        };
+        zeros.fill(0);
+        let all = self.blocks();
+        let known = blocks.keys[all.start];
+        blocks.keys.iter_mut().filter(|key| key.is_null()).for_each(|key| *key = known);
+        blocks.values.iter_mut().filter(|value| value.is_null()).for_each(|value| *value = zeros.as_ptr());
+        for (block, copy) in [(all.start, low), (all.end - 1, high)] {
+            // The first may be the last, and copied already.
+            if !self.is_whole(block) && blocks.values[block] == lie.values[block] {
+                // SAFETY: a block of the pool, and one of scratch.
+                unsafe { copy.as_mut_ptr().copy_from_nonoverlapping(lie.values[block], bytes) };
+                self.erase_unseen(block, copy, bytes / (self.call.shape.width / CELL));
+                blocks.values[block] = copy.as_ptr();
+            }
+        }
+        blocks
+    }
+
+    /// The blocks as vectors read them, decoded to f32. `row` is scratch of a head's width.
+    ///
+    /// # Safety
+    /// Nobody writes to the pages.
+    pub unsafe fn decoded(&self, keys: &mut [f32], values: &mut [f32], row: &mut [f32]) -> Blocks {
+        let lanes = self.call.shape.lanes();
+        let len = CELL * lanes;
+        // Whole steps are read, of two blocks each.
+        let blocks = self.blocks();
+        let read = blocks.start / 2 * 2 * len..blocks.end.next_multiple_of(2) * len;
+        keys[read.clone()].fill(0.0);
+        values[read].fill(0.0);
+        let row = &mut row[..self.call.shape.width];
+        for at in self.seen.clone() {
+            let (page, place) = self.page(self.first + at);
+            let (block, column) = (at / CELL * len, at % CELL);
+            // SAFETY: as the caller says.
+            unsafe { self.call.keys.head(page, place, self.head, row) };
+            for (e, &x) in row.iter().enumerate() {
+                keys[block + e * CELL + column] = x;
+            }
+            // SAFETY: as the caller says.
+            unsafe { self.call.values.head(page, place, self.head, row) };
+            for (e, &x) in row.iter().enumerate() {
+                values[block + e / CELL * CELL * CELL + column * CELL + e % CELL] = x;
+            }
+        }
+        let block = |all: &[f32], block: usize| all[block * len..].as_ptr().cast::<u8>();
+        Blocks {
+            keys: std::array::from_fn(|b| block(keys, b)),
+            values: std::array::from_fn(|b| block(values, b)),
+        }
+    }
+
+    /// The chunk's values as tiles read them, step by step: sixteen pairs of positions for each sixteen elements. And
+    /// its keys, copied only where a step of their product would not be whole.
+    ///
+    /// # Safety
+    /// Nobody writes to the pages; both are bf16 in cells.
+    pub unsafe fn gathered(&self, keys: &mut [f32], values: &mut [f32]) -> Blocks {
+        const PART: usize = CELL * CELL * 2;
+        let mut blocks = self.lie();
+        let (keys, values) = (bytes_of(keys), bytes_of(values));
+        let cells = self.call.shape.width / CELL;
+        let (row, depth) = (2 * CELL * self.call.shape.width, 2 * CELL * self.call.shape.depth());
+        let all = self.blocks();
+        for block in all.start / 2 * 2..all.end.next_multiple_of(2) {
+            let to = &mut values[block / 2 * 2 * row + block % 2 * PART..];
+            for cell in 0..cells {
+                let to = &mut to[cell * 2 * PART..][..PART];
+                match all.contains(&block) {
+                    // SAFETY: a cell of the pool, and one of scratch.
+                    true => unsafe {
+                        to.as_mut_ptr().copy_from_nonoverlapping(blocks.values[block].add(cell * PART), PART);
+                    },
+                    false => to.fill(0),
+                }
+            }
+            if all.contains(&block) && !self.is_whole(block) {
+                self.erase_unseen(block, to, 2 * PART);
+            }
+        }
+        if row != depth {
+            for block in all.clone() {
+                let to = &mut keys[block * depth..][..depth];
+                // SAFETY: a block of the pool, and one of scratch.
+                unsafe { to.as_mut_ptr().copy_from_nonoverlapping(blocks.keys[block], row) };
+                to[row..].fill(0);
+                blocks.keys[block] = to.as_ptr();
+            }
+        }
+        let known = blocks.keys[all.start];
+        blocks.keys.iter_mut().filter(|key| key.is_null()).for_each(|key| *key = known);
+        blocks.values = std::array::from_fn(|block| values[block / 2 * 2 * row..].as_ptr());
+        blocks
+    }
+
+    fn is_whole(&self, block: usize) -> bool {
+        self.seen.start <= block * CELL && (block + 1) * CELL <= self.seen.end
+    }
+
+    /// Puts zeros at the positions of a block that are not seen; its cells lie `stride` bytes apart.
+    fn erase_unseen(&self, block: usize, cells: &mut [u8], stride: usize) {
+        for position in (0..CELL).filter(|position| !self.seen.contains(&(block * CELL + position))) {
+            self.call.values.shape().erase(cells, position, stride);
+        }
+    }
+
+    /// The page that holds a position, and the place in it.
+    fn page(&self, position: usize) -> (usize, usize) {
+        let Call { table, columns, base, shape, .. } = self.call;
+        let (page, place) = (position / shape.page_len, position % shape.page_len);
+        let base = usize::try_from(base[self.sequence]).ok();
+        let column = base.and_then(|base| page.checked_sub(base)).filter(|column| column < columns);
+        let column = column.expect("the table holds every page that a token sees");
+        let page = usize::try_from(table[self.sequence * columns + column]);
+        (page.expect("pages are counted from zero"), place)
+    }
+}
+
+fn bytes_of(values: &mut [f32]) -> &mut [u8] {
+    // SAFETY: any f32 is four bytes, any four bytes an f32; the borrow is handed on.
+    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) }
+}

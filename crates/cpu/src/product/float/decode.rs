@@ -1,0 +1,161 @@
+//! Block formats decoded on the way: a group of a strip at a time becomes a panel of f32, to the bit what
+//! `tensor::blocks` decodes.
+
+use std::ops::Range;
+
+use simd::{LANES, Simd};
+use tensor::DType;
+
+use super::form::F32;
+use super::walk::{Panel, Source};
+use crate::packed::{BLOCK, GROUP, View};
+use crate::product::quantized::format::{BLOCKS, Format, Scales, WORDS, block_bytes, codes};
+use crate::product::quantized::formats::{
+    IQ4_NL, IQ4_XS, MXFP4, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0,
+};
+
+/// Strips of a block format.
+#[derive(Clone, Copy)]
+pub struct Decoded {
+    dtype: DType,
+    start: *const u8,
+    strip_bytes: usize,
+}
+
+impl Decoded {
+    /// The strips of a weight.
+    ///
+    /// # Panics
+    /// Where its type has no blocks.
+    pub fn of(weight: &View<'_>) -> Decoded {
+        let layout = weight.layout;
+        assert!(layout.dtype.is_block(), "{} has no blocks", layout.dtype);
+        assert_eq!(weight.bytes.len(), layout.bytes(), "a weight has the bytes of its layout");
+        Decoded { dtype: layout.dtype, start: weight.bytes.as_ptr(), strip_bytes: layout.strip_bytes() }
+    }
+}
+
+impl Source for Decoded {
+    type Form = F32;
+    const STRETCH: usize = GROUP;
+
+    #[inline(always)]
+    unsafe fn values<S: Simd>(self, s: S, strip: usize, depth: Range<usize>, panel: &mut Panel) -> *const u8 {
+        let (group, blocks) = (depth.start / GROUP, depth.len() / BLOCK);
+        // SAFETY: the strip has the group, as the caller says, and a panel has room for it.
+        unsafe {
+            let strip = self.start.add(strip * self.strip_bytes);
+            match self.dtype {
+                DType::Q4_0 => decode::<S, Q4_0>(s, strip, group, blocks, panel),
+                DType::Q4_1 => decode::<S, Q4_1>(s, strip, group, blocks, panel),
+                DType::Q5_0 => decode::<S, Q5_0>(s, strip, group, blocks, panel),
+                DType::Q5_1 => decode::<S, Q5_1>(s, strip, group, blocks, panel),
+                DType::Q8_0 => decode::<S, Q8_0>(s, strip, group, blocks, panel),
+                DType::Q2_K => decode::<S, Q2_K>(s, strip, group, blocks, panel),
+                DType::Q3_K => decode::<S, Q3_K>(s, strip, group, blocks, panel),
+                DType::Q4_K => decode::<S, Q4_K>(s, strip, group, blocks, panel),
+                DType::Q5_K => decode::<S, Q5_K>(s, strip, group, blocks, panel),
+                DType::Q6_K => decode::<S, Q6_K>(s, strip, group, blocks, panel),
+                DType::IQ4_NL => decode::<S, IQ4_NL>(s, strip, group, blocks, panel),
+                DType::IQ4_XS => decode::<S, IQ4_XS>(s, strip, group, blocks, panel),
+                DType::MXFP4 => decode::<S, MXFP4>(s, strip, group, blocks, panel),
+                other => unreachable!("{other} has no blocks, which was asserted"),
+            }
+        }
+        panel.start().cast()
+    }
+}
+
+/// Decodes a group of so many blocks.
+///
+/// # Safety
+/// The strip has the group, and it that many blocks.
+#[inline(always)]
+unsafe fn decode<S: Simd, F: Format>(s: S, strip: *const u8, group: usize, blocks: usize, panel: &mut Panel) {
+    let record = strip.wrapping_add(group * F::FIELDS.record_bytes(F::SOURCES, BLOCKS));
+    let next = record.wrapping_add(F::FIELDS.record_bytes(F::SOURCES, BLOCKS));
+    let fields = record.wrapping_add(blocks * block_bytes::<F>());
+    // SAFETY: the group's fields lie behind its codes.
+    let scales = unsafe { if F::SOURCES == 1 { F::scales(s, fields, blocks) } else { Scales::zero(s) } };
+    let mut to = panel.start();
+    for b in 0..blocks {
+        for line in 0..F::FIELDS.vectors() {
+            s.prefetch(next.wrapping_add(b * block_bytes::<F>() + 64 * line));
+        }
+        // SAFETY: a block of the group, and a block of the panel.
+        unsafe {
+            let words = codes::<S, F>(s, record.wrapping_add(b * block_bytes::<F>()));
+            for half in 0..2 {
+                let scale = if F::SOURCES == 1 {
+                    of_group::<S, F>(s, &scales, b, half)
+                } else {
+                    of_block::<S, F>(s, fields, b, blocks)
+                };
+                for word in 0..WORDS / 2 {
+                    write::<S, F>(s, words[half * WORDS / 2 + word], scale, to);
+                    to = to.wrapping_add(4 * LANES);
+                }
+            }
+        }
+    }
+}
+
+/// What codes are multiplied by, and what is added.
+type Affine<F> = (F, F);
+
+/// The scale of half a block under integer scales: products with the group's scale and min, each rounded.
+#[inline(always)]
+fn of_group<S: Simd, F: Format>(s: S, scales: &Scales<S>, block: usize, half: usize) -> Affine<S::F> {
+    let index = if F::SCALES == 2 { 2 * block + half } else { block };
+    let scale = s.mul(scales.d, s.to_f(scales.r[index]));
+    if !F::MINS {
+        return (scale, s.splat(0.0));
+    }
+    let pair = scales.pairs[index / 2];
+    let min = if index % 2 == 0 { s.and(pair, s.splat_i(0xffff)) } else { s.shr(pair, 16) };
+    (scale, s.mul(scales.m, s.to_f(min)))
+}
+
+/// The scale of a block that has its own.
+///
+/// # Safety
+/// `fields` are those of a group of so many blocks.
+#[inline(always)]
+unsafe fn of_block<S: Simd, F: Format>(s: S, fields: *const u8, block: usize, blocks: usize) -> Affine<S::F> {
+    // SAFETY: the scale of a block, as the caller says, and its min behind all scales.
+    unsafe {
+        if F::FIELDS.floats.is_empty() {
+            return (power(s, s.load_u8(fields.add(block * LANES))), s.splat(0.0));
+        }
+        let floats = fields.cast::<u16>().add(block * LANES);
+        let min = if F::MINS { s.load_f16(floats.add(blocks * LANES)) } else { s.splat(0.0) };
+        (s.load_f16(floats), min)
+    }
+}
+
+/// `2^(exponent - 128)`, the two smallest of which are subnormal.
+#[inline(always)]
+fn power<S: Simd>(s: S, exponent: S::I) -> S::F {
+    let normal = s.shl(s.sub_i(exponent, s.splat_i(1)), 23);
+    let subnormal = s.add_i(s.shl(exponent, 21), s.splat_i(1 << 21));
+    s.from_bits(s.max_i(normal, subnormal))
+}
+
+/// Writes the four values of each row that a word holds.
+///
+/// # Safety
+/// 64 values may be written.
+#[inline(always)]
+unsafe fn write<S: Simd, F: Format>(s: S, word: S::I, (scale, min): Affine<S::F>, to: *mut f32) {
+    for i in 0..4 {
+        let code = match F::OFFSET {
+            Some(0) => s.and(s.shr(word, 8 * i), s.splat_i(255)),
+            Some(offset) => s.sub_i(s.and(s.shr(word, 8 * i), s.splat_i(255)), s.splat_i(offset)),
+            None => s.sar(s.shl(word, 24 - 8 * i), 24),
+        };
+        let product = s.mul(scale, s.to_f(code));
+        let value = if F::MINS { s.add(product, min) } else { product };
+        // SAFETY: sixteen of the values.
+        unsafe { s.store(to.wrapping_add(i as usize * LANES), value) };
+    }
+}

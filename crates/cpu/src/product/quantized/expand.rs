@@ -1,0 +1,64 @@
+//! Codes times integer scales, as tiles take them: two planes of bytes, the high ones signed, the low ones not.
+
+use simd::Simd;
+
+use super::format::{Format, Scales, WORDS, block_bytes, codes};
+use crate::packed::GROUP;
+
+/// Bytes of a plane of a group of sixteen rows.
+pub const PLANE: usize = 16 * GROUP;
+
+/// Writes the planes of a group: `codes * scale = 256 * high + low`, word `i` of sixteen rows at `64 i`.
+///
+/// The products fit 16 bits by the formats' ranges. `next` is where the next group will be read from.
+///
+/// # Safety
+/// `record` is that of a group of so many blocks; the planes may be written.
+#[inline(always)]
+pub unsafe fn expand<S: Simd, F: Format>(
+    s: S,
+    record: *const u8,
+    blocks: usize,
+    scales: &Scales<S>,
+    [high, low]: [*mut u8; 2],
+    next: *const u8,
+) {
+    // Signed codes are raised to be unsigned, and the offset is taken off again behind the product.
+    let (flip, offset) = match F::OFFSET {
+        Some(offset) => (0, offset),
+        None => (0x8080_8080_u32 as i32, 128),
+    };
+    let bytes = s.splat_i(0x00ff_00ff);
+    let mut b = 0;
+    while b < blocks {
+        let mut line = 0;
+        while line < block_bytes::<F>() {
+            s.prefetch(next.wrapping_add(b * block_bytes::<F>() + line));
+            line += 64;
+        }
+        // SAFETY: the block is one of the record's, and the planes have room for its words.
+        unsafe {
+            let codes = codes::<S, F>(s, record.wrapping_add(b * block_bytes::<F>()));
+            let mut i = 0;
+            while i < WORDS {
+                let r = scales.r[b * F::SCALES + i * F::SCALES / WORDS];
+                let r = s.or(s.and(r, s.splat_i(0xffff)), s.shl(r, 16));
+                let taken = s.mul_i16(r, s.splat_i(offset * 0x0001_0001));
+                let code = s.xor(codes[i], s.splat_i(flip));
+                let even = s.sub_i16(s.mul_i16(s.and(code, bytes), r), taken);
+                let odd = s.sub_i16(s.mul_i16(s.shr_i16(code, 8), r), taken);
+                let at = 64 * (b * WORDS + i);
+                s.store_i(high.wrapping_add(at), select(s, bytes, s.shr_i16(even, 8), odd));
+                s.store_i(low.wrapping_add(at), select(s, bytes, even, s.shl(odd, 8)));
+                i += 1;
+            }
+        }
+        b += 1;
+    }
+}
+
+/// Bits of `a` where the mask has them, else those of `b`.
+#[inline(always)]
+fn select<S: Simd>(s: S, mask: S::I, a: S::I, b: S::I) -> S::I {
+    s.xor(b, s.and(mask, s.xor(a, b)))
+}

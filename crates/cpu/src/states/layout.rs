@@ -1,0 +1,254 @@
+//! How a page keeps its slots.
+//!
+//! Attention streams keys with positions across a vector and values with elements across it, so the two are kept as
+//! the transposes of each other. A page holds its heads one behind another; a head the page's positions, sixteen at a
+//! time; sixteen positions the head's elements, sixteen at a time: a *cell* of 16 x 16. The rows of a cell are
+//! elements of keys or positions of values. Rows of bf16 lie in pairs, element by element: a pair is one vector for
+//! two multiplications, sixteen of them are a tile.
+
+use tensor::DType;
+
+/// Rows and columns of a cell, and positions of a block.
+pub const CELL: usize = 16;
+
+/// What attention does with a state decides how its pages are laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Slot after slot, as the graph says.
+    Plain,
+    /// Cells whose columns are positions.
+    Keys,
+    /// Cells whose rows are positions.
+    Values,
+}
+
+/// The pages of a state.
+#[derive(Clone, Copy, Debug)]
+pub struct PageShape {
+    /// Type of the elements.
+    pub dtype: DType,
+    /// Their order.
+    pub layout: Layout,
+    /// Slots of a page.
+    pub page_len: usize,
+    /// Heads of a slot.
+    pub heads: usize,
+    /// Elements of a head.
+    pub width: usize,
+}
+
+/// Where sixteen elements of one slot lie in their cell: `count` runs of `bytes`, `stride` bytes apart.
+struct Runs {
+    first: usize,
+    count: usize,
+    bytes: usize,
+    stride: usize,
+}
+
+impl PageShape {
+    /// The layout for a use, where cells can hold it; else plain.
+    pub fn new(dtype: DType, wanted: Layout, page_len: usize, heads: usize, width: usize) -> PageShape {
+        let fits = dtype.is_float() && width.is_multiple_of(CELL) && page_len.is_multiple_of(CELL);
+        let layout = if fits { wanted } else { Layout::Plain };
+        PageShape { dtype, layout, page_len, heads, width }
+    }
+
+    /// Elements of a slot.
+    pub fn slot_len(&self) -> usize {
+        self.heads * self.width
+    }
+
+    /// Bytes of so many elements.
+    pub fn bytes(&self, elements: usize) -> usize {
+        elements / self.dtype.block_len() * self.dtype.block_bytes()
+    }
+
+    /// Bytes of a page.
+    pub fn page_bytes(&self) -> usize {
+        self.page_len * self.bytes(self.slot_len())
+    }
+
+    /// Where sixteen positions of a head begin in a page of cells.
+    pub fn block_at(&self, head: usize, block: usize) -> usize {
+        self.bytes((head * (self.page_len / CELL) + block) * CELL * self.width)
+    }
+
+    /// Writes a part of the encoded slot at `place` of a page, from element `first` on: of cells, sixteen elements or
+    /// a multiple.
+    ///
+    /// # Safety
+    /// The page may be written, and nobody else touches this slot of it.
+    ///
+    /// # Panics
+    /// Where the place is not of the page, or the part not of the slot.
+    pub unsafe fn put(&self, page: *mut u8, place: usize, first: usize, part: &[u8]) {
+        self.assert_part(place, first, part.len());
+        if self.layout == Layout::Plain {
+            // SAFETY: the part lies in the page, as asserted.
+            return unsafe { page.add(self.plain_at(place, first)).copy_from_nonoverlapping(part.as_ptr(), part.len()) };
+        }
+        let runs = self.runs(place % CELL);
+        for (cell, part) in (first / CELL..).zip(part.chunks_exact(self.bytes(CELL))) {
+            // SAFETY: the cell lies in the page, and the runs in the cell.
+            unsafe { runs.scatter(part.as_ptr(), page.add(self.cell_at(place, cell))) }
+        }
+    }
+
+    /// Reads a part of the encoded slot at `place` of a page, as `put` writes it.
+    ///
+    /// # Safety
+    /// The page may be read, and nobody writes this slot of it.
+    ///
+    /// # Panics
+    /// As [`PageShape::put`].
+    pub unsafe fn take(&self, page: *const u8, place: usize, first: usize, part: &mut [u8]) {
+        self.assert_part(place, first, part.len());
+        if self.layout == Layout::Plain {
+            // SAFETY: the part lies in the page, as asserted.
+            return unsafe { part.as_mut_ptr().copy_from_nonoverlapping(page.add(self.plain_at(place, first)), part.len()) };
+        }
+        let runs = self.runs(place % CELL);
+        for (cell, part) in (first / CELL..).zip(part.chunks_exact_mut(self.bytes(CELL))) {
+            // SAFETY: as in `put`.
+            unsafe { runs.gather(page.add(self.cell_at(place, cell)), part.as_mut_ptr()) }
+        }
+    }
+
+    /// Puts zeros at a position of a block of cells that lie `stride` bytes apart.
+    ///
+    /// # Panics
+    /// Where there is no such position, or the stride is shorter than a cell's half that holds it.
+    pub fn erase(&self, cells: &mut [u8], position: usize, stride: usize) {
+        assert!(position < CELL, "a block has {CELL} positions");
+        let runs = self.runs(position);
+        for cell in cells.chunks_mut(stride) {
+            for run in 0..runs.count {
+                cell[runs.first + run * runs.stride..][..runs.bytes].fill(0);
+            }
+        }
+    }
+
+    fn assert_part(&self, place: usize, first: usize, bytes: usize) {
+        assert!(place < self.page_len, "a page of {} slots has none of place {place}", self.page_len);
+        let end = self.bytes(first) + bytes;
+        assert!(end <= self.bytes(self.slot_len()), "a part of a slot lies within it");
+    }
+
+    /// Where element `first` of the slot at `place` lies in a plain page.
+    fn plain_at(&self, place: usize, first: usize) -> usize {
+        place * self.bytes(self.slot_len()) + self.bytes(first)
+    }
+
+    /// Where a slot's cell begins in a page.
+    fn cell_at(&self, place: usize, cell: usize) -> usize {
+        let cells = self.width / CELL;
+        self.block_at(cell / cells, place / CELL) + cell % cells * self.bytes(CELL * CELL)
+    }
+
+    /// Where the elements at this position of a block lie in each cell.
+    fn runs(&self, position: usize) -> Runs {
+        let size = self.dtype.block_bytes();
+        match (self.layout, self.dtype) {
+            (Layout::Keys, DType::BF16) => Runs { first: 4 * position, count: 8, bytes: 4, stride: 64 },
+            (Layout::Keys, _) => Runs { first: size * position, count: 16, bytes: size, stride: 16 * size },
+            (_, DType::BF16) => {
+                Runs { first: position / 2 * 64 + position % 2 * 2, count: 16, bytes: 2, stride: 4 }
+            }
+            _ => Runs { first: 16 * size * position, count: 1, bytes: 16 * size, stride: 0 },
+        }
+    }
+}
+
+impl Runs {
+    /// # Safety
+    /// Sixteen elements may be read, and the cell written where the runs lie.
+    #[inline(always)]
+    unsafe fn scatter(&self, from: *const u8, cell: *mut u8) {
+        for i in 0..self.count {
+            // SAFETY: as the caller says.
+            unsafe { copy(from.add(i * self.bytes), cell.add(self.first + i * self.stride), self.bytes) }
+        }
+    }
+
+    /// # Safety
+    /// The cell may be read where the runs lie, and sixteen elements written.
+    #[inline(always)]
+    unsafe fn gather(&self, cell: *const u8, to: *mut u8) {
+        for i in 0..self.count {
+            // SAFETY: as the caller says.
+            unsafe { copy(cell.add(self.first + i * self.stride), to.add(i * self.bytes), self.bytes) }
+        }
+    }
+}
+
+/// Copies a run, by one move where it is short.
+///
+/// # Safety
+/// As many bytes may be read and written.
+#[inline(always)]
+unsafe fn copy(from: *const u8, to: *mut u8, bytes: usize) {
+    // SAFETY: as the caller says.
+    unsafe {
+        match bytes {
+            2 => to.cast::<u16>().write_unaligned(from.cast::<u16>().read_unaligned()),
+            4 => to.cast::<u32>().write_unaligned(from.cast::<u32>().read_unaligned()),
+            _ => to.copy_from_nonoverlapping(from, bytes),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The element of (position, element) of a cell, in words of the module's first paragraph.
+    fn element(layout: Layout, dtype: DType, position: usize, element: usize) -> usize {
+        let (row, column) = match layout {
+            Layout::Keys => (element, position),
+            _ => (position, element),
+        };
+        match dtype {
+            DType::BF16 => row / 2 * 32 + column * 2 + row % 2,
+            _ => row * 16 + column,
+        }
+    }
+
+    #[test]
+    fn slots_lie_where_the_layout_says() {
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            for layout in [Layout::Keys, Layout::Values] {
+                let (page_len, heads, width) = (32, 3, 48);
+                let shape = PageShape::new(dtype, layout, page_len, heads, width);
+                assert_eq!(shape.layout, layout);
+                let size = dtype.block_bytes();
+                let mut page = vec![0xffu8; shape.page_bytes()];
+                // A byte pattern that tells every element of every slot from all others.
+                let word = |place: usize, e: usize| ((place * 144 + e) as u32).to_le_bytes();
+                for place in 0..page_len {
+                    let slot = (0..144).flat_map(|e| word(place, e)[..size].to_vec()).collect::<Vec<_>>();
+                    // SAFETY: the page is as long as the shape says.
+                    unsafe { shape.put(page.as_mut_ptr(), place, 0, &slot) };
+                    let mut back = vec![0; slot.len()];
+                    // SAFETY: as above.
+                    unsafe { shape.take(page.as_ptr(), place, 0, &mut back) };
+                    assert_eq!(back, slot);
+                }
+                for (place, e) in (0..page_len).flat_map(|place| (0..144).map(move |e| (place, e))) {
+                    let (head, d) = (e / width, e % width);
+                    let cell = (head * 2 + place / 16) * 3 + d / 16;
+                    let at = cell * 256 + element(layout, dtype, place % 16, d % 16);
+                    assert_eq!(page[at * size..][..size], word(place, e)[..size], "{dtype} {layout:?} {place} {e}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_no_cell_holds_is_plain() {
+        let layout = |dtype, page_len, width| PageShape::new(dtype, Layout::Keys, page_len, 2, width).layout;
+        assert_eq!(layout(DType::BF16, 16, 64), Layout::Keys);
+        assert_eq!(layout(DType::BF16, 4, 64), Layout::Plain);
+        assert_eq!(layout(DType::BF16, 16, 40), Layout::Plain);
+        assert_eq!(layout(DType::Q8_0, 16, 64), Layout::Plain);
+    }
+}

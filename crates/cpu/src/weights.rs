@@ -1,0 +1,206 @@
+//! Weights as they are kept: read once, in parallel, each packed for what the graph does with it.
+
+use std::sync::{Mutex, PoisonError};
+
+use graph::{BackendError, Graph, WeightSpec, Weights};
+use simd::LANES;
+use tensor::{Buffer, DType, SourceError, Value, WeightSource, blocks};
+
+use crate::packed::{Layout, Packed, pack_strip};
+use crate::roles::{self, Roles};
+use crate::{NAME, no_memory};
+
+/// Rows are read in pieces of about so many bytes, so that they are still in the core's cache when they are packed.
+const PIECE: usize = 1 << 20;
+
+/// All weights of a graph.
+pub struct Loaded {
+    /// In the order of the graph's.
+    pub weights: Vec<Weight>,
+}
+
+/// A weight in the forms that its readers want.
+#[derive(Default)]
+pub struct Weight {
+    /// For products and tables: one matrix, or one for each expert.
+    pub packed: Vec<Packed>,
+    /// For norms, biases and sinks.
+    vector: Option<Value>,
+    /// For everything else.
+    plain: Option<Value>,
+}
+
+impl Weight {
+    /// A weight in the forms that `roles` ask for.
+    pub fn of(value: Value, roles: Roles) -> Result<Weight, BackendError> {
+        let mut weight = Weight::default();
+        if roles.matrix {
+            let (matrices, layout) = matrices(value.dtype, &value.shape)?;
+            let source = value.data.as_slice::<u8>();
+            let each = layout.rows * layout.row_bytes();
+            let one = |place: usize| Packed::of(layout, &source[place * each..(place + 1) * each]);
+            weight.packed = (0..matrices).map(one).collect();
+        }
+        if roles.vector {
+            weight.vector = Some(Value::f32s(value.shape, &value.to_f32()));
+        }
+        if roles.plain {
+            weight.plain = Some(value);
+        }
+        Ok(weight)
+    }
+
+    /// The matrix, where the weight is one.
+    pub fn matrix(&self) -> &Packed {
+        &self.packed[0]
+    }
+
+    /// The bytes for a reader that wants this type.
+    pub fn plain(&self, dtype: DType) -> &[u8] {
+        let vector = self.vector.as_ref().filter(|vector| vector.dtype == dtype);
+        let value = vector.or(self.plain.as_ref()).expect("a weight is loaded for all that reads it");
+        value.data.as_slice()
+    }
+
+    fn bytes(&self) -> u64 {
+        let packed = self.packed.iter().map(|packed| packed.view().bytes.len()).sum::<usize>();
+        let others = [&self.vector, &self.plain].into_iter().flatten().map(|value| value.data.len());
+        (packed + others.sum::<usize>()) as u64
+    }
+}
+
+impl Weights for Loaded {
+    fn bytes(&self) -> u64 {
+        self.weights.iter().map(Weight::bytes).sum()
+    }
+}
+
+impl Loaded {
+    /// Reads and packs what the graph reads, on all threads of the current pool.
+    pub fn load(graph: &Graph, source: &dyn WeightSource) -> Result<Loaded, BackendError> {
+        let roles = roles::of_weights(graph);
+        let mut weights = vec![];
+        for (spec, roles) in graph.weights.iter().zip(&roles) {
+            weights.push(room(spec, *roles)?);
+        }
+        // Pieces small and large keep all threads busy, each taking the next in the file's order.
+        let mut tasks = vec![];
+        for (weight, spec) in weights.iter_mut().zip(&graph.weights) {
+            tasks.extend(pieces(weight, spec));
+        }
+        let tasks = Mutex::new(tasks.into_iter());
+        let tasks = || tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let work = || {
+            let mut scratch = vec![];
+            loop {
+                let Some(task) = tasks().next() else { return Ok(()) };
+                if let Err(error) = task.run(source, &mut scratch) {
+                    // The others stop too.
+                    *tasks() = vec![].into_iter();
+                    return Err(error);
+                }
+            }
+        };
+        rayon::broadcast(|_| work()).into_iter().collect::<Result<(), SourceError>>()?;
+        Ok(Loaded { weights })
+    }
+}
+
+/// How many matrices a shape is, and the layout of one.
+fn matrices(dtype: DType, shape: &[usize]) -> Result<(usize, Layout), BackendError> {
+    let unsupported = || BackendError::Unsupported {
+        device: NAME,
+        what: format!("a weight {dtype}{shape:?}"),
+        reason: "its rows are not whole blocks of a type that this device multiplies".to_owned(),
+    };
+    let (matrices, rows, cols) = match *shape {
+        [rows, cols] => (1, rows, cols),
+        [matrices, rows, cols] => (matrices, rows, cols),
+        _ => return Err(unsupported()),
+    };
+    Ok((matrices, Layout::of(dtype, rows, cols).ok_or_else(unsupported)?))
+}
+
+/// A weight with room for its forms.
+fn room(spec: &WeightSpec, roles: Roles) -> Result<Weight, BackendError> {
+    let mut weight = Weight::default();
+    let info = &spec.info;
+    let too_large = || SourceError::TooLarge { name: spec.name.clone() };
+    let zeroed = |dtype: DType| {
+        let bytes = info.shape.elements().and_then(|n| dtype.bytes_of(n)).ok_or_else(too_large)?;
+        let data = Buffer::try_zeroed(bytes).ok_or_else(|| no_memory("the weights", bytes))?;
+        Ok::<_, BackendError>(Value { dtype, shape: info.shape, data })
+    };
+    if roles.matrix {
+        let (matrices, layout) = matrices(info.dtype, &info.shape)?;
+        for _ in 0..matrices {
+            let packed =
+                Packed::try_zeroed(layout).ok_or_else(|| no_memory("the weights", layout.bytes()))?;
+            weight.packed.push(packed);
+        }
+    }
+    if roles.vector {
+        weight.vector = Some(zeroed(DType::F32)?);
+    }
+    if roles.plain {
+        weight.plain = Some(zeroed(info.dtype)?);
+    }
+    Ok(weight)
+}
+
+/// Rows of a weight to read, and where they go.
+struct Task<'a> {
+    spec: &'a WeightSpec,
+    first: usize,
+    into: Into<'a>,
+}
+
+enum Into<'a> {
+    Strips(Layout, &'a mut [u8]),
+    Vector(&'a mut Value),
+    Plain(&'a mut Value),
+}
+
+fn pieces<'a>(weight: &'a mut Weight, spec: &'a WeightSpec) -> Vec<Task<'a>> {
+    let mut tasks = vec![];
+    for (place, packed) in weight.packed.iter_mut().enumerate() {
+        let layout = packed.view().layout;
+        let strips = (PIECE / layout.strip_bytes().max(1)).max(1);
+        for (piece, bytes) in
+            packed.bytes_mut().chunks_mut((strips * layout.strip_bytes()).max(1)).enumerate()
+        {
+            let first = place * layout.rows + piece * strips * LANES;
+            tasks.push(Task { spec, first, into: Into::Strips(layout, bytes) });
+        }
+    }
+    tasks.extend(weight.vector.as_mut().map(|value| Task { spec, first: 0, into: Into::Vector(value) }));
+    tasks.extend(weight.plain.as_mut().map(|value| Task { spec, first: 0, into: Into::Plain(value) }));
+    tasks
+}
+
+impl Task<'_> {
+    /// Reads and packs, by way of bytes that are any.
+    fn run(self, source: &dyn WeightSource, scratch: &mut Vec<u8>) -> Result<(), SourceError> {
+        let Task { spec, first, into } = self;
+        match into {
+            Into::Plain(value) => source.read_rows(&spec.name, 0, value.data.as_mut_slice()),
+            Into::Vector(value) => {
+                let bytes = source.read(&spec.name)?;
+                blocks::decode(spec.info.dtype, &bytes, value.data.as_mut_slice());
+                Ok(())
+            }
+            Into::Strips(layout, strips) => {
+                let count = strips.len() / layout.strip_bytes().max(1) * LANES;
+                let bytes = count.min(layout.rows - first % layout.rows.max(1)) * layout.row_bytes();
+                scratch.resize(scratch.len().max(bytes), 0);
+                let bytes = &mut scratch[..bytes];
+                source.read_rows(&spec.name, first, bytes)?;
+                let rows = bytes.chunks((LANES * layout.row_bytes()).max(1));
+                for (rows, strip) in rows.zip(strips.chunks_exact_mut(layout.strip_bytes().max(1))) {
+                    pack_strip(&layout, rows, strip);
+                }
+                Ok(())
+            }
+        }
+    }
+}
