@@ -38,28 +38,30 @@ class Failure(Exception):
 def main():
     args = arguments()
     cases = list(all_cases(args))
+    if busy() > 0.25:
+        note("other programs use this machine: what is measured now will mislead")
     engines = found_engines(args)
     results, versions, failures = {}, {}, {}
+    names = [name for name, _ in engines]
     for round_ in range(args.rounds):
         for model in args.models:
-            for case in cases:
-                turn = (round_ + cases.index(case)) % len(engines)
+            for place, case in enumerate(cases):
+                turn = (round_ + place) % len(engines)
                 for name, engine in engines[turn:] + engines[:turn]:
-                    key = (model.name, case["name"], name)
+                    key = (str(model), case["name"], name)
                     if key in failures:
                         continue
                     try:
                         figure = engine(dict(case, model=str(model), threads=args.threads))
+                        versions.setdefault(name, figure.get("version", ""))
+                        results.setdefault(key, []).append(figure)
+                        told = f"{figure['value']:.4g}"
                     except Failure as failure:
-                        failures[key] = str(failure)
-                        note(f"{round_ + 1}/{args.rounds} {' '.join(key)}: {failure}")
-                        continue
-                    versions.setdefault(name, figure.get("version", ""))
-                    results.setdefault(key, []).append(figure)
-                    note(f"{round_ + 1}/{args.rounds} {' '.join(key)}: {figure['value']:.4g}")
-        # After each round, so that nothing is lost where a later one is broken off.
-        names = [name for name, _ in engines]
-        write(args, names, cases, results, versions, failures)
+                        failures[key] = told = str(failure)
+                    note(f"{round_ + 1}/{args.rounds} {model.stem}, {case['name']}, {name}: {told}")
+                # At once, so that nothing is lost where the rest is broken off.
+                text = write(args, names, cases, results, versions, failures)
+    print(text)
 
 
 def arguments():
@@ -149,7 +151,8 @@ def llama_bench(case, args):
         raise Failure("llama-bench measures no loading")
     if case["what"] == "decode" and case["sequences"] > 1:
         return batched_bench(case, args, base)
-    tests = [["-p", str(case["prompt"]), "-n", "0"]] if case["what"] == "prefill" else [["-p", "0", "-n", str(case["output"])]]
+    is_prompt = case["what"] == "prefill"
+    tests = [["-p", str(case["prompt"]), "-n", "0"] if is_prompt else ["-p", "0", "-n", str(case["output"])]]
     if case.get("depth"):
         # llama.cpp's own takes a depth, ik_llama.cpp's a prompt and what is generated behind it.
         tests = [tests[0] + ["-d", str(case["depth"])],
@@ -169,11 +172,12 @@ def batched_bench(case, args, base):
     if not binary.is_file():
         raise Failure(f"there is no {binary.name} beside llama-bench")
     context = case["sequences"] * (case["depth"] + case["output"]) + 64
-    sizes = ["-c", str(context), "-npp", str(case["depth"]), "-ntg", str(case["output"]), "-npl", str(case["sequences"])]
-    for line in output_of([str(binary)] + base + sizes, args).splitlines():
+    sizes = [str(case[name]) for name in ("depth", "output", "sequences")]
+    sizes_given = ["-c", str(context), "-npp", sizes[0], "-ntg", sizes[1], "-npl", sizes[2]]
+    for line in output_of([str(binary)] + base + sizes_given, args).splitlines():
         cells = [cell.strip() for cell in line.strip("| \n").split("|")]
         # | PP | TG | B | N_KV | T_PP s | S_PP t/s | T_TG s | S_TG t/s | ...
-        if len(cells) >= 8 and cells[:3] == [str(case["depth"]), str(case["output"]), str(case["sequences"])]:
+        if len(cells) >= 8 and cells[:3] == sizes:
             return {"value": float(cells[7])}
     raise Failure("llama-batched-bench printed no row for the case")
 
@@ -213,7 +217,12 @@ def write(args, names, cases, results, versions, failures):
         failed = [dict(model=m, case=c, engine=e, reason=r) for (m, c, e), r in failures.items()]
         report = dict(facts(args), versions=versions, figures=figures, failures=failed)
         args.json.write_text(json.dumps(report, indent=1) + "\n")
-    print(text, flush=True)
+    return text
+
+
+def busy():
+    """Cores in use by others, of all."""
+    return os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else 0.0
 
 
 def facts(args):
@@ -234,16 +243,18 @@ def table(args, names, cases, results, versions, failures):
     about = facts(args)
     lines = [f"{about['date']}, {about['processor']}, {args.threads} threads, up to {args.rounds} rounds. Tokens per "
              "second unless the row says otherwise: median (least to greatest). The ratio is to the best peer, above 1 "
-             "where this program is better; the share is of measured read bandwidth.", ""]
+             "where this program is better; the share is what it reaches of this machine's measured read bandwidth "
+             "(tg) or arithmetic peak (pp).", ""]
     lines += row(["model", "case", *names, "ratio to the best peer", "share"])
     lines += row(["---", "---", *["---:" for _ in names], "---:", "---:"])
     for model in args.models:
         for case in cases:
-            of = {name: results.get((model.name, case["name"], name), []) for name in names}
+            of = {name: results.get((str(model), case["name"], name), []) for name in names}
             cells = [cell(of[name]) for name in names]
             lines += row([model.stem, case["name"], *cells, ratio(case, of), share(case, of[US])])
     lines += [""] + [f"- {name}: {version}" for name, version in versions.items() if version]
-    lines += [f"- no figure of {engine} for {model}, {case}: {why}" for (model, case, engine), why in failures.items()]
+    lines += [f"- no figure of {engine} for {Path(model).stem}, {case}: {why}"
+              for (model, case, engine), why in failures.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -278,8 +289,10 @@ def ratio(case, of):
 
 
 def share(case, own):
-    shares = [figure["share_of_bandwidth"] for figure in own if figure.get("share_of_bandwidth") is not None]
-    return f"{100 * statistics.median(shares):.0f} %" if shares and case["what"] == "decode" else ""
+    """What decoding reaches of read bandwidth, and a prompt of the arithmetic peak."""
+    name = {"decode": "share_of_bandwidth", "prefill": "share_of_peak"}.get(case["what"])
+    shares = [figure[name] for figure in own if figure.get(name) is not None]
+    return f"{100 * statistics.median(shares):.0f} %" if shares else ""
 
 
 def note(line):

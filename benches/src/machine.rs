@@ -1,7 +1,7 @@
 //! What to run on: a device, its threads, and the limits of both.
 
 use graph::Backend;
-use polysilicon::{Choices, Device, Error, measure_devices};
+use polysilicon::{Choices, Device, Error, Measured, measure_devices};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::Limits;
@@ -46,11 +46,21 @@ impl Machine {
         self.pool.install(work)
     }
 
-    /// What the threads reach, measured where that was never done; `None` where the device is not this processor.
+    /// What the threads reach, measured where that was not done on a quiet machine before; `None` where the device is
+    /// not this processor.
     pub fn limits(&self) -> Option<Limits> {
+        let kept = self.measured(false)?;
+        let measured = if kept.quiet { kept } else { self.measured(true)? };
+        if !measured.quiet {
+            eprintln!("other programs use this machine's cores: shares of its limits will be too high");
+        }
+        Some(Limits::new(measured, self.threads))
+    }
+
+    fn measured(&self, again: bool) -> Option<Measured> {
         let name = self.device.to_string();
-        let mut devices = measure_devices(false, &mut |_| {}).into_iter();
+        let mut devices = measure_devices(again, &mut |_| {}).into_iter();
         let info = devices.find(|info| info.name == name || info.auto && self.device == Device::Auto)?;
-        Some(Limits::new(info.processor?.measured?, self.threads))
+        info.processor?.measured
     }
 }

@@ -44,7 +44,7 @@ impl Runner {
         let (buckets, pages) = (backend.caps().buckets, room.context.div_ceil(graph.page_len));
         let tokens = CHUNK.max(room.seqs);
         let bucket = Bucket { tokens, seqs: room.seqs, queries: 0, pages, rows: room.seqs };
-        let wanted = pages * room.seqs + 1;
+        let wanted = pages.saturating_mul(room.seqs).saturating_add(1);
         let wanted = vec![wanted; graph.groups.len()];
         let budget = Budget { bytes: None, bucket: buckets.round(bucket), pages: wanted };
         let executor = backend.open(&graph, weights, &budget)?;

@@ -21,7 +21,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             for heads in [[32, 8, 64], [32, 8, 128], [16, 8, 128], [64, 8, 64]] {
                 for depth in [4096, 16384] {
                     let trial = |workers: usize| {
-                        let trial = Trial { isa, workers, heads, dtype, rounded, depth: depth - 1, tokens: 1 };
+                        let trial =
+                            Trial { isa, workers, heads, dtype, rounded, depth: depth - 1, tokens: 1 };
                         trial.run(40).map(|took| took.bytes / 1e9)
                     };
                     println!("{dtype:5} {heads:?} {depth:6} {:6.1} {:6.1}", trial(1)?, trial(2)?);
@@ -35,7 +36,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             for heads in [[32, 8, 64], [32, 8, 128]] {
                 for depth in [512, 4096, 8192] {
                     let trial = |workers: usize| {
-                        let trial = Trial { isa, workers, heads, dtype, rounded, depth: depth - 512, tokens: 512 };
+                        let trial =
+                            Trial { isa, workers, heads, dtype, rounded, depth: depth - 512, tokens: 512 };
                         trial.run(10).map(|took| took.operations / 1e12)
                     };
                     println!("{dtype:5} {heads:?} {depth:6} {:6.3} {:6.3}", trial(1)?, trial(2)?);

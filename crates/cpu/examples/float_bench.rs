@@ -105,13 +105,7 @@ impl Shared {
 }
 
 /// The best of some rounds.
-fn seconds(
-    weight: &packed::View<'_>,
-    isa: Isa,
-    x: &Activation<'_>,
-    threads: usize,
-    out: &mut [f32],
-) -> f64 {
+fn seconds(weight: &packed::View<'_>, isa: Isa, x: &Activation<'_>, threads: usize, out: &mut [f32]) -> f64 {
     let shared = Shared(Output { start: out.as_mut_ptr(), stride: weight.layout.rows });
     let (barrier, begin) = (Barrier::new(threads), Instant::now());
     let strips = weight.layout.strips();

@@ -10,6 +10,8 @@ mod attention;
 mod core;
 mod eval;
 mod executor;
+#[cfg(all(test, target_os = "linux"))]
+mod guard;
 mod hazards;
 pub mod measure;
 mod options;

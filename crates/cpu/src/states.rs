@@ -74,7 +74,7 @@ impl States {
             for state in self.states.iter().filter(|state| state.group == copy.group) {
                 let [from, to] = [copy.from, copy.to].map(|page| state.page(page.0 as usize));
                 // SAFETY: two pages of the pool, which `&mut self` owns alone.
-                unsafe { to.copy_from(from, state.shape.page_bytes()) };
+                unsafe { state.shape.copy(from, to) };
             }
         }
     }
@@ -124,6 +124,10 @@ pub struct State {
     shape: PageShape,
     group: GroupId,
     pages: usize,
+    page_stride: usize,
+    /// Bytes of sixteen positions of a head, and how many of them a head has in a page.
+    block_bytes: usize,
+    blocks: usize,
     /// Where `pool` begins; workers write through it.
     start: *mut u8,
     _pool: Buffer,
@@ -147,7 +151,11 @@ impl State {
             available: 0,
         })?;
         let start = pool.as_mut_slice::<u8>().as_mut_ptr();
-        Ok(State { shape, group, pages, start, _pool: pool })
+        let shape = shape.pooled(pages);
+        let block_bytes = shape.bytes(CELL * shape.width);
+        let blocks = shape.page_len / CELL;
+        let page_stride = shape.page_stride();
+        Ok(State { shape, group, pages, page_stride, block_bytes, blocks, start, _pool: pool })
     }
 
     /// A pool of these bytes, page after page and slot after slot.
@@ -189,7 +197,23 @@ impl State {
     pub fn page(&self, page: usize) -> *mut u8 {
         assert!(page < self.pages, "a pool of {} pages has no page {page}", self.pages);
         // SAFETY: within the pool, which has `pages` pages.
-        unsafe { self.start.add(page * self.shape.page_bytes()) }
+        unsafe { self.start.add(page * self.page_stride) }
+    }
+
+    /// Bytes of sixteen positions of a head in cells.
+    pub fn block_bytes(&self) -> usize {
+        self.block_bytes
+    }
+
+    /// Where sixteen positions of a head begin in a page of cells.
+    ///
+    /// # Panics
+    /// Where there is no such page, head or block.
+    #[inline]
+    pub fn block(&self, page: usize, head: usize, block: usize) -> *const u8 {
+        assert!(head < self.shape.heads && block < self.blocks, "a block lies in its page");
+        // SAFETY: within the page, whose heads have as many blocks.
+        unsafe { self.page(page).add(self.shape.block_at(head, block)) }
     }
 
     /// Writes rows to slots (page * S + place), rounding to the state's type.

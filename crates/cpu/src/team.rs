@@ -309,6 +309,22 @@ mod tests {
         }
     }
 
+    /// Each meeting offers the processor to whoever is late, so that it ends however few cores there are.
+    #[test]
+    fn many_more_workers_than_cores_meet() {
+        let mut team = Team::new(32);
+        let count = AtomicU64::new(0);
+        for _ in 0..20 {
+            team.run(&|worker: Worker<'_>| {
+                for _ in 0..5 {
+                    count.fetch_add(1, Relaxed);
+                    worker.meet();
+                }
+            });
+        }
+        assert_eq!(count.load(Relaxed), 20 * 5 * team.workers() as u64);
+    }
+
     #[test]
     fn sleepers_wake() {
         let mut team = Team::new(3);

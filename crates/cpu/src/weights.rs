@@ -1,6 +1,6 @@
 //! Weights as they are kept: read once, in parallel, each packed for what the graph does with it.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use graph::{BackendError, Graph, WeightSpec, Weights};
 use simd::LANES;
@@ -78,32 +78,41 @@ impl Weights for Loaded {
 impl Loaded {
     /// Reads and packs what the graph reads, on all threads of the current pool.
     pub fn load(graph: &Graph, source: &dyn WeightSource) -> Result<Loaded, BackendError> {
-        let roles = roles::of_weights(graph);
-        let mut weights = vec![];
-        for (spec, roles) in graph.weights.iter().zip(&roles) {
-            weights.push(room(spec, *roles)?);
+        let mut rooms = vec![];
+        for (spec, roles) in graph.weights.iter().zip(roles::of_weights(graph)) {
+            rooms.push(Room::of(spec, roles)?);
         }
-        // Pieces small and large keep all threads busy, each taking the next in the file's order.
-        let mut tasks = vec![];
-        for (weight, spec) in weights.iter_mut().zip(&graph.weights) {
-            tasks.extend(pieces(weight, spec));
+        let bytes = rooms.iter().try_fold(0, |sum: usize, room| sum.checked_add(room.packed_bytes()?));
+        let bytes = bytes.ok_or_else(|| no_memory("the weights", usize::MAX))?;
+        // One stretch of memory for all, which the system backs by huge pages from end to end.
+        let mut all = Buffer::try_zeroed(bytes).ok_or_else(|| no_memory("the weights", bytes))?;
+        let (mut tasks, mut rest) = (vec![], all.as_mut_slice());
+        for (room, spec) in rooms.iter_mut().zip(&graph.weights) {
+            tasks.extend(room.tasks(spec, &mut rest));
         }
-        let tasks = Mutex::new(tasks.into_iter());
-        let tasks = || tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let work = || {
-            let mut scratch = vec![];
-            loop {
-                let Some(task) = tasks().next() else { return Ok(()) };
-                if let Err(error) = task.run(source, &mut scratch) {
-                    // The others stop too.
-                    *tasks() = vec![].into_iter();
-                    return Err(error);
-                }
-            }
-        };
-        rayon::broadcast(|_| work()).into_iter().collect::<Result<(), SourceError>>()?;
+        run(tasks, source)?;
+        let (all, mut at) = (Arc::new(all), 0);
+        let weights = rooms.into_iter().map(|room| room.filled(&all, &mut at)).collect();
         Ok(Loaded { weights })
     }
+}
+
+/// Does all tasks. Each thread takes the next, so that all are busy to the end and files are read from front to back.
+fn run(tasks: Vec<Task<'_>>, source: &dyn WeightSource) -> Result<(), SourceError> {
+    let tasks = Mutex::new(tasks.into_iter());
+    let tasks = || tasks.lock().unwrap_or_else(PoisonError::into_inner);
+    let work = || {
+        let mut scratch = vec![];
+        loop {
+            let Some(task) = tasks().next() else { return Ok(()) };
+            if let Err(error) = task.run(source, &mut scratch) {
+                // The others stop too.
+                *tasks() = vec![].into_iter();
+                return Err(error);
+            }
+        }
+    };
+    rayon::broadcast(|_| work()).into_iter().collect()
 }
 
 /// How many matrices a shape is, and the layout of one.
@@ -121,31 +130,12 @@ fn matrices(dtype: DType, shape: &[usize]) -> Result<(usize, Layout), BackendErr
     Ok((matrices, Layout::of(dtype, rows, cols).ok_or_else(unsupported)?))
 }
 
-/// A weight with room for its forms.
-fn room(spec: &WeightSpec, roles: Roles) -> Result<Weight, BackendError> {
-    let mut weight = Weight::default();
-    let info = &spec.info;
-    let too_large = || SourceError::TooLarge { name: spec.name.clone() };
-    let zeroed = |dtype: DType| {
-        let bytes = info.shape.elements().and_then(|n| dtype.bytes_of(n)).ok_or_else(too_large)?;
-        let data = Buffer::try_zeroed(bytes).ok_or_else(|| no_memory("the weights", bytes))?;
-        Ok::<_, BackendError>(Value { dtype, shape: info.shape, data })
-    };
-    if roles.matrix {
-        let (matrices, layout) = matrices(info.dtype, &info.shape)?;
-        for _ in 0..matrices {
-            let packed =
-                Packed::try_zeroed(layout).ok_or_else(|| no_memory("the weights", layout.bytes()))?;
-            weight.packed.push(packed);
-        }
-    }
-    if roles.vector {
-        weight.vector = Some(zeroed(DType::F32)?);
-    }
-    if roles.plain {
-        weight.plain = Some(zeroed(info.dtype)?);
-    }
-    Ok(weight)
+/// Room for a weight in its forms.
+struct Room {
+    /// Of each matrix.
+    layouts: Vec<Layout>,
+    vector: Option<Value>,
+    plain: Option<Value>,
 }
 
 /// Rows of a weight to read, and where they go.
@@ -161,21 +151,54 @@ enum Into<'a> {
     Plain(&'a mut Value),
 }
 
-fn pieces<'a>(weight: &'a mut Weight, spec: &'a WeightSpec) -> Vec<Task<'a>> {
-    let mut tasks = vec![];
-    for (place, packed) in weight.packed.iter_mut().enumerate() {
-        let layout = packed.view().layout;
-        let strips = (PIECE / layout.strip_bytes().max(1)).max(1);
-        for (piece, bytes) in
-            packed.bytes_mut().chunks_mut((strips * layout.strip_bytes()).max(1)).enumerate()
-        {
-            let first = place * layout.rows + piece * strips * LANES;
-            tasks.push(Task { spec, first, into: Into::Strips(layout, bytes) });
-        }
+impl Room {
+    fn of(spec: &WeightSpec, roles: Roles) -> Result<Room, BackendError> {
+        let info = &spec.info;
+        let too_large = || SourceError::TooLarge { name: spec.name.clone() };
+        let zeroed = |dtype: DType| {
+            let bytes = info.shape.elements().and_then(|n| dtype.bytes_of(n)).ok_or_else(too_large)?;
+            let data = Buffer::try_zeroed(bytes).ok_or_else(|| no_memory("the weights", bytes))?;
+            Ok::<_, BackendError>(Value { dtype, shape: info.shape, data })
+        };
+        let matrices = roles.matrix.then(|| matrices(info.dtype, &info.shape)).transpose()?;
+        Ok(Room {
+            layouts: matrices.map_or(vec![], |(matrices, layout)| vec![layout; matrices]),
+            vector: roles.vector.then(|| zeroed(DType::F32)).transpose()?,
+            plain: roles.plain.then(|| zeroed(info.dtype)).transpose()?,
+        })
     }
-    tasks.extend(weight.vector.as_mut().map(|value| Task { spec, first: 0, into: Into::Vector(value) }));
-    tasks.extend(weight.plain.as_mut().map(|value| Task { spec, first: 0, into: Into::Plain(value) }));
-    tasks
+
+    /// Bytes of all matrices, or `None` where they cannot be counted.
+    fn packed_bytes(&self) -> Option<usize> {
+        self.layouts.iter().try_fold(0, |sum: usize, layout| sum.checked_add(layout.bytes()))
+    }
+
+    /// What there is to do to fill it; matrices go into the next of `rest`.
+    fn tasks<'a>(&'a mut self, spec: &'a WeightSpec, rest: &mut &'a mut [u8]) -> Vec<Task<'a>> {
+        let mut tasks = vec![];
+        for (place, &layout) in self.layouts.iter().enumerate() {
+            let (matrix, behind) = std::mem::take(rest).split_at_mut(layout.bytes());
+            *rest = behind;
+            let strips = (PIECE / layout.strip_bytes().max(1)).max(1);
+            for (piece, bytes) in matrix.chunks_mut((strips * layout.strip_bytes()).max(1)).enumerate() {
+                let first = place * layout.rows + piece * strips * LANES;
+                tasks.push(Task { spec, first, into: Into::Strips(layout, bytes) });
+            }
+        }
+        tasks.extend(self.vector.as_mut().map(|value| Task { spec, first: 0, into: Into::Vector(value) }));
+        tasks.extend(self.plain.as_mut().map(|value| Task { spec, first: 0, into: Into::Plain(value) }));
+        tasks
+    }
+
+    /// The weight, once all is done; its matrices are in `all` from `at` on.
+    fn filled(self, all: &Arc<Buffer>, at: &mut usize) -> Weight {
+        let packed = self.layouts.into_iter().map(|layout| {
+            let packed = Packed::within(layout, all, *at);
+            *at += layout.bytes();
+            packed
+        });
+        Weight { packed: packed.collect(), vector: self.vector, plain: self.plain }
+    }
 }
 
 impl Task<'_> {

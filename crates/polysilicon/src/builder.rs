@@ -13,6 +13,7 @@ use weights::Target;
 use crate::device::Choices;
 use crate::open::PAGE_LEN;
 use crate::progress::Watched;
+use crate::tokens::Tokens;
 use crate::worker::Worker;
 use crate::{Device, Error, Model, Opened, Progress, memory};
 
@@ -26,12 +27,14 @@ pub struct Builder {
     kv: Option<DType>,
     choices: Choices,
     memory: Option<u64>,
+    ids_only: bool,
     tell: Tell,
 }
 
 /// A model whose weights are on the device, before it is given a thread.
 pub(crate) struct Ready {
     pub opened: Opened,
+    pub tokens: Tokens,
     pub graph: Graph,
     pub caps: Caps,
     pub facts: Facts,
@@ -55,7 +58,16 @@ impl Model {
 impl Builder {
     pub(crate) fn new(opened: Opened) -> Builder {
         let tell: Tell = Box::new(|_| {});
-        Builder { opened, device: Device::Auto, context: None, kv: None, choices: Choices::default(), memory: None, tell }
+        Builder {
+            opened,
+            device: Device::Auto,
+            context: None,
+            kv: None,
+            choices: Choices::default(),
+            memory: None,
+            ids_only: false,
+            tell,
+        }
     }
 
     /// Where to run it; the best device present unless said.
@@ -100,6 +112,14 @@ impl Builder {
         self
     }
 
+    /// Leaves out tokenizer, template and end tokens, which take their time to load: the model then takes and gives
+    /// token ids alone.
+    #[must_use]
+    pub fn ids_only(mut self) -> Self {
+        self.ids_only = true;
+        self
+    }
+
     /// Tells how far loading is.
     #[must_use]
     pub fn on_progress(mut self, tell: impl Fn(Progress) + Send + Sync + 'static) -> Self {
@@ -107,7 +127,7 @@ impl Builder {
         self
     }
 
-    /// Reads the weights and makes the model ready.
+    /// Reads the weights and, at the same time, the tokenizer, and makes the model ready.
     pub fn load(self) -> Result<Model, Error> {
         let backend = self.backend()?;
         self.load_on(&*backend)
@@ -116,9 +136,9 @@ impl Builder {
     /// As [`Builder::load`], on a backend of the caller's own.
     pub fn load_on(self, backend: &dyn Backend) -> Result<Model, Error> {
         let start = Instant::now();
-        let Ready { opened, graph, caps, facts, executor, pool } = self.ready(backend)?;
+        let Ready { opened, tokens, graph, caps, facts, executor, pool } = self.ready(backend)?;
         let worker = Worker::start(Engine::new(executor, facts)?, pool);
-        Ok(Model::new(opened, graph, caps, worker, start.elapsed()))
+        Ok(Model::new(opened, tokens, graph, caps, worker, start.elapsed()))
     }
 
     /// The backend that will run it.
@@ -170,9 +190,11 @@ impl Builder {
             done: AtomicU64::new(0),
             tell: &*self.tell,
         };
-        let weights = pool.install(|| backend.load(&graph, &watched))?;
+        let tokens = || if self.ids_only { Ok(Tokens::default()) } else { self.opened.tokens() };
+        let (weights, tokens) = pool.install(|| rayon::join(|| backend.load(&graph, &watched), tokens));
+        let (weights, tokens) = (weights?, tokens?);
         let executor = backend.open(&graph, weights, &facts.budget(budget))?;
-        Ok(Ready { opened: self.opened, graph, caps, facts, executor, pool: Arc::new(pool) })
+        Ok(Ready { opened: self.opened, tokens, graph, caps, facts, executor, pool: Arc::new(pool) })
     }
 
     /// The most tokens of prompt and answer together: as asked for, or as the model declares.

@@ -42,7 +42,7 @@ pub fn diff(model: &str, a: Device, b: Device, ids: &[u32], tolerance: f64) -> R
         let opened = Opened::find(model, None)?;
         let context = opened.context()?.min(ids.len() as u32 + 1);
         let builder = Builder::new(opened).device(device).kv(DType::F32).precision(Precision::F32);
-        builder.context(context).load()
+        builder.context(context).ids_only().load()
     };
     diff_models(&load(a)?, &load(b)?, ids, tolerance)
 }

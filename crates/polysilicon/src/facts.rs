@@ -44,6 +44,7 @@ impl Opened {
     /// What is known before loading.
     pub fn facts(&self, kv: DType) -> Result<Facts, Error> {
         let graph = self.graph(kv)?;
+        let tokens = self.tokens()?;
         let mut formats: Vec<(DType, usize, u64)> = vec![];
         let mut parameters = 0;
         for weight in &graph.weights {
@@ -70,9 +71,9 @@ impl Opened {
             kv_bytes_per_token: graph.states.iter().filter(|state| full(state.group)).map(slot).sum(),
             kv,
             windows: windows.collect(),
-            end_ids: self.tokens.end.clone(),
-            tokenizer: self.tokens.tokenizer.is_some(),
-            template: self.tokens.template_source.clone(),
+            end_ids: tokens.end,
+            tokenizer: tokens.tokenizer.is_some(),
+            template: tokens.template_source,
             random: self.random,
         })
     }

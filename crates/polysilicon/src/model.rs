@@ -12,12 +12,14 @@ use tensor::Shape;
 use text::{Clock, Conversation, Stops, Tokenizer};
 
 use crate::stream::{Prompt, Stream};
+use crate::tokens::Tokens;
 use crate::worker::Worker;
 use crate::{Error, Opened, Sampling};
 
 /// A model on a device. Requests are served in the order they come.
 pub struct Model {
     opened: Opened,
+    tokens: Tokens,
     graph: Graph,
     caps: Caps,
     worker: Arc<Worker>,
@@ -60,8 +62,15 @@ impl Logits {
 }
 
 impl Model {
-    pub(crate) fn new(opened: Opened, graph: Graph, caps: Caps, worker: Worker, load: Duration) -> Model {
-        Model { opened, graph, caps, worker: Arc::new(worker), load }
+    pub(crate) fn new(
+        opened: Opened,
+        tokens: Tokens,
+        graph: Graph,
+        caps: Caps,
+        worker: Worker,
+        load: Duration,
+    ) -> Model {
+        Model { opened, tokens, graph, caps, worker: Arc::new(worker), load }
     }
 
     /// What the model is called.
@@ -96,19 +105,19 @@ impl Model {
 
     /// The tokenizer, where the model has one.
     pub fn tokenizer(&self) -> Option<&Tokenizer> {
-        self.opened.tokens.tokenizer.as_ref()
+        self.tokens.tokenizer.as_ref()
     }
 
     /// Whether the model has a chat template.
     pub fn has_template(&self) -> bool {
-        self.opened.tokens.template.is_some()
+        self.tokens.template.is_some()
     }
 
     /// The ids of a text, with the tokens the model wants before it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
         let tokenizer = self.tokenizer().ok_or(Error::NoTokenizer)?;
         // Even if every token were the longest, and the tokenizer dropped three bytes of four.
-        let most = 4 * self.opened.tokens.longest as u64 * u64::from(self.context());
+        let most = 4 * self.tokens.longest as u64 * u64::from(self.context());
         if text.len() as u64 > most {
             return Err(Error::TextTooLong { bytes: text.len(), context: self.context() });
         }
@@ -117,7 +126,7 @@ impl Model {
 
     /// The ids of a conversation, through the model's template.
     pub fn encode_chat(&self, conversation: &Conversation) -> Result<Vec<u32>, Error> {
-        let template = self.opened.tokens.template.as_ref().ok_or(Error::NoTemplate)?;
+        let template = self.tokens.template.as_ref().ok_or(Error::NoTemplate)?;
         let tokenizer = self.tokenizer().ok_or(Error::NoTokenizer)?;
         Ok(tokenizer.encode_chat(template, conversation, &Clock::now())?)
     }
@@ -139,7 +148,7 @@ impl Model {
         let prompt_tokens = ids.len() as u32;
         // Files declare end tokens that their vocabulary does not reach; those never come.
         let known = |id: &u32| *id < self.graph.vocab;
-        let mut stop = self.opened.tokens.end.iter().copied().filter(known).collect::<Vec<_>>();
+        let mut stop = self.tokens.end.iter().copied().filter(known).collect::<Vec<_>>();
         stop.extend(&sampling.stop_ids);
         let request = Request {
             sampling: sampling.choice,

@@ -16,12 +16,11 @@ use crate::{Builder, Error};
 /// Positions per page of keys and values.
 pub(crate) const PAGE_LEN: u32 = 16;
 
-/// A model found and described, its weights not yet read.
+/// A model found and described, its weights and its tokenizer not yet read.
 pub struct Opened {
     pub(crate) name: String,
     pub(crate) config: Config,
     pub(crate) source: Arc<dyn WeightSource>,
-    pub(crate) tokens: Tokens,
     pub(crate) random: bool,
     pub(crate) origin: Origin,
 }
@@ -83,6 +82,15 @@ impl Opened {
         Ok(self.config.count_or("max_position_embeddings", 4096)?)
     }
 
+    /// Its tokenizer, template and end tokens, made from the files anew: a large vocabulary takes as long as many weights.
+    pub(crate) fn tokens(&self) -> Result<Tokens, Error> {
+        match &self.origin {
+            Origin::Folder(folder) => Tokens::from_folder(folder, &self.config),
+            Origin::Gguf(file) => Tokens::from_gguf(file),
+            Origin::Shape => Ok(Tokens::default()),
+        }
+    }
+
     fn path(path: &Path, model: &str) -> Result<Opened, Error> {
         // A snapshot in the hub's cache is a folder named by its commit: the id says more.
         let last = path.file_name().filter(|_| Path::new(model) == path);
@@ -118,17 +126,15 @@ impl Opened {
         let config = Config::from_json(&bytes)?;
         // Before the weights are looked at: an unknown architecture is the better answer than a missing file.
         models::find(&config)?;
-        let tokens = Tokens::from_folder(folder, &config)?;
         let stored = SafeTensors::open(weights, Access::Read)?;
         let source = Arc::new(Renamed::hf(Arc::new(stored)));
         let origin = Origin::Folder(folder.to_owned());
-        Ok(Opened { name: name.to_owned(), config, source, tokens, random: false, origin })
+        Ok(Opened { name: name.to_owned(), config, source, random: false, origin })
     }
 
     pub(crate) fn gguf(name: &str, file: Gguf) -> Result<Opened, Error> {
         let file = Arc::new(file);
         let config = Config::from_gguf(&file)?;
-        let tokens = Tokens::from_gguf(&file)?;
         let arch = file.metadata().str("general.architecture").optional().map_err(models::GgufError::from)?;
         let layout = GgufLayout {
             arch: arch.unwrap_or_default().to_owned(),
@@ -137,7 +143,7 @@ impl Opened {
         };
         let random = file.metadata().bool(Opened::RANDOM_KEY) == Ok(true);
         let source = Arc::new(Renamed::gguf(file.clone(), layout));
-        Ok(Opened { name: name.to_owned(), config, source, tokens, random, origin: Origin::Gguf(file) })
+        Ok(Opened { name: name.to_owned(), config, source, random, origin: Origin::Gguf(file) })
     }
 
     fn shape(shape: &str, target: Option<Target>) -> Result<Opened, Error> {
@@ -151,14 +157,7 @@ impl Opened {
         })?;
         let options = Options { kv: DType::F32, page_len: PAGE_LEN };
         let source = Arc::new(shapes::weights(&config, &options, target)?);
-        Ok(Opened {
-            name: format!("shape:{shape}"),
-            config,
-            source,
-            tokens: Tokens::default(),
-            random: true,
-            origin: Origin::Shape,
-        })
+        Ok(Opened { name: format!("shape:{shape}"), config, source, random: true, origin: Origin::Shape })
     }
 
     fn requantized(mut self, target: Option<Target>) -> Result<Opened, Error> {

@@ -99,9 +99,9 @@ impl Quantize {
 
         let written = Opened::gguf(self.opened.name(), Gguf::open(partial.path(), Access::Read)?)?;
         check::same_model(&self.opened, &graph, &written, KV)?;
+        let lost = check::same_tokens(&self.opened, &written)?;
         let facts = written.facts(KV)?;
         let bytes = partial.finish(self.overwrite)?;
-        let lost = check::lost_ends(&self.opened, &written);
         Ok(Quantized { facts, bytes, notes: notes.into_iter().chain(keys.notes).chain(lost).collect() })
     }
 
@@ -185,5 +185,24 @@ impl Quantize {
             notes.push("experts stay in mxfp4, which is what they were trained in".to_owned());
         }
         notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_weights_stay_known_as_such() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut opened = Opened::find("embedded", None).expect("it is in the program");
+        opened.random = true;
+        for name in ["once.gguf", "again.gguf"] {
+            let out = folder.path().join(name);
+            let target = Target::One(DType::Q8_0);
+            assert!(Quantize::new(opened, target).write(&out).expect("it can be written").facts.random);
+            opened = Opened::find(&out.to_string_lossy(), None).expect("it was written");
+            assert!(opened.is_random());
+        }
     }
 }

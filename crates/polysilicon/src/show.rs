@@ -49,7 +49,7 @@ impl Builder {
     fn plan(self) -> Result<String, Error> {
         let backend = self.backend()?;
         let bucket = decode(&*backend, self.context_asked()?);
-        let mut executor = self.ready(&*backend)?.executor;
+        let mut executor = self.ids_only().ready(&*backend)?.executor;
         let program = executor.compile(&ProgramSpec { bucket, ..ProgramSpec::default() })?;
         Ok(table(executor.report(program)))
     }

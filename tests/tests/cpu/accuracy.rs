@@ -9,9 +9,9 @@ use tensor::DType;
 /// Weight types with the most that rounded activations may add to the mean divergence, in nats: about three times what
 /// was measured.
 const BOUNDS: [(DType, f64); 16] = [
-    (DType::F32, 1e-9),
-    (DType::F16, 1e-9),
-    (DType::BF16, 1e-4),
+    (DType::F32, 0.0),
+    (DType::F16, 0.0),
+    (DType::BF16, 1e-5),
     (DType::Q8_0, 1e-3),
     (DType::Q6_K, 1e-3),
     (DType::Q5_K, 1e-3),
@@ -23,12 +23,12 @@ const BOUNDS: [(DType, f64); 16] = [
     (DType::IQ4_NL, 1e-3),
     (DType::IQ4_XS, 1e-3),
     (DType::MXFP4, 1e-3),
-    (DType::Q3_K, 1e-3),
-    (DType::Q2_K, 1e-3),
+    (DType::Q3_K, 1.3e-3),
+    (DType::Q2_K, 3e-3),
 ];
 
 /// The same of types of keys and values, attention's own rounding included.
-const KV_BOUNDS: [(DType, f64); 3] = [(DType::BF16, 1e-4), (DType::F16, 1e-6), (DType::Q8_0, 1e-3)];
+const KV_BOUNDS: [(DType, f64); 3] = [(DType::BF16, 1.5e-5), (DType::F16, 2.5e-7), (DType::Q8_0, 7e-5)];
 
 /// Logits of all positions of some stories, each a sequence of its own.
 fn logits(model: &Embedded, precision: Precision, kv: DType, stories: &[Vec<u32>]) -> Vec<f32> {
@@ -57,6 +57,7 @@ fn rounded_activations_add_little() {
     let mut faults = vec![];
     for (dtype, bound) in BOUNDS {
         let found = of_activations(&Embedded::new(dtype), &stories);
+        println!("{dtype}: {found:?}");
         if found.mean > bound {
             faults.push(format!("{dtype}: {:e}, and {bound:e} is allowed", found.mean));
         }
@@ -70,6 +71,7 @@ fn rounded_keys_and_values_add_little() {
     let model = Embedded::new(DType::F32);
     for (kv, bound) in KV_BOUNDS {
         let found = of_kv(&model, kv, Precision::Auto, &stories);
+        println!("{kv}: {found:?}");
         assert!(found.mean <= bound, "{kv}: {:e}, and {bound:e} is allowed", found.mean);
     }
 }

@@ -86,12 +86,13 @@ fn all_ways() -> Vec<Way> {
     ways
 }
 
-/// Every level with each number of threads once and each piece once, in other pairs at the next level.
+/// Every level in two pieces of three, in another order and on other threads than the levels beside it.
 fn some_ways() -> Vec<Way> {
+    let pieces = [60, 7, 1];
     let mut ways = vec![];
     for (turn, isa) in Isa::present().into_iter().enumerate() {
-        for (place, piece) in [60, 7, 1].into_iter().enumerate() {
-            ways.push(Way { isa, threads: (turn + place) % 3 + 1, piece });
+        for place in 0..2 {
+            ways.push(Way { isa, threads: (turn + place) % 3 + 1, piece: pieces[(2 * turn + place) % 3] });
         }
     }
     ways
@@ -120,7 +121,7 @@ fn best() -> Isa {
 fn bits_are_the_same_for_every_format() {
     for dtype in FORMATS {
         let model = Embedded::new(dtype);
-        let ways = if [DType::Q8_0, DType::BF16].contains(&dtype) { all_ways() } else { some_ways() };
+        let ways = if dtype == DType::Q4_K { all_ways() } else { some_ways() };
         check(&model, dtype, AUTO, &ways);
     }
 }
@@ -138,7 +139,7 @@ fn bits_are_the_same_for_every_type_of_keys_and_values() {
     for dtype in [DType::Q4_0, DType::BF16] {
         let model = Embedded::new(dtype);
         for kv in KV {
-            check(&model, dtype, Numbers { kv, ..AUTO }, &some_ways());
+            check(&model, dtype, Numbers { kv, ..AUTO }, &few_ways());
         }
     }
     let model = Embedded::new(DType::F32);
@@ -151,23 +152,23 @@ fn bits_are_the_same_for_every_type_of_keys_and_values() {
 #[test]
 fn bits_are_the_same_for_one_row_and_for_hundreds() {
     let ids = prompt(520);
-    for dtype in [DType::Q8_0, DType::BF16] {
+    for (dtype, kv) in [(DType::Q8_0, DType::BF16), (DType::BF16, DType::Q8_0)] {
         let model = Embedded::new(dtype);
-        for kv in [DType::BF16, DType::Q8_0] {
-            let numbers = Numbers { kv, ..AUTO };
-            let way = Way { isa: best(), threads: 2, piece: 520 };
-            let wanted = bits(&model, numbers, way, &ids);
-            for isa in Isa::present() {
-                for (threads, piece) in [(1, 520), (2, 64)] {
-                    let way = Way { isa, threads, piece };
-                    assert_same(&bits(&model, numbers, way, &ids), &wanted, &(dtype, numbers, way));
-                }
-            }
-            // The last forty tokens one by one, each behind a chunk and more.
-            let pieces = std::iter::once(480).chain(std::iter::repeat_n(1, 40)).collect::<Vec<_>>();
-            let found = bits_in_pieces(&model, numbers, way, &ids, &pieces);
-            assert_same(&found, &wanted, &(dtype, numbers, "one by one"));
+        let numbers = Numbers { kv, ..AUTO };
+        let way = Way { isa: best(), threads: 2, piece: 520 };
+        let wanted = bits(&model, numbers, way, &ids);
+        for isa in Isa::present() {
+            let way = Way { isa, threads: 2, piece: 64 };
+            assert_same(&bits(&model, numbers, way, &ids), &wanted, &(dtype, numbers, way));
         }
+        for isa in Isa::present().into_iter().skip(1) {
+            let way = Way { isa, threads: 1, piece: 520 };
+            assert_same(&bits(&model, numbers, way, &ids), &wanted, &(dtype, numbers, way));
+        }
+        // The last forty tokens one by one, each behind a chunk and more.
+        let pieces = std::iter::once(480).chain(std::iter::repeat_n(1, 40)).collect::<Vec<_>>();
+        let found = bits_in_pieces(&model, numbers, way, &ids, &pieces);
+        assert_same(&found, &wanted, &(dtype, numbers, "one by one"));
     }
 }
 
@@ -185,7 +186,7 @@ const STEPS: [&[(usize, Range<usize>)]; 6] = [
 fn a_sequence_has_the_same_bits_beside_others() {
     let all = prompt(600);
     let prompts = [&all[..60], &all[100..170], &all[200..490]];
-    for (dtype, kv) in [(DType::Q4_0, DType::BF16), (DType::BF16, DType::BF16), (DType::Q8_0, DType::F16)] {
+    for (dtype, kv) in [(DType::Q4_0, DType::BF16), (DType::BF16, DType::F16)] {
         let model = Embedded::new(dtype);
         let numbers = Numbers { kv, ..AUTO };
         let alone = Way { isa: best(), threads: 1, piece: 600 };

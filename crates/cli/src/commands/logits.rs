@@ -34,7 +34,7 @@ impl Logits {
         if real(&self.out).is_some_and(|out| real(Path::new(&self.model.model)) == Some(out)) {
             return Err(Failure::Usage("--out names the model itself; name another file".to_owned()));
         }
-        let model = self.device.load(self.model.open()?)?;
+        let model = self.device.builder(self.model.open()?).ids_only().load()?;
         model.logits(&self.ids)?.save(&self.out)?;
         let random = if model.is_random() { "; the weights are random, so they mean nothing" } else { "" };
         let (rows, file) = (self.ids.len(), self.out.display());

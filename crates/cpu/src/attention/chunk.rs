@@ -6,8 +6,11 @@
 
 use std::ops::Range;
 
+use simd::Simd;
+
+use super::ahead::Ahead;
 use super::{CHUNK, Call};
-use crate::states::{CELL, State};
+use crate::states::CELL;
 
 /// Blocks of a chunk.
 pub const BLOCKS: usize = CHUNK / CELL;
@@ -42,14 +45,17 @@ impl Chunk<'_> {
     /// Where blocks of the pool's pages lie; only those seen are told.
     pub fn lie(&self) -> Blocks {
         let mut blocks = Blocks { keys: [std::ptr::null(); BLOCKS], values: [std::ptr::null(); BLOCKS] };
-        for block in self.blocks() {
-            let (page, place) = self.page(self.first + block * CELL);
-            let within = |state: &State| {
-                // SAFETY: the block lies in the page.
-                unsafe { state.page(page).add(state.shape().block_at(self.head, place / CELL)).cast_const() }
-            };
-            blocks.keys[block] = within(self.call.keys);
-            blocks.values[block] = within(self.call.values);
+        let Call { keys, values, shape, .. } = self.call;
+        let all = self.blocks();
+        let (mut column, mut place) = self.column(self.first + all.start * CELL);
+        for block in all {
+            let page = self.page(column);
+            blocks.keys[block] = keys.block(page, self.head, place / CELL);
+            blocks.values[block] = values.block(page, self.head, place / CELL);
+            place += CELL;
+            if place == shape.page_len {
+                (column, place) = (column + 1, 0);
+            }
         }
         blocks
     }
@@ -61,7 +67,7 @@ impl Chunk<'_> {
     pub unsafe fn in_place(&self, scratch: &mut [f32]) -> Blocks {
         let lie = self.lie();
         let mut blocks = lie;
-        let bytes = self.call.values.shape().bytes(CELL * self.call.shape.width);
+        let bytes = self.block_bytes();
         let scratch = bytes_of(scratch);
         let [zeros, low, high] = {
             let (zeros, rest) = scratch.split_at_mut(bytes);
@@ -99,7 +105,8 @@ impl Chunk<'_> {
         values[read].fill(0.0);
         let row = &mut row[..self.call.shape.width];
         for at in self.seen.clone() {
-            let (page, place) = self.page(self.first + at);
+            let (column, place) = self.column(self.first + at);
+            let page = self.page(column);
             let (block, column) = (at / CELL * len, at % CELL);
             // SAFETY: as the caller says.
             unsafe { self.call.keys.head(page, place, self.head, row) };
@@ -120,11 +127,18 @@ impl Chunk<'_> {
     }
 
     /// The chunk's values as tiles read them, step by step: sixteen pairs of positions for each sixteen elements. And
-    /// its keys, copied only where a step of their product would not be whole.
+    /// its keys, copied only where a step of their product would not be whole. With each block goes a run to ask ahead.
     ///
     /// # Safety
     /// Nobody writes to the pages; both are bf16 in cells.
-    pub unsafe fn gathered(&self, keys: &mut [f32], values: &mut [f32]) -> Blocks {
+    #[inline(always)]
+    pub unsafe fn gathered<S: Simd>(
+        &self,
+        s: S,
+        keys: &mut [f32],
+        values: &mut [f32],
+        ahead: &mut Ahead,
+    ) -> Blocks {
         const PART: usize = CELL * CELL * 2;
         let mut blocks = self.lie();
         let (keys, values) = (bytes_of(keys), bytes_of(values));
@@ -143,6 +157,7 @@ impl Chunk<'_> {
                     false => to.fill(0),
                 }
             }
+            ahead.ask(s);
             if all.contains(&block) && !self.is_whole(block) {
                 self.erase_unseen(block, to, 2 * PART);
             }
@@ -162,6 +177,11 @@ impl Chunk<'_> {
         blocks
     }
 
+    /// Bytes of sixteen positions of a head, where they lie in cells.
+    pub fn block_bytes(&self) -> usize {
+        self.call.keys.block_bytes()
+    }
+
     fn is_whole(&self, block: usize) -> bool {
         self.seen.start <= block * CELL && (block + 1) * CELL <= self.seen.end
     }
@@ -173,15 +193,19 @@ impl Chunk<'_> {
         }
     }
 
-    /// The page that holds a position, and the place in it.
-    fn page(&self, position: usize) -> (usize, usize) {
-        let Call { table, columns, base, shape, .. } = self.call;
-        let (page, place) = (position / shape.page_len, position % shape.page_len);
-        let base = usize::try_from(base[self.sequence]).ok();
-        let column = base.and_then(|base| page.checked_sub(base)).filter(|column| column < columns);
-        let column = column.expect("the table holds every page that a token sees");
-        let page = usize::try_from(table[self.sequence * columns + column]);
-        (page.expect("pages are counted from zero"), place)
+    /// The column of the table whose page holds a position, and the place in the page.
+    fn column(&self, position: usize) -> (usize, usize) {
+        let (page, place) = (position / self.call.shape.page_len, position % self.call.shape.page_len);
+        let base = usize::try_from(self.call.base[self.sequence]).ok();
+        let column = base.and_then(|base| page.checked_sub(base));
+        (column.expect("the table holds every page that a token sees"), place)
+    }
+
+    /// The page of a column.
+    fn page(&self, column: usize) -> usize {
+        let Call { table, columns, .. } = self.call;
+        assert!(column < *columns, "the table holds every page that a token sees");
+        usize::try_from(table[self.sequence * columns + column]).expect("pages are counted from zero")
     }
 }
 

@@ -10,19 +10,24 @@
 //! the chunks they see; every layer that attends alike runs the same units. A sequence with few tokens is memory
 //! traffic: where units are too few for the workers, its chunks are divided, and partial results merged afterwards.
 
+mod ahead;
 mod chunk;
 mod element;
 mod exp2;
+mod merge;
+mod on_tiles;
+mod on_vectors;
 mod own;
 mod running;
+mod sight;
 mod softmax;
 mod step;
+#[cfg(test)]
+mod tests;
 mod tiles;
 pub mod trial;
 mod vectors;
 mod walk;
-#[cfg(test)]
-mod tests;
 
 use simd::Isa;
 
@@ -123,17 +128,17 @@ impl Call<'_> {
     pub unsafe fn unit(&self, isa: Isa, step: &Step, unit: usize, own: &mut [f32]) {
         self.assert_lengths(step);
         // SAFETY: as the caller says.
-        unsafe { walk::unit(isa, self, &step.units()[unit], own) }
+        unsafe { walk::unit(isa, self, [unit, unit + 1].map(|unit| step.units().get(unit)), own) }
     }
 
     /// Merges partial results: one of [`Step::merges`], after all units are done.
     ///
     /// # Safety
     /// As for `unit`; and all units are done.
-    pub unsafe fn merge(&self, isa: Isa, step: &Step, merge: usize) {
+    pub unsafe fn merge(&self, isa: Isa, step: &Step, index: usize) {
         self.assert_lengths(step);
         // SAFETY: as the caller says.
-        unsafe { walk::merge(isa, self, &step.merging()[merge]) }
+        unsafe { merge::merge(isa, self, &step.merging()[index]) }
     }
 
     fn assert_lengths(&self, step: &Step) {

@@ -17,10 +17,8 @@ pub struct Own<'a> {
     pub max: &'a mut [f32],
     /// `[rows]`, and a line: sum of the weights so far; 0 where nothing was seen.
     pub total: &'a mut [f32],
-    /// `[GROUP_ROWS, CHUNK]`: scores of a chunk, then (of vectors) their weights.
+    /// `[GROUP_ROWS, CHUNK]`: scores of a chunk, then their weights.
     pub scores: &'a mut [f32],
-    /// `[GROUP_ROWS, CHUNK / 2]`: weights as tiles take them, in pairs of bf16.
-    pub weights: &'a mut [f32],
     /// `[GROUP_ROWS, lanes]`: a chunk's weighted sums.
     pub chunk_sums: &'a mut [f32],
     /// `[GROUP_ROWS]`: a chunk's maximum.
@@ -34,7 +32,7 @@ pub struct Own<'a> {
 }
 
 /// Lengths of the regions, in their order.
-fn lengths(shape: &Shape) -> [usize; 11] {
+fn lengths(shape: &Shape) -> [usize; 10] {
     let rows = ROWS.max(shape.group()).next_multiple_of(GROUP_ROWS);
     let (lanes, depth) = (shape.lanes(), shape.depth());
     let group = GROUP_ROWS;
@@ -45,7 +43,6 @@ fn lengths(shape: &Shape) -> [usize; 11] {
         rows + LINE,
         rows + LINE,
         group * CHUNK,
-        group * CHUNK / 2,
         group * lanes,
         group,
         group,
@@ -66,12 +63,12 @@ impl<'a> Own<'a> {
     /// Where it is too short or begins within a line.
     pub fn cut(shape: &Shape, mut scratch: &'a mut [f32]) -> Own<'a> {
         assert!(scratch.as_ptr().cast::<u8>().align_offset(64) == 0, "scratch begins on a line");
-        let [queries, sums, max, total, scores, weights, chunk_sums, chunk_max, chunk_total, keys, values] =
+        let [queries, sums, max, total, scores, chunk_sums, chunk_max, chunk_total, keys, values] =
             lengths(shape).map(|len| {
                 let (region, rest) = std::mem::take(&mut scratch).split_at_mut(len.next_multiple_of(LINE));
                 scratch = rest;
                 region
             });
-        Own { queries, sums, max, total, scores, weights, chunk_sums, chunk_max, chunk_total, keys, values }
+        Own { queries, sums, max, total, scores, chunk_sums, chunk_max, chunk_total, keys, values }
     }
 }

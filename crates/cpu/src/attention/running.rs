@@ -24,11 +24,7 @@ impl Rows {
     pub unsafe fn from(self, row: usize, lanes: usize) -> Rows {
         // SAFETY: as the caller says.
         unsafe {
-            Rows {
-                max: self.max.add(row),
-                total: self.total.add(row),
-                sums: self.sums.add(row * lanes),
-            }
+            Rows { max: self.max.add(row), total: self.total.add(row), sums: self.sums.add(row * lanes) }
         }
     }
 }

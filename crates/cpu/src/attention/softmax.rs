@@ -4,17 +4,11 @@ use std::ops::Range;
 
 use simd::{LANES, Simd};
 
+use super::CHUNK;
 use super::exp2::Exp2;
 
 /// Positions that a product adds up in one step.
 pub const STEP: usize = 32;
-
-/// A row's maximum and sum of weights.
-#[derive(Clone, Copy)]
-pub struct Weighed {
-    pub max: f32,
-    pub total: f32,
-}
 
 /// Where weights go.
 pub trait Weights: Copy {
@@ -45,7 +39,7 @@ impl<const ROUNDED: bool> Weights for InPlace<ROUNDED> {
     }
 }
 
-/// As bf16, as tiles take them.
+/// As bf16, as tiles take them. A row of them may lie where its scores begin: a step is read before it is written.
 #[derive(Clone, Copy)]
 pub struct Packed(pub *mut u16);
 
@@ -59,7 +53,8 @@ impl Weights for Packed {
     }
 }
 
-/// Makes scores into weights: of the positions `seen` of the chunk, at least one; all others of `steps` get zero.
+/// Makes scores into weights, `max` being the [`largest`]: of the positions `seen` of the chunk, at least one; all
+/// others of `steps` get zero. Their sum.
 ///
 /// # Safety
 /// `scores` may be read, and weights written, for all `steps`, which hold all positions seen.
@@ -68,21 +63,21 @@ pub unsafe fn weigh<S: Simd, W: Weights>(
     s: S,
     exp2: Exp2,
     scores: *const f32,
+    max: f32,
     seen: Range<usize>,
     steps: Range<usize>,
     weights: W,
-) -> Weighed {
-    // SAFETY: as the caller says, here and below.
-    let max = unsafe { largest(s, scores, &seen) };
-    let splat = s.splat(max);
+) -> f32 {
+    let max = s.splat(max);
     let mut total = s.splat(0.0);
     let mut step = steps.start;
     while step < steps.end {
         let first = step * STEP;
         let whole = seen.start <= first && first + STEP <= seen.end;
+        // SAFETY: as the caller says, here and below.
         let [low, high] = unsafe {
             let at = scores.add(first);
-            let [low, high] = [s.sub(s.load(at), splat), s.sub(s.load(at.add(LANES)), splat)];
+            let [low, high] = [s.sub(s.load(at), max), s.sub(s.load(at.add(LANES)), max)];
             let [low, high] = [power::<S, W>(s, exp2, low), power::<S, W>(s, exp2, high)];
             match whole {
                 true => [low, high],
@@ -93,10 +88,11 @@ pub unsafe fn weigh<S: Simd, W: Weights>(
             }
         };
         total = s.add(s.add(total, low), high);
+        // SAFETY: as above.
         unsafe { weights.put(s, step, low, high) };
         step += 1;
     }
-    Weighed { max, total: s.sum(total) }
+    s.sum(total)
 }
 
 #[inline(always)]
@@ -109,18 +105,40 @@ fn power<S: Simd, W: Weights>(s: S, exp2: Exp2, d: S::F) -> S::F {
 /// # Safety
 /// The blocks that hold positions seen may be read.
 #[inline(always)]
-unsafe fn largest<S: Simd>(s: S, scores: *const f32, seen: &Range<usize>) -> f32 {
+pub unsafe fn largest<S: Simd>(s: S, scores: *const f32, seen: &Range<usize>) -> f32 {
+    if seen.len() == CHUNK {
+        // SAFETY: as the caller says.
+        return s.largest(unsafe { whole(s, scores) });
+    }
     let none = s.splat(f32::NEG_INFINITY);
     let mut max = none;
     let mut first = seen.start / LANES * LANES;
     while first < seen.end {
         // SAFETY: as the caller says.
         let block = unsafe { s.load(scores.add(first)) };
-        let whole = seen.start <= first && first + LANES <= seen.end;
-        max = s.max(max, if whole { block } else { within(s, first, seen, block, none) });
+        max = s.max(max, within(s, first, seen, block, none));
         first += LANES;
     }
     s.largest(max)
+}
+
+/// The larger of all scores of a chunk, lane by lane: four by four, which do not wait for each other.
+///
+/// # Safety
+/// They may be read.
+#[inline(always)]
+unsafe fn whole<S: Simd>(s: S, scores: *const f32) -> S::F {
+    // SAFETY: as the caller says.
+    unsafe {
+        let block = |block: usize| scores.add(block * LANES);
+        let mut max = [s.load(block(0)), s.load(block(1)), s.load(block(2)), s.load(block(3))];
+        for first in (4..CHUNK / LANES).step_by(4) {
+            for (i, max) in max.iter_mut().enumerate() {
+                *max = s.max(*max, s.load(block(first + i)));
+            }
+        }
+        s.max(s.max(max[0], max[1]), s.max(max[2], max[3]))
+    }
 }
 
 /// `x` at the positions seen of sixteen from `first` on, else `other`.

@@ -115,7 +115,10 @@ impl Survey {
     /// For each head, units of as many tokens as have their rows together, fewer where there are many workers.
     fn many_tokens(&self, run: &Run, target: u64, positions: &[i32], step: &mut Step) {
         let mut block = (ROWS / self.shape.group()).max(1);
-        while block * self.shape.group() > 32 && block > 1 && self.work(run) * block as u64 > target * run.tokens.len() as u64 {
+        while block * self.shape.group() > 32
+            && block > 1
+            && self.work(run) * block as u64 > target * run.tokens.len() as u64
+        {
             block = block.div_ceil(2);
         }
         for head in 0..self.shape.kv_heads {

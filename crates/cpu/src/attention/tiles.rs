@@ -1,10 +1,10 @@
-//! Scores and weighted sums on tiles of bf16: 32 rows by 32 positions, or by 32 elements, at a time.
+//! Scores and weighted sums on tiles of bf16: 32 rows by sixteen positions, or by sixteen elements, at a time. Scores
+//! use other registers than sums, so that both may be under way at once.
 
 use std::ops::Range;
 
 use super::CHUNK;
-use super::chunk::Blocks;
-use super::softmax::STEP;
+use super::chunk::BLOCKS;
 
 /// Bytes of a tile's row.
 const ROW: usize = 64;
@@ -100,11 +100,14 @@ impl Tiles for Model {
         }
     }
     unsafe fn dot<const C: u8, const A: u8, const B: u8>(&mut self) {
-        let number = |pair: &[u8; 4]| [0, 2].map(|at| half::bf16::from_le_bytes([pair[at], pair[at + 1]]).to_f32());
-        let pairs = |row: &[u8; ROW]| std::array::from_fn::<[f32; 2], 16, _>(|i| number(&row.as_chunks().0[i]));
+        let number =
+            |pair: &[u8; 4]| [0, 2].map(|at| half::bf16::from_le_bytes([pair[at], pair[at + 1]]).to_f32());
+        let pairs =
+            |row: &[u8; ROW]| std::array::from_fn::<[f32; 2], 16, _>(|i| number(&row.as_chunks().0[i]));
         let a = self.0[A as usize].each_ref().map(pairs);
         let b = self.0[B as usize].each_ref().map(pairs);
-        let float = |row: &[u8; ROW]| std::array::from_fn::<f32, 16, _>(|i| f32::from_le_bytes(row.as_chunks().0[i]));
+        let float =
+            |row: &[u8; ROW]| std::array::from_fn::<f32, 16, _>(|i| f32::from_le_bytes(row.as_chunks().0[i]));
         let mut c = self.0[C as usize].each_ref().map(float);
         simd::tiles::dot_bf16(&mut c, &a.each_ref().map(|row| &row[..]), &b);
         for (bytes, row) in self.0[C as usize].iter_mut().zip(&c) {
@@ -115,111 +118,121 @@ impl Tiles for Model {
     }
 }
 
-/// Scores of 32 rows (16 where not `BOTH`) at the positions of `steps`, into rows of a chunk.
-///
-/// # Safety
-/// Queries are 32 rows of `depth` bf16, the blocks as gathered for tiles; 32 rows of a chunk may be written.
-#[inline(always)]
-pub unsafe fn scores<T: Tiles, const BOTH: bool>(
-    tiles: &mut T,
-    queries: *const u8,
-    depth: usize,
-    blocks: &Blocks,
-    steps: Range<usize>,
-    scores: *mut f32,
-) {
-    const OUT: usize = CHUNK * 4;
-    let stride = 2 * depth;
-    let below = ROWS * stride;
-    // SAFETY: as the caller says.
-    unsafe {
-        for step in steps {
-            tiles.zero::<0>();
+/// Scores of up to 32 rows at some blocks of positions, block by block.
+pub struct Scores {
+    /// 32 rows of `depth` bf16.
+    pub queries: *const u8,
+    /// Elements of a row of queries, filled up to whole steps.
+    pub depth: usize,
+    /// Of the chunk, as gathered for tiles.
+    pub keys: [*const u8; BLOCKS],
+    /// The blocks left to do.
+    pub blocks: Range<usize>,
+    /// 32 rows of a chunk, written.
+    pub scores: *mut u8,
+    /// Whether there are more than 16 rows.
+    pub both: bool,
+}
+
+impl Scores {
+    /// Does the next block.
+    ///
+    /// # Safety
+    /// The pointers are to what they are said to be.
+    #[inline(always)]
+    pub unsafe fn next<T: Tiles>(&mut self, tiles: &mut T) {
+        const OUT: usize = CHUNK * 4;
+        let stride = 2 * self.depth;
+        let Some(block) = self.blocks.next() else { return };
+        // SAFETY: as the caller says. Below the first 16 rows lie 16 more.
+        unsafe {
             tiles.zero::<2>();
-            if BOTH {
-                tiles.zero::<1>();
-                tiles.zero::<3>();
-            }
-            let [low, high] = [blocks.keys[2 * step], blocks.keys[2 * step + 1]];
+            tiles.zero::<3>();
             let mut at = 0;
             while at < stride {
-                tiles.load::<4>(queries.add(at), stride);
-                tiles.load::<6>(low.add(at * ROWS), ROW);
-                tiles.load::<7>(high.add(at * ROWS), ROW);
-                tiles.dot::<0, 4, 6>();
+                tiles.load::<7>(self.keys[block].add(at * ROWS), ROW);
+                tiles.load::<4>(self.queries.add(at), stride);
                 tiles.dot::<2, 4, 7>();
-                if BOTH {
-                    tiles.load::<5>(queries.add(below + at), stride);
-                    tiles.dot::<1, 5, 6>();
+                if self.both {
+                    tiles.load::<5>(self.queries.add(ROWS * stride + at), stride);
                     tiles.dot::<3, 5, 7>();
                 }
                 at += ROW;
             }
-            let to = scores.add(step * STEP).cast::<u8>();
-            tiles.store::<0>(to, OUT);
-            tiles.store::<2>(to.add(ROW), OUT);
-            if BOTH {
-                tiles.store::<1>(to.add(ROWS * OUT), OUT);
-                tiles.store::<3>(to.add(ROWS * OUT + ROW), OUT);
+            let to = self.scores.add(block * ROW);
+            tiles.store::<2>(to, OUT);
+            if self.both {
+                tiles.store::<3>(to.add(ROWS * OUT), OUT);
             }
         }
     }
 }
 
-/// Weighted sums of 32 rows (16 where not `BOTH`) over the positions of `steps`, into rows of `lanes`.
-///
-/// # Safety
-/// Weights are 32 rows of a chunk of bf16, the blocks as gathered for tiles; 32 rows of sums may be written.
-#[inline(always)]
-pub unsafe fn sums<T: Tiles, const BOTH: bool>(
-    tiles: &mut T,
-    weights: *const u8,
-    blocks: &Blocks,
-    steps: Range<usize>,
-    lanes: usize,
-    sums: *mut f32,
-) {
-    const IN: usize = CHUNK * 2;
-    let out = lanes * 4;
-    let cells = lanes / ROWS;
-    let mut cell = 0;
-    // SAFETY: as the caller says.
-    unsafe {
-        while cell < cells {
-            let two = cell + 1 < cells;
-            tiles.zero::<0>();
-            tiles.zero::<1>();
-            tiles.zero::<2>();
-            tiles.zero::<3>();
-            for step in steps.clone() {
-                let values = blocks.values[2 * step].add(cell * TILE);
-                tiles.load::<4>(weights.add(step * ROW), IN);
-                tiles.load::<6>(values, ROW);
-                tiles.dot::<0, 4, 6>();
-                if BOTH {
-                    tiles.load::<5>(weights.add(ROWS * IN + step * ROW), IN);
-                    tiles.dot::<1, 5, 6>();
-                }
-                if two {
-                    tiles.load::<7>(values.add(TILE), ROW);
-                    tiles.dot::<2, 4, 7>();
-                    if BOTH {
-                        tiles.dot::<3, 5, 7>();
-                    }
-                }
+/// Weighted sums of up to 32 rows over some steps of positions: sixteen elements of all steps, then the next sixteen.
+pub struct Sums {
+    /// 32 rows of bf16, in place of the scores of a chunk.
+    pub weights: *const u8,
+    /// Of the chunk, as gathered for tiles.
+    pub values: [*const u8; BLOCKS],
+    /// All steps.
+    pub steps: Range<usize>,
+    /// Sixteen elements at a time: the next.
+    pub cell: usize,
+    /// The next step of that.
+    pub step: usize,
+    /// Elements of a row of sums.
+    pub lanes: usize,
+    /// 32 rows of `lanes`, written.
+    pub sums: *mut u8,
+    /// Whether there are more than 16 rows.
+    pub both: bool,
+}
+
+impl Sums {
+    /// Products left to do.
+    pub fn left(&self) -> usize {
+        let cells = self.lanes / ROWS;
+        if self.cell == cells {
+            0
+        } else {
+            (cells - self.cell) * self.steps.len() - (self.step - self.steps.start)
+        }
+    }
+
+    /// Does the next product, if there is one.
+    ///
+    /// # Safety
+    /// The pointers are to what they are said to be.
+    #[inline(always)]
+    pub unsafe fn next<T: Tiles>(&mut self, tiles: &mut T) {
+        const IN: usize = CHUNK * 4;
+        if self.cell * ROWS == self.lanes {
+            return;
+        }
+        // SAFETY: as the caller says. Below the first 16 rows lie 16 more.
+        unsafe {
+            if self.step == self.steps.start {
+                tiles.zero::<0>();
+                tiles.zero::<1>();
             }
-            let to = sums.add(cell * ROWS).cast::<u8>();
+            tiles.load::<6>(self.values[2 * self.step].add(self.cell * TILE), ROW);
+            let weights = self.weights.add(self.step * ROW);
+            tiles.load::<4>(weights, IN);
+            tiles.dot::<0, 4, 6>();
+            if self.both {
+                tiles.load::<5>(weights.add(ROWS * IN), IN);
+                tiles.dot::<1, 5, 6>();
+            }
+            self.step += 1;
+            if self.step < self.steps.end {
+                return;
+            }
+            let (to, out) = (self.sums.add(self.cell * ROW), self.lanes * 4);
             tiles.store::<0>(to, out);
-            if BOTH {
+            if self.both {
                 tiles.store::<1>(to.add(ROWS * out), out);
             }
-            if two {
-                tiles.store::<2>(to.add(ROW), out);
-                if BOTH {
-                    tiles.store::<3>(to.add(ROWS * out + ROW), out);
-                }
-            }
-            cell += 2;
+            (self.cell, self.step) = (self.cell + 1, self.steps.start);
         }
     }
 }

@@ -48,7 +48,8 @@ impl Trial {
     pub fn run(&self, runs: usize) -> Result<Took, BackendError> {
         let [heads, kv_heads, width] = self.heads;
         let scale = (width as f32).powf(-0.5);
-        let shape = Shape { heads, kv_heads, width, page_len: PAGE_LEN, scale, window: None, rounded: self.rounded };
+        let shape =
+            Shape { heads, kv_heads, width, page_len: PAGE_LEN, scale, window: None, rounded: self.rounded };
         let context = self.depth + self.tokens;
         let pages = context.div_ceil(PAGE_LEN);
         let state = |layout: Layout, count: usize| {
@@ -58,23 +59,23 @@ impl Trial {
             unsafe { state.page(0).write_bytes(0x3c, (count * pages + 1) * shape.page_bytes()) };
             Ok::<_, BackendError>(state)
         };
-        let bytes = 2 * pages * PAGE_LEN * kv_heads * width * self.dtype.block_bytes() / self.dtype.block_len();
+        let bytes =
+            2 * pages * PAGE_LEN * kv_heads * width * self.dtype.block_bytes() / self.dtype.block_len();
         let count = if self.tokens > 8 { 1 } else { (POOLS / bytes).clamp(1, runs) };
         let (keys, values) = (state(Layout::Keys, count)?, state(Layout::Values, count)?);
-        let q = (0..self.tokens * heads * width).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect::<Vec<_>>();
+        let q =
+            (0..self.tokens * heads * width).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect::<Vec<_>>();
         let positions = (self.depth..context).map(|position| position as i32).collect::<Vec<_>>();
         let sequences = vec![0; self.tokens];
         let survey = Survey::new(&shape, self.workers);
         let mut step = Step::default();
         survey.look(&positions, &sequences, &mut step);
-        let bucket =
-            Bucket { tokens: self.tokens as u32, seqs: 1, queries: 0, pages: pages as u32, rows: 0 };
+        let bucket = Bucket { tokens: self.tokens as u32, seqs: 1, queries: 0, pages: pages as u32, rows: 0 };
         let mut partials = Buffer::zeroed(survey.partial_bytes(&bucket));
         let mut own = Buffer::zeroed(shape.own_bytes() * self.workers);
         let mut out = vec![0.0; q.len()];
         let mut team = Team::new(self.workers);
         let own_at = Shared(own.as_mut_slice::<f32>().as_mut_ptr());
-        let busy = busy_seconds();
         let seconds = (0..runs).map(|run| {
             let table = (0..pages).map(|page| (1 + run % count * pages + page) as i32).collect::<Vec<_>>();
             let call = Shared(Call {
@@ -95,10 +96,7 @@ impl Trial {
             team.run(&|worker: Worker<'_>| self.work(&call, &step, &own_at, worker));
             start.elapsed().as_secs_f64()
         });
-        let mut best = seconds.fold(f64::INFINITY, f64::min);
-        if std::env::var("BUSY").is_ok() {
-            best = (busy_seconds() - busy) / runs as f64;
-        }
+        let best = seconds.fold(f64::INFINITY, f64::min);
         let pairs = positions.iter().map(|&position| f64::from(position) + 1.0).sum::<f64>();
         Ok(Took { bytes: bytes as f64 / best, operations: 4.0 * pairs * (heads * width) as f64 / best })
     }
@@ -114,11 +112,6 @@ impl Trial {
             worker.part.share(step.merges()).for_each(|merge| call.merge(self.isa, step, merge));
         }
     }
-}
-
-fn busy_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
-    text.split(' ').next().and_then(|x| x.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
 }
 
 /// Seen by all workers, who write to places of their own.

@@ -1,11 +1,13 @@
 //! Scores and weighted sums on vectors: a few rows by sixteen positions, or by sixteen elements, at a time, so that
 //! each load of keys or values serves all rows.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use simd::{LANES, Simd};
 
 use super::CHUNK;
+use super::ahead::{Ahead, LINE};
 use super::chunk::Blocks;
 use super::element::Element;
 use super::softmax::STEP;
@@ -13,40 +15,47 @@ use super::softmax::STEP;
 /// Pairs of a step of a product.
 const PAIRS: usize = STEP / 2;
 
-/// The products of a chunk for `R` rows.
-#[derive(Clone, Copy)]
+/// The products of a chunk. Counts that are always the same are kept as values: loops over them that the compiler
+/// unrolled would have more in flight than there are registers.
 pub struct Products<'a, S, E> {
     pub s: S,
-    pub element: std::marker::PhantomData<E>,
-    /// Pairs of a block.
+    pub element: PhantomData<E>,
+    /// Pairs of a block: half of a row's elements.
     pub pairs: usize,
+    /// Pairs of sixteen positions.
+    pub halves: usize,
+    /// f32 from one row of queries to the next.
+    pub depth: usize,
     pub blocks: &'a Blocks,
+    pub ahead: Ahead,
 }
 
 impl<S: Simd, E: Element> Products<'_, S, E> {
-    /// Scores of `R` rows, `depth` elements apart, at sixteen positions of each of `blocks`, into rows of a chunk.
+    /// Scores of `R` rows of queries at sixteen positions of each of `blocks`, into rows of a chunk.
     ///
     /// # Safety
     /// `R` rows of queries may be read, the blocks' keys too; `R` rows of a chunk may be written.
     #[inline(always)]
-    pub unsafe fn scores<const R: usize>(self, queries: *const f32, depth: usize, blocks: Range<usize>, scores: *mut f32) {
+    pub unsafe fn scores<const R: usize>(
+        &mut self,
+        queries: *const f32,
+        blocks: Range<usize>,
+        scores: *mut f32,
+    ) {
         let mut block = blocks.start;
         // SAFETY: as the caller says.
         unsafe {
-            if R == 1 {
-                while block + 4 <= blocks.end {
-                    self.scores_of::<R, 4>(queries, depth, block, scores);
-                    block += 4;
-                }
+            // Eight sums at once hide an addition's latency; sixteen use each query twice.
+            while R == 1 && block + 4 <= blocks.end {
+                self.scores_of::<R, 4>(queries, block, scores);
+                block += 4;
             }
-            if R == 2 {
-                while block + 2 <= blocks.end {
-                    self.scores_of::<R, 2>(queries, depth, block, scores);
-                    block += 2;
-                }
+            while (R == 2 || R == 4) && block + 2 <= blocks.end {
+                self.scores_of::<R, 2>(queries, block, scores);
+                block += 2;
             }
             while block < blocks.end {
-                self.scores_of::<R, 1>(queries, depth, block, scores);
+                self.scores_of::<R, 1>(queries, block, scores);
                 block += 1;
             }
         }
@@ -58,39 +67,48 @@ impl<S: Simd, E: Element> Products<'_, S, E> {
     /// As for `scores`.
     #[inline(always)]
     unsafe fn scores_of<const R: usize, const B: usize>(
-        self,
+        &mut self,
         queries: *const f32,
-        depth: usize,
         block: usize,
         scores: *mut f32,
     ) {
-        let s = self.s;
+        let (s, depth) = (self.s, self.depth);
         let zero = s.splat(0.0);
         let mut sums = [[zero; B]; R];
-        let mut first = 0;
+        let mut keys: [*const u8; B] = std::array::from_fn(|b| self.blocks.keys[block + b]);
+        let mut queries = queries;
+        let mut left = self.pairs;
         // SAFETY: as the caller says; pairs beyond the last do not count.
         unsafe {
-            while first < self.pairs {
-                let end = if self.pairs - first < PAIRS { self.pairs } else { first + PAIRS };
+            while left > 0 {
                 let (mut even, mut odd) = ([[zero; B]; R], [[zero; B]; R]);
-                let mut pair = first;
-                while pair < end {
+                let step = if left < PAIRS { left } else { PAIRS };
+                let mut near: [*const u8; B] = std::array::from_fn(|b| self.ahead.run(keys[b]));
+                let end = queries.add(2 * step);
+                while queries < end {
+                    let mut k = [(zero, zero); B];
                     for b in 0..B {
-                        let (k_even, k_odd) = E::pair(s, self.blocks.keys[block + b].add(pair * E::PAIR));
-                        for r in 0..R {
-                            let q = queries.add(r * depth + 2 * pair);
-                            even[r][b] = s.fma(k_even, s.splat(*q), even[r][b]);
-                            odd[r][b] = s.fma(k_odd, s.splat(*q.add(1)), odd[r][b]);
+                        k[b] = E::pair(s, keys[b]);
+                        keys[b] = keys[b].add(E::PAIR);
+                        s.prefetch(near[b]);
+                        near[b] = near[b].wrapping_add(LINE);
+                    }
+                    for r in 0..R {
+                        let q = queries.add(r * depth);
+                        let (q_even, q_odd) = (s.splat(*q), s.splat(*q.add(1)));
+                        for b in 0..B {
+                            even[r][b] = s.fma(k[b].0, q_even, even[r][b]);
+                            odd[r][b] = s.fma(k[b].1, q_odd, odd[r][b]);
                         }
                     }
-                    pair += 1;
+                    queries = queries.add(2);
                 }
                 for r in 0..R {
                     for b in 0..B {
                         sums[r][b] = s.add(sums[r][b], s.add(even[r][b], odd[r][b]));
                     }
                 }
-                first = end;
+                left -= step;
             }
             for r in 0..R {
                 for b in 0..B {
@@ -105,37 +123,27 @@ impl<S: Simd, E: Element> Products<'_, S, E> {
     /// # Safety
     /// `R` rows of weights of a chunk may be read, the steps' values too; `R` rows of sums may be written.
     #[inline(always)]
-    pub unsafe fn sums<const R: usize>(self, weights: *const f32, steps: Range<usize>, lanes: usize, sums: *mut f32) {
-        let s = self.s;
+    pub unsafe fn sums<const R: usize>(&mut self, weights: *const f32, steps: Range<usize>, sums: *mut f32) {
+        let (s, lanes) = (self.s, 2 * self.pairs);
         // SAFETY: as the caller says.
         unsafe {
-            for r in 0..R {
-                let mut at = 0;
-                while at < lanes {
-                    s.store(sums.add(r * lanes + at), s.splat(0.0));
-                    at += LANES;
-                }
+            for at in (0..R * lanes).step_by(LANES) {
+                s.store(sums.add(at), s.splat(0.0));
             }
-            let mut step = steps.start;
-            while step < steps.end {
+            for step in steps {
                 let mut at = 0;
-                if R == 1 {
-                    while at + 4 * LANES <= lanes {
-                        self.sums_of::<R, 4>(weights, step, lanes, at, sums);
-                        at += 4 * LANES;
-                    }
+                while R == 1 && at + 4 * LANES <= lanes {
+                    self.sums_of::<R, 4>(weights, step, at, sums);
+                    at += 4 * LANES;
                 }
-                if R == 2 {
-                    while at + 2 * LANES <= lanes {
-                        self.sums_of::<R, 2>(weights, step, lanes, at, sums);
-                        at += 2 * LANES;
-                    }
+                while (R == 2 || R == 4) && at + 2 * LANES <= lanes {
+                    self.sums_of::<R, 2>(weights, step, at, sums);
+                    at += 2 * LANES;
                 }
                 while at < lanes {
-                    self.sums_of::<R, 1>(weights, step, lanes, at, sums);
+                    self.sums_of::<R, 1>(weights, step, at, sums);
                     at += LANES;
                 }
-                step += 1;
             }
         }
     }
@@ -146,30 +154,39 @@ impl<S: Simd, E: Element> Products<'_, S, E> {
     /// As for `sums`.
     #[inline(always)]
     unsafe fn sums_of<const R: usize, const V: usize>(
-        self,
+        &mut self,
         weights: *const f32,
         step: usize,
-        lanes: usize,
         at: usize,
         sums: *mut f32,
     ) {
-        let s = self.s;
+        let (s, lanes) = (self.s, 2 * self.pairs);
         let zero = s.splat(0.0);
         let (mut even, mut odd) = ([[zero; V]; R], [[zero; V]; R]);
         // SAFETY: as the caller says.
         unsafe {
+            let mut weights = weights.add(step * STEP);
+            let mut near: [*const u8; V] = std::array::from_fn(|_| self.ahead.run(weights.cast()));
             for half in 0..2 {
-                let values = self.blocks.values[2 * step + half].add(at / 2 * E::PAIR);
-                let weights = weights.add(step * STEP + half * LANES);
-                for pair in 0..PAIRS / 2 {
+                let mut values = self.blocks.values[2 * step + half].add(at / 2 * E::PAIR);
+                let end = weights.add(2 * self.halves);
+                while weights < end {
+                    let mut x = [(zero, zero); V];
                     for v in 0..V {
-                        let (v_even, v_odd) = E::pair(s, values.add((v * 8 + pair) * E::PAIR));
-                        for r in 0..R {
-                            let p = weights.add(r * CHUNK + 2 * pair);
-                            even[r][v] = s.fma(v_even, s.splat(*p), even[r][v]);
-                            odd[r][v] = s.fma(v_odd, s.splat(*p.add(1)), odd[r][v]);
+                        x[v] = E::pair(s, values.add(v * (LANES / 2) * E::PAIR));
+                        s.prefetch(near[v]);
+                        near[v] = near[v].wrapping_add(LINE);
+                    }
+                    for r in 0..R {
+                        let p = weights.add(r * CHUNK);
+                        let (p_even, p_odd) = (s.splat(*p), s.splat(*p.add(1)));
+                        for v in 0..V {
+                            even[r][v] = s.fma(x[v].0, p_even, even[r][v]);
+                            odd[r][v] = s.fma(x[v].1, p_odd, odd[r][v]);
                         }
                     }
+                    values = values.add(E::PAIR);
+                    weights = weights.add(2);
                 }
             }
             for r in 0..R {

@@ -8,6 +8,7 @@ mod layout;
 mod words;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use simd::LANES;
 use tensor::Buffer;
@@ -15,16 +16,31 @@ use tensor::Buffer;
 pub use fields::{BLOCK, Fields, GROUP, plane};
 pub use layout::Layout;
 
-/// A packed weight.
+/// A packed weight, in memory that it may share with others.
 pub struct Packed {
     layout: Layout,
-    data: Buffer,
+    data: Arc<Buffer>,
+    /// Where it begins.
+    at: usize,
 }
 
 impl Packed {
     /// Room for a weight, to be filled strip by strip; `None` where the system has no memory for it.
     pub fn try_zeroed(layout: Layout) -> Option<Packed> {
-        Some(Packed { layout, data: Buffer::try_zeroed(layout.bytes())? })
+        Some(Packed::within(layout, &Arc::new(Buffer::try_zeroed(layout.bytes())?), 0))
+    }
+
+    /// A weight whose strips are in a buffer already, from byte `at` on.
+    ///
+    /// # Panics
+    /// Where the buffer does not hold them there, or they would not begin on a line.
+    pub fn within(layout: Layout, data: &Arc<Buffer>, at: usize) -> Packed {
+        assert!(
+            data.len().checked_sub(at).is_some_and(|left| left >= layout.bytes()),
+            "the buffer holds the strips"
+        );
+        assert!(at.is_multiple_of(64), "strips begin on a line");
+        Packed { layout, data: Arc::clone(data), at }
     }
 
     /// Packs a whole weight on this thread: `source` is its rows one after the other, as `tensor::blocks` has them.
@@ -34,17 +50,21 @@ impl Packed {
         for (strip, rows) in strips.zip(source.chunks((LANES * layout.row_bytes()).max(1))) {
             pack_strip(&layout, rows, strip);
         }
-        Packed { layout, data }
+        Packed::within(layout, &Arc::new(data), 0)
     }
 
     /// The strips, [`Layout::strip_bytes`] each, for [`pack_strip`] to fill in any order.
+    ///
+    /// # Panics
+    /// Where others share the memory.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        self.data.as_mut_slice()
+        let data = Arc::get_mut(&mut self.data).expect("a weight is filled before its memory is shared");
+        &mut data.as_mut_slice()[self.at..][..self.layout.bytes()]
     }
 
     /// All of it.
     pub fn view(&self) -> View<'_> {
-        View { layout: self.layout, bytes: self.data.as_slice() }
+        View { layout: self.layout, bytes: &self.data.as_slice()[self.at..][..self.layout.bytes()] }
     }
 }
 

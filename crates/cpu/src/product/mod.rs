@@ -48,7 +48,7 @@ impl Rounding {
 /// Bytes of scratch that [`product`] wants for `rows` rows, at most; they begin on a line.
 pub fn scratch_bytes(isa: Isa, weight: &View<'_>, x: &Activation<'_>) -> usize {
     match x {
-        Activation::Int8(x) => quantized::scratch_bytes(isa, weight.layout.dtype, x.rows),
+        Activation::Int8(x) => quantized::scratch_bytes(isa, x.rows),
         _ => float::scratch_bytes(isa, weight.layout.dtype, x),
     }
 }

@@ -238,3 +238,28 @@ impl Kernel for Sum<'_> {
         }
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use simd::Isa;
+
+    use super::*;
+    use crate::guard::{Guarded, SIDES, assert_written, numbers};
+
+    #[test]
+    fn sums_of_experts_stay_within_their_operands() {
+        for side in SIDES {
+            for isa in Isa::present() {
+                for width in [1, 16, 31, 100] {
+                    let (y, weights) = (numbers(side, 5 * width), numbers(side, 3));
+                    let ranks = Guarded::of(side, &[4u32, 0, 2]);
+                    let mut out = Guarded::unwritten(side, width);
+                    isa.run(Sum { y: y.as_ptr(), width, ranks: &ranks, weights: &weights, out: &mut out });
+                    assert_written(&out, &(side, isa, width));
+                    let sum = ranks.iter().zip(weights.iter()).map(|(&rank, w)| w * y[rank as usize * width]);
+                    assert!((out[0] - sum.sum::<f32>()).abs() < 1e-6);
+                }
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! How a page keeps its slots.
 //!
 //! Attention streams keys with positions across a vector and values with elements across it, so the two are kept as
-//! the transposes of each other. A page holds its heads one behind another; a head the page's positions, sixteen at a
+//! the transposes of each other. A page holds a part for each head; a part the page's positions, sixteen at a
 //! time; sixteen positions the head's elements, sixteen at a time: a *cell* of 16 x 16. The rows of a cell are
 //! elements of keys or positions of values. Rows of bf16 lie in pairs, element by element: a pair is one vector for
 //! two multiplications, sixteen of them are a tile.
@@ -35,6 +35,8 @@ pub struct PageShape {
     pub heads: usize,
     /// Elements of a head.
     pub width: usize,
+    /// Bytes from a page's part of one head to that of the next, in cells.
+    head_stride: usize,
 }
 
 /// Where sixteen elements of one slot lie in their cell: `count` runs of `bytes`, `stride` bytes apart.
@@ -50,7 +52,24 @@ impl PageShape {
     pub fn new(dtype: DType, wanted: Layout, page_len: usize, heads: usize, width: usize) -> PageShape {
         let fits = dtype.is_float() && width.is_multiple_of(CELL) && page_len.is_multiple_of(CELL);
         let layout = if fits { wanted } else { Layout::Plain };
-        PageShape { dtype, layout, page_len, heads, width }
+        let shape = PageShape { dtype, layout, page_len, heads, width, head_stride: 0 };
+        PageShape { head_stride: shape.part_bytes(), ..shape }
+    }
+
+    /// The same in a pool that keeps the parts of all pages together that belong to one head: attention follows a head
+    /// through the pages of a sequence, which mostly lie in order.
+    pub fn pooled(self, pages: usize) -> PageShape {
+        PageShape { head_stride: pages * self.part_bytes(), ..self }
+    }
+
+    /// Bytes of a page that belong to one head, in cells.
+    pub fn part_bytes(&self) -> usize {
+        self.bytes(self.page_len * self.width)
+    }
+
+    /// Bytes from one page of a pool to the next.
+    pub fn page_stride(&self) -> usize {
+        if self.layout == Layout::Plain { self.page_bytes() } else { self.part_bytes() }
     }
 
     /// Elements of a slot.
@@ -70,7 +89,22 @@ impl PageShape {
 
     /// Where sixteen positions of a head begin in a page of cells.
     pub fn block_at(&self, head: usize, block: usize) -> usize {
-        self.bytes((head * (self.page_len / CELL) + block) * CELL * self.width)
+        head * self.head_stride + self.bytes(block * CELL * self.width)
+    }
+
+    /// Copies a page.
+    ///
+    /// # Safety
+    /// Both are pages of a pool of this shape, and nobody else touches them.
+    pub unsafe fn copy(&self, from: *const u8, to: *mut u8) {
+        let (parts, bytes) = match self.layout {
+            Layout::Plain => (1, self.page_bytes()),
+            _ => (self.heads, self.part_bytes()),
+        };
+        for part in 0..parts {
+            // SAFETY: each part lies in the pool.
+            unsafe { to.add(part * self.head_stride).copy_from(from.add(part * self.head_stride), bytes) }
+        }
     }
 
     /// Writes a part of the encoded slot at `place` of a page, from element `first` on: of cells, sixteen elements or
@@ -85,7 +119,9 @@ impl PageShape {
         self.assert_part(place, first, part.len());
         if self.layout == Layout::Plain {
             // SAFETY: the part lies in the page, as asserted.
-            return unsafe { page.add(self.plain_at(place, first)).copy_from_nonoverlapping(part.as_ptr(), part.len()) };
+            return unsafe {
+                page.add(self.plain_at(place, first)).copy_from_nonoverlapping(part.as_ptr(), part.len())
+            };
         }
         let runs = self.runs(place % CELL);
         for (cell, part) in (first / CELL..).zip(part.chunks_exact(self.bytes(CELL))) {
@@ -105,7 +141,9 @@ impl PageShape {
         self.assert_part(place, first, part.len());
         if self.layout == Layout::Plain {
             // SAFETY: the part lies in the page, as asserted.
-            return unsafe { part.as_mut_ptr().copy_from_nonoverlapping(page.add(self.plain_at(place, first)), part.len()) };
+            return unsafe {
+                part.as_mut_ptr().copy_from_nonoverlapping(page.add(self.plain_at(place, first)), part.len())
+            };
         }
         let runs = self.runs(place % CELL);
         for (cell, part) in (first / CELL..).zip(part.chunks_exact_mut(self.bytes(CELL))) {
@@ -237,7 +275,11 @@ mod tests {
                     let (head, d) = (e / width, e % width);
                     let cell = (head * 2 + place / 16) * 3 + d / 16;
                     let at = cell * 256 + element(layout, dtype, place % 16, d % 16);
-                    assert_eq!(page[at * size..][..size], word(place, e)[..size], "{dtype} {layout:?} {place} {e}");
+                    assert_eq!(
+                        page[at * size..][..size],
+                        word(place, e)[..size],
+                        "{dtype} {layout:?} {place} {e}"
+                    );
                 }
             }
         }

@@ -41,7 +41,9 @@ fn follow(graph: &Graph, func: &Func, args: &[Option<usize>], uses: &mut [Uses])
             Op::Call(callee) => values.extend(follow(graph, graph.func(*callee), &given, uses)),
             Op::StateWrite => values.push(given[0]),
             op => {
-                if let (Op::Attention { .. }, Some(&keys), Some(&of_values)) = (op, given.get(1), given.get(2)) {
+                if let (Op::Attention { .. }, Some(&keys), Some(&of_values)) =
+                    (op, given.get(1), given.get(2))
+                {
                     keys.into_iter().for_each(|state| uses[state].keys = true);
                     of_values.into_iter().for_each(|state| uses[state].values = true);
                 }

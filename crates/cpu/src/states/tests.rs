@@ -3,6 +3,19 @@ use tensor::{DType, blocks};
 
 use super::*;
 
+impl State {
+    /// A state over pages that somebody else keeps.
+    ///
+    /// # Safety
+    /// So many pages may be read and written from `start` on for as long as the state lives, by it alone.
+    pub unsafe fn over(shape: PageShape, group: GroupId, pages: usize, start: *mut u8) -> State {
+        let shape = shape.pooled(pages);
+        let (page_stride, block_bytes) = (shape.page_stride(), shape.bytes(CELL * shape.width));
+        let blocks = shape.page_len / CELL;
+        State { shape, group, pages, page_stride, block_bytes, blocks, start, _pool: Buffer::zeroed(0) }
+    }
+}
+
 const TYPES: [DType; 4] = [DType::F32, DType::F16, DType::BF16, DType::Q8_0];
 
 fn states(layout: Layout, dtype: DType, page_len: usize) -> States {

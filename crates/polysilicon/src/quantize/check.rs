@@ -6,6 +6,7 @@
 use graph::{Graph, Literal, Op};
 use tensor::DType;
 
+use crate::tokens::Tokens;
 use crate::{Error, Opened};
 
 /// How far apart frequencies and their factor may be, relative: files hold them divided, or in f32.
@@ -40,18 +41,21 @@ pub(super) fn same_model(model: &Opened, graph: &Graph, written: &Opened, kv: DT
             });
         }
     }
-    let around = |opened: &Opened| opened.tokens.tokenizer.as_ref().map(|t| t.encode("a", true)).transpose();
-    if around(model)? != around(written)? {
-        return refuse("GGUF has no way to say which tokens its tokenizer puts around a text".to_owned());
-    }
     Ok(())
 }
 
-/// What is to be said of end tokens that the file does not name.
-pub(super) fn lost_ends(model: &Opened, written: &Opened) -> Option<String> {
-    let lost = model.tokens.end.iter().filter(|id| !written.tokens.end.contains(id));
+/// Refuses a file whose tokenizer does not put the same tokens around a text. Gives what is to be said of end tokens that
+/// the file does not name.
+pub(super) fn same_tokens(model: &Opened, written: &Opened) -> Result<Option<String>, Error> {
+    let (want, got) = (model.tokens()?, written.tokens()?);
+    let around = |tokens: &Tokens| tokens.tokenizer.as_ref().map(|t| t.encode("a", true)).transpose();
+    if around(&want)? != around(&got)? {
+        let reason = "GGUF has no way to say which tokens its tokenizer puts around a text".to_owned();
+        return Err(Error::NotGguf { model: model.name.clone(), reason });
+    }
+    let lost = want.end.iter().filter(|id| !got.end.contains(id));
     let lost = lost.map(u32::to_string).collect::<Vec<_>>();
-    (!lost.is_empty()).then(|| format!("GGUF has no room for the end tokens {}", lost.join(", ")))
+    Ok((!lost.is_empty()).then(|| format!("GGUF has no room for the end tokens {}", lost.join(", "))))
 }
 
 /// The steps of a graph. A window that reaches over the whole context is none.

@@ -58,11 +58,12 @@ impl Keys {
     fn copied(opened: &Opened, metadata: &Metadata) -> Result<Keys, Error> {
         let arch = metadata.str("general.architecture").map_err(models::GgufError::from)?;
         let mut keys = Keys::new(arch, &opened.config)?;
-        const OWN: [&str; 4] = [
+        const OWN: [&str; 5] = [
             "general.architecture",
             "general.alignment",
             "general.file_type",
             "general.quantization_version",
+            Opened::RANDOM_KEY,
         ];
         let about_file =
             |key: &str| OWN.contains(&key) || key.starts_with("split.") || key.starts_with("quantize.");

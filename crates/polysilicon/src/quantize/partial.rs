@@ -19,7 +19,8 @@ impl Partial {
         let fail = |error| Error::Write { path: target.to_owned(), error };
         let name = target.file_name().ok_or_else(|| fail(std::io::ErrorKind::InvalidFilename.into()))?;
         let path =
-            target.with_file_name(format!(".{}.{}.partial", name.to_string_lossy(), std::process::id()));
+            target.with_file_name(format!("{}.{}.partial", name.to_string_lossy(), std::process::id()));
+        // A program that is killed leaves it behind: its name is one that people see.
         // Never through a link that somebody has put there.
         let file = File::options().read(true).write(true).create_new(true).open(&path).map_err(fail)?;
         Ok(Partial { file, path, target: target.to_owned() })

@@ -38,7 +38,7 @@ const BYTE: i32 = 6;
 /// fill.
 pub(super) fn pairs(opened: &Opened, arch: &str, vocab: u32) -> Result<Vec<(String, Value)>, Error> {
     let mut pairs = Pairs(vec![]);
-    let tokens = &opened.tokens;
+    let tokens = opened.tokens()?;
     let first = tokens.tokenizer.as_ref().and_then(Tokenizer::eos).or(tokens.end.first().copied());
     let others = tokens.end.iter().copied().filter(|&id| Some(id) != first);
     for (name, id) in ["eos", "eot", "eom"].into_iter().zip(first.into_iter().chain(others)) {
@@ -84,7 +84,7 @@ impl Pairs {
         let at = whole.windows(inner.len().max(1)).position(|part| part == inner).unwrap_or(0);
         let (first, last) = (whole[..at].first().copied(), whole[at..].get(inner.len()).copied());
         let named =
-            [("bos", first.or(tokenizer.bos())), ("unknown", tokenizer.unk()), ("padding", tokenizer.pad())];
+            [("bos", first.or(tokenizer.bos())), ("unknown", vocabulary.unk), ("padding", vocabulary.pad)];
         for (key, id) in named {
             if let Some(id) = id {
                 self.set(&format!("{key}_token_id"), id);
@@ -112,10 +112,12 @@ impl Draft {
         let sentencepiece = json["model"]["byte_fallback"] == true;
         let tokens: Vec<String> =
             (0..vocab).map(|id| tokenizer.token(id).map_or(format!("[PAD{id}]"), str::to_owned)).collect();
+        // SentencePiece has a token for the unknown, though byte fallback leaves nothing unknown.
+        let unk = tokenizer.unk().or_else(|| tokenizer.id("<unk>").filter(|_| sentencepiece));
         let user_defined = user_defined(&json["added_tokens"]);
         let kind = |id: u32| match tokenizer.token(id) {
             None => UNUSED,
-            Some(_) if Some(id) == tokenizer.unk() => UNKNOWN,
+            Some(_) if Some(id) == unk => UNKNOWN,
             Some(_) if tokenizer.is_control(id) => CONTROL,
             Some(_) if user_defined.contains(&id) => USER_DEFINED,
             Some(text) if sentencepiece && is_byte(text) => BYTE,
@@ -130,7 +132,7 @@ impl Draft {
             tokens,
             bos: within(tokenizer.bos()),
             eos: within(tokenizer.eos()),
-            unk: within(tokenizer.unk()),
+            unk: within(unk),
             pad: within(tokenizer.pad()),
             add_bos: Some(false),
             ..Vocabulary::default()

@@ -6,10 +6,23 @@
 pub(crate) fn byte(character: char) -> Option<u8> {
     match character as u32 {
         code @ 0..=255 => is_printable(code as u8).then_some(code as u8),
-        code @ 256..=323 => (0..=255u8).filter(|&byte| !is_printable(byte)).nth((code - 256) as usize),
+        code @ 256..=323 => Some(UNPRINTABLE[(code - 256) as usize]),
         _ => None,
     }
 }
+
+/// The bytes that no character of Latin-1 prints, in order.
+const UNPRINTABLE: [u8; 68] = {
+    let (mut bytes, mut found, mut byte) = ([0; 68], 0, 0);
+    while byte < 256 {
+        if !is_printable(byte as u8) {
+            bytes[found] = byte as u8;
+            found += 1;
+        }
+        byte += 1;
+    }
+    bytes
+};
 
 /// The byte that `<0xNN>` names, two hexadecimal digits exactly.
 pub(crate) fn fallback_byte(text: &str) -> Option<u8> {
@@ -18,7 +31,7 @@ pub(crate) fn fallback_byte(text: &str) -> Option<u8> {
     hexadecimal.then(|| u8::from_str_radix(digits, 16).ok()).flatten()
 }
 
-fn is_printable(byte: u8) -> bool {
+const fn is_printable(byte: u8) -> bool {
     matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF)
 }
 

@@ -1,7 +1,7 @@
 //! Byte-level BPE (GPT-2's kind): text is cut into words by a regular expression, each word is spelled in an alphabet
 //! of 256 characters, and neighbours are joined by a list of merges.
 
-use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
@@ -14,22 +14,25 @@ use super::pieces::Rule;
 use super::vocabulary::{Built, Vocabulary};
 use crate::TextError;
 
-pub(super) fn build(vocabulary: &Vocabulary) -> Result<Built, TextError> {
+/// Builds from a vocabulary, whose merges are used up: there are hundreds of thousands, too many to copy.
+pub(super) fn build(vocabulary: &mut Vocabulary) -> Result<Built, TextError> {
     let name = vocabulary.pre.as_deref().unwrap_or("gpt-2");
     let words = Words::named(name)
         .ok_or_else(|| TextError::Unsupported { part: "tokenizer.ggml.pre", name: name.into() })?;
+    let merges = vocabulary.merges.take();
+    let merges = merges.ok_or_else(|| TextError::tokenizer("tokenizer.ggml.merges is missing"))?;
     let ids = vocabulary.ids();
-    let merges =
-        vocabulary.merges.as_ref().ok_or_else(|| TextError::tokenizer("tokenizer.ggml.merges is missing"))?;
     let known = |text: &str| ids.get(text).is_some_and(|&id| vocabulary.is_text(id));
-    let merges = merges.iter().filter_map(|merge| {
+    let mut joined = String::new();
+    let merges = merges.into_iter().filter_map(|mut left| {
         // The second token may hold a space only in a damaged file: the alphabet has none.
-        let (left, right) = merge.split_once(' ')?;
-        (known(left) && known(right) && known(&[left, right].concat()))
-            .then(|| (left.to_owned(), right.to_owned()))
+        let right = left.split_off(left.find(' ')? + 1);
+        left.pop();
+        joined.clear();
+        joined.extend([&*left, &*right]);
+        (known(&left) && known(&right) && known(&joined)).then_some((left, right))
     });
     let merges = merges.collect();
-    let ids: Vocab = ids.iter().map(|(&text, &id)| (text.to_owned(), id)).collect();
     let builder = BPE::builder().vocab_and_merges(ids, merges).ignore_merges(words.whole_words);
     Ok(Built {
         model: guarded(|| builder.build()).map_err(TextError::tokenizer)?,

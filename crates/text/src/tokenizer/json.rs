@@ -45,7 +45,7 @@ impl Tokenizer {
         if vocabulary.len() > MAX_VOCABULARY {
             return Err(TextError::tokenizer(format!("it has {} tokens", vocabulary.len())));
         }
-        let pieces = vocabulary.into_iter().map(|(text, id)| Piece { id, text, verbatim: false }).collect();
+        let pieces = vocabulary.iter().map(|(text, &id)| Piece { id, text, verbatim: false }).collect();
         Self::assemble(Parts {
             inner,
             added: added.into_iter().map(|(_, token)| token).collect(),

@@ -14,7 +14,7 @@ mod seal;
 mod sentencepiece;
 mod vocabulary;
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -165,17 +165,17 @@ impl Tokenizer {
 }
 
 /// Everything a loader has found out.
-struct Parts {
+struct Parts<'a> {
     inner: tokenizers::Tokenizer,
     /// Added tokens in the order of their ids; the special ones are control tokens.
     added: Vec<AddedToken>,
     rule: Rule,
-    pieces: Vec<Piece>,
+    pieces: Vec<Piece<'a>>,
     ends: Ends,
 }
 
 impl Tokenizer {
-    fn assemble(mut parts: Parts) -> Result<Self, TextError> {
+    fn assemble(mut parts: Parts<'_>) -> Result<Self, TextError> {
         for token in &mut parts.added {
             token.special &= token.content.chars().nth(1).is_some();
             // Control tokens are found in the text as it stands, before any normalizer has changed it.
@@ -187,14 +187,15 @@ impl Tokenizer {
         let mut unsealing = vec![unseal.into()];
         unsealing.extend(parts.inner.get_normalizer().cloned());
         let special = parts.added.iter().filter(|token| token.special);
-        let control: BTreeSet<String> = special.map(|token| token.content.clone()).collect();
+        let control: HashSet<&str> = special.map(|token| &*token.content).collect();
+        let seals = Seals::new(control.iter().map(|&text| text.to_owned()).collect());
         let pieces = Pieces::new(parts.rule, parts.pieces, &control)?;
         let tokenizer = Self {
             plain,
             marked,
             unsealing: Sequence::new(unsealing).into(),
             pieces: Arc::new(pieces),
-            seals: Seals::new(control.into_iter().collect()),
+            seals,
             ends: parts.ends,
             inner: parts.inner,
         };
@@ -250,7 +251,7 @@ impl Tokenizer {
     }
 }
 
-fn added_vocabulary(parts: &Parts, plain: bool) -> Result<AddedVocabulary, TextError> {
+fn added_vocabulary(parts: &Parts<'_>, plain: bool) -> Result<AddedVocabulary, TextError> {
     let mut added = AddedVocabulary::new();
     added.set_encode_special_tokens(plain);
     added

@@ -1,7 +1,8 @@
 //! What each token means as bytes, computed once when a tokenizer is loaded: decoding is then a table look-up,
 //! and a token's bytes do not depend on its neighbours, but for the rules in [`Rule`].
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::HashSet;
 
 use serde::Deserialize;
 use tokenizers::DecoderWrapper;
@@ -25,9 +26,9 @@ pub(crate) struct Pieces {
 }
 
 /// One token as a loader found it.
-pub(crate) struct Piece {
+pub(crate) struct Piece<'a> {
     pub(crate) id: u32,
-    pub(crate) text: String,
+    pub(crate) text: &'a str,
     /// Already the text it stands for, not in the vocabulary's spelling.
     pub(crate) verbatim: bool,
 }
@@ -36,8 +37,8 @@ impl Pieces {
     /// Lays out the table. Of two pieces with one id the first counts.
     pub(crate) fn new(
         rule: Rule,
-        mut pieces: Vec<Piece>,
-        control: &BTreeSet<String>,
+        mut pieces: Vec<Piece<'_>>,
+        control: &HashSet<&str>,
     ) -> Result<Self, TextError> {
         pieces.sort_by_key(|piece| piece.id);
         pieces.dedup_by_key(|piece| piece.id);
@@ -49,12 +50,12 @@ impl Pieces {
         let mut table = Self { rule, texts: Table::default(), bytes: Table::default(), flags: vec![0; size] };
         for piece in pieces {
             let id = piece.id as usize;
-            table.flags[id] = PRESENT | if control.contains(&piece.text) { CONTROL } else { 0 };
-            table.texts.put(id, piece.text.as_bytes());
-            match piece.verbatim {
-                true => table.bytes.put(id, piece.text.as_bytes()),
-                false => table.bytes.put(id, &table.rule.spell(&piece.text)),
-            }
+            table.flags[id] = PRESENT | if control.contains(piece.text) { CONTROL } else { 0 };
+            table.texts.put(id, |out| out.extend_from_slice(piece.text.as_bytes()));
+            table.bytes.put(id, |out| match piece.verbatim {
+                true => out.extend_from_slice(piece.text.as_bytes()),
+                false => table.rule.spell(piece.text, out),
+            });
         }
         Ok(table)
     }
@@ -91,9 +92,9 @@ struct Table {
 
 impl Table {
     /// Ids must come in rising order; the ones left out are empty.
-    fn put(&mut self, id: usize, bytes: &[u8]) {
+    fn put(&mut self, id: usize, append: impl FnOnce(&mut Vec<u8>)) {
         self.ends.resize(id, self.blob.len());
-        self.blob.extend_from_slice(bytes);
+        append(&mut self.blob);
         self.ends.push(self.blob.len());
     }
 
@@ -170,17 +171,26 @@ impl Rule {
         self.spelling == Spelling::ByteFallback
     }
 
-    fn spell(&self, text: &str) -> Vec<u8> {
-        let mut text = text.to_owned();
+    /// Appends the bytes that a vocabulary's word stands for: its own where it spells none.
+    fn spell(&self, text: &str, out: &mut Vec<u8>) {
+        let mut text = Cow::Borrowed(text);
         for (from, to) in &self.replace {
-            text = text.replace(from, to);
+            if text.contains(from) {
+                text = text.replace(from, to).into();
+            }
         }
-        let bytes = match self.spelling {
+        let start = out.len();
+        let spelled = match self.spelling {
             Spelling::Text => None,
-            Spelling::ByteLevel => text.chars().map(alphabet::byte).collect(),
-            Spelling::ByteFallback => alphabet::fallback_byte(&text).map(|byte| vec![byte]),
+            Spelling::ByteLevel => {
+                text.chars().try_for_each(|character| alphabet::byte(character).map(|byte| out.push(byte)))
+            }
+            Spelling::ByteFallback => alphabet::fallback_byte(&text).map(|byte| out.push(byte)),
         };
-        bytes.unwrap_or_else(|| text.into_bytes())
+        if spelled.is_none() {
+            out.truncate(start);
+            out.extend_from_slice(text.as_bytes());
+        }
     }
 }
 

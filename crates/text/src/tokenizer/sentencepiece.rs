@@ -1,7 +1,6 @@
 //! SentencePiece BPE (Llama's first kind) out of a GGUF file: pieces with scores, and bytes for what has no piece.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
 
 use tokenizers::models::bpe::{BPE, Vocab};
 use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
@@ -14,13 +13,12 @@ use crate::TextError;
 /// Longest piece that is taken apart into merges, characters; real ones have at most 16 to 48.
 const MAX_PIECE_CHARS: usize = 256;
 
-pub(super) fn build(vocabulary: &Vocabulary) -> Result<Built, TextError> {
+pub(super) fn build(vocabulary: &mut Vocabulary) -> Result<Built, TextError> {
     let ids = vocabulary.ids();
     let merges = match &vocabulary.scores {
         Some(scores) => merges(vocabulary, &ids, scores),
         None => return Err(TextError::tokenizer("tokenizer.ggml.scores is missing")),
     };
-    let ids: Vocab = ids.iter().map(|(&text, &id)| (text.to_owned(), id)).collect();
     let mut builder = BPE::builder().vocab_and_merges(ids, merges).byte_fallback(true).fuse_unk(true);
     if let Some(unk) = vocabulary.unk.and_then(|id| vocabulary.tokens.get(id as usize)) {
         builder = builder.unk_token(unk.clone());
@@ -40,7 +38,7 @@ pub(super) fn build(vocabulary: &Vocabulary) -> Result<Built, TextError> {
 ///
 /// The file lists no merges: SentencePiece joins whichever neighbours make the piece with the highest score, which is a
 /// list of merges in the order of the scores. Pieces that are not text (control, bytes) cannot be put together.
-fn merges(vocabulary: &Vocabulary, ids: &HashMap<&str, u32>, scores: &[f32]) -> Vec<(String, String)> {
+fn merges(vocabulary: &Vocabulary, ids: &Vocab, scores: &[f32]) -> Vec<(String, String)> {
     let text_id = |text: &str| {
         let id = ids.get(text).copied().filter(|&id| vocabulary.is_text(id))?;
         alphabet::fallback_byte(text).is_none().then_some(id)

@@ -1,8 +1,7 @@
 //! The vocabulary inside a GGUF file (`tokenizer.ggml.*`), rebuilt as a tokenizer.
 
-use std::collections::HashMap;
-
 use tokenizers::AddedToken;
+use tokenizers::models::bpe::Vocab;
 
 use super::json::sequence_ends;
 use super::pieces::{MAX_VOCABULARY, Piece};
@@ -49,14 +48,14 @@ pub struct Vocabulary {
 
 impl Tokenizer {
     /// Rebuilds the tokenizer of a GGUF file.
-    pub fn from_vocabulary(vocabulary: Vocabulary) -> Result<Self, TextError> {
+    pub fn from_vocabulary(mut vocabulary: Vocabulary) -> Result<Self, TextError> {
         vocabulary.check()?;
         let build = match vocabulary.model.as_str() {
             "gpt2" => byte_level::build,
             "llama" => sentencepiece::build,
             _ => return Err(TextError::Unsupported { part: "model", name: vocabulary.model }),
         };
-        let built = build(&vocabulary)?;
+        let built = build(&mut vocabulary)?;
         let mut inner = tokenizers::Tokenizer::new(built.model);
         let finish = || -> tokenizers::Result<tokenizers::Tokenizer> {
             inner.with_normalizer(built.normalizer)?;
@@ -114,11 +113,11 @@ impl Vocabulary {
     }
 
     /// Ids by text, for the model; of equal texts the first counts.
-    pub(super) fn ids(&self) -> HashMap<&str, u32> {
-        let mut ids = HashMap::with_capacity(self.tokens.len());
+    pub(super) fn ids(&self) -> Vocab {
+        let mut ids = Vocab::with_capacity(self.tokens.len());
         for (id, token) in (0..).zip(&self.tokens) {
             if !token.is_empty() {
-                ids.entry(token.as_str()).or_insert(id);
+                ids.entry(token.clone()).or_insert(id);
             }
         }
         ids
@@ -147,11 +146,11 @@ impl Vocabulary {
         (0..).zip(&self.tokens).filter_map(token).collect()
     }
 
-    fn pieces(&self) -> Vec<Piece> {
-        let piece = |(id, text): (u32, &String)| {
+    fn pieces(&self) -> Vec<Piece<'_>> {
+        let pieces = (0..).zip(&self.tokens).map(|(id, text)| {
             let verbatim = matches!(self.kind(id), CONTROL | USER_DEFINED | UNKNOWN) || self.has_role(id);
-            Piece { id, text: text.clone(), verbatim }
-        };
-        (0..).zip(&self.tokens).map(piece).collect()
+            Piece { id, text, verbatim }
+        });
+        pieces.collect()
     }
 }

@@ -87,7 +87,8 @@ impl Fixture {
         let shape = &self.case.shape;
         let mut pools = Pools::new(self);
         let row = shape.heads * shape.width;
-        let mut out = self.sequences.iter().map(|sequence| vec![f32::NAN; sequence.count * row]).collect::<Vec<_>>();
+        let mut out =
+            self.sequences.iter().map(|sequence| vec![f32::NAN; sequence.count * row]).collect::<Vec<_>>();
         let mut step = Step::default();
         let mut done = 0;
         while self.sequences.iter().any(|sequence| done < sequence.count) {
@@ -167,7 +168,9 @@ impl Fixture {
                 unsafe {
                     match run.way {
                         None => call.unit(run.isa, step, unit, own.as_mut_slice()),
-                        Some(way) => unit_by(way, run.isa, &call, &step.units()[unit], own.as_mut_slice()),
+                        Some(way) => {
+                            unit_by(way, run.isa, &call, &step.units()[unit], None, own.as_mut_slice())
+                        }
                     }
                 }
             }
@@ -186,14 +189,16 @@ impl Fixture {
         let mut out = vec![];
         for sequence in &self.sequences {
             let q = if rounded { round(DType::BF16, &sequence.q) } else { sequence.q.clone() };
-            let (keys, values) = (round(self.case.dtype, &sequence.keys), round(self.case.dtype, &sequence.values));
+            let (keys, values) =
+                (round(self.case.dtype, &sequence.keys), round(self.case.dtype, &sequence.values));
             for position in sequence.history..sequence.history + sequence.count {
                 let first = window.map_or(0, |window| (position + 1).saturating_sub(window as usize));
                 for head in 0..heads {
                     let q = &q[(position * heads + head) * width..][..width];
                     let slot = |j: usize| (j * kv_heads + head / (heads / kv_heads)) * width;
                     let dot = |j: usize| {
-                        let terms = q.iter().zip(&keys[slot(j)..]).map(|(q, k)| f64::from(*q) * f64::from(*k));
+                        let terms =
+                            q.iter().zip(&keys[slot(j)..]).map(|(q, k)| f64::from(*q) * f64::from(*k));
                         terms.sum::<f64>() * f64::from(scale)
                     };
                     let scores = (first..=position).map(dot).collect::<Vec<_>>();
@@ -202,7 +207,8 @@ impl Fixture {
                     let total = scores.iter().copied().chain(sink).map(|x| (x - max).exp()).sum::<f64>();
                     out.extend((0..width).map(|e| {
                         let terms = (first..).zip(&scores);
-                        terms.map(|(j, x)| (x - max).exp() * f64::from(values[slot(j) + e])).sum::<f64>() / total
+                        terms.map(|(j, x)| (x - max).exp() * f64::from(values[slot(j) + e])).sum::<f64>()
+                            / total
                     }));
                 }
             }
@@ -234,7 +240,8 @@ impl Pools {
         let count = fixture.sequences.iter().map(pages).sum::<usize>() + 1;
         let state = |layout: Layout| {
             let layout = if fixture.case.cells { layout } else { Layout::Plain };
-            let shape = PageShape::new(fixture.case.dtype, layout, shape.page_len, shape.kv_heads, shape.width);
+            let shape =
+                PageShape::new(fixture.case.dtype, layout, shape.page_len, shape.kv_heads, shape.width);
             let state = State::zeroed(shape, GroupId(0), count).unwrap();
             // SAFETY: the pool is as long, and nobody else knows it.
             unsafe { state.page(0).write_bytes(0xff, count * shape.page_bytes()) };
@@ -261,7 +268,8 @@ impl Pools {
     fn write_positions(&mut self, fixture: &Fixture, positions: &[(usize, usize)]) {
         let Shape { page_len, kv_heads, width, .. } = fixture.case.shape;
         for ((sequence, table), &(from, to)) in fixture.sequences.iter().zip(&self.tables).zip(positions) {
-            let slot = |position: usize| table[position / page_len] * page_len as i32 + (position % page_len) as i32;
+            let slot =
+                |position: usize| table[position / page_len] * page_len as i32 + (position % page_len) as i32;
             let slots = (from..to).map(slot).collect::<Vec<_>>();
             let rows = from * kv_heads * width..to * kv_heads * width;
             // SAFETY: nobody else knows the pools.

@@ -41,7 +41,12 @@ fn cases() -> Vec<Case> {
         Case { what: "f32, a window", shape: f32s(windowed(SHAPE, 100)), dtype: DType::F32, ..bf16.clone() },
         Case { what: "q8_0", shape: f32s(shape(4, 2, 64)), dtype: DType::Q8_0, ..bf16.clone() },
         Case { what: "small pages", shape: paged(shape(4, 2, 32), 4), ..bf16.clone() },
-        Case { what: "odd pages, f16", shape: f32s(paged(shape(2, 1, 5), 7)), dtype: DType::F16, ..bf16.clone() },
+        Case {
+            what: "odd pages, f16",
+            shape: f32s(paged(shape(2, 1, 5), 7)),
+            dtype: DType::F16,
+            ..bf16.clone()
+        },
         Case { what: "bf16 as rows", cells: false, ..bf16.clone() },
         Case { what: "a negative scale", shape: Shape { scale: -0.2, ..SHAPE }, ..bf16.clone() },
         Case { what: "no scale", shape: Shape { scale: 0.0, ..SHAPE }, ..bf16 },
@@ -51,7 +56,8 @@ fn cases() -> Vec<Case> {
 /// Every way to run units that the machine and the case have.
 fn ways(case: &Case) -> Vec<(Isa, Option<Way>)> {
     let mut ways = Isa::present().into_iter().map(|isa| (isa, None)).collect::<Vec<_>>();
-    if case.shape.rounded && case.dtype == DType::BF16 && case.cells && case.shape.page_len.is_multiple_of(16) {
+    if case.shape.rounded && case.dtype == DType::BF16 && case.cells && case.shape.page_len.is_multiple_of(16)
+    {
         ways.push((Isa::Portable, Some(Way::Model)));
         if Isa::Amx.is_present() {
             ways.push((Isa::Amx, Some(Way::Tiles)));

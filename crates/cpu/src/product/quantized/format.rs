@@ -147,34 +147,42 @@ pub unsafe fn codes<S: Simd, F: Format>(s: S, at: *const u8) -> [S::I; WORDS] {
     let mut codes = [s.splat_i(0); WORDS];
     let mut i = 0;
     while i < WORDS {
-        let mut low = 0;
-        let mut p = 0;
-        while p < F::FIELDS.codes.len() {
-            let width = F::FIELDS.codes[p].width;
-            // Values 4 i are in this byte of the plane, from this bit on.
-            let (run, per) = (plane(width).run, 8 / width);
-            let byte = 4 * i / (run * per) * run + 4 * i % run;
-            let bit = 4 * i / run % per * width;
-            // SAFETY: the plane begins behind the ones before it, and has `width` vectors, word `byte / 4` in each.
-            let vector = unsafe { s.load_i(at.add(64 * (low + byte / 4))) };
-            let mask = (0xff >> (8 - width)) << low;
-            let moved = if bit >= low {
-                s.shr(vector, (bit - low) as u32)
-            } else {
-                s.shl(vector, (low - bit) as u32)
-            };
-            let part = if width == 8 { moved } else { s.and(moved, s.splat_i(mask * 0x0101_0101)) };
-            codes[i] = if p == 0 { part } else { s.or(codes[i], part) };
-            low += width;
-            p += 1;
-        }
-        if let Some(grid) = F::GRID {
-            // SAFETY: a grid has 64 bytes.
-            codes[i] = s.lookup(unsafe { s.load_i(grid.0.as_ptr().cast()) }, codes[i]);
-        }
+        // SAFETY: as the caller says.
+        codes[i] = unsafe { word::<S, F>(s, at, i) };
         i += 1;
     }
     codes
+}
+
+/// Word `i` of the codes of a block.
+///
+/// # Safety
+/// `at` is where a block's planes are; `i` is below [`WORDS`].
+#[inline(always)]
+pub unsafe fn word<S: Simd, F: Format>(s: S, at: *const u8, i: usize) -> S::I {
+    let mut code = s.splat_i(0);
+    let mut low = 0;
+    let mut p = 0;
+    while p < F::FIELDS.codes.len() {
+        let width = F::FIELDS.codes[p].width;
+        // Values 4 i are in this byte of the plane, from this bit on.
+        let (run, per) = (plane(width).run, 8 / width);
+        let byte = 4 * i / (run * per) * run + 4 * i % run;
+        let bit = 4 * i / run % per * width;
+        // SAFETY: the plane begins behind the ones before it, and has `width` vectors, word `byte / 4` in each.
+        let vector = unsafe { s.load_i(at.wrapping_add(64 * (low + byte / 4))) };
+        let part = s.shr(vector, bit as u32);
+        let mask = (0xff_u32 >> (8 - width)) * 0x0101_0101;
+        let part = if width == 8 { part } else { s.shl(s.and(part, s.splat_i(mask as i32)), low as u32) };
+        code = if p == 0 { part } else { s.or(code, part) };
+        low += width;
+        p += 1;
+    }
+    match F::GRID {
+        // SAFETY: a grid has 64 bytes.
+        Some(grid) => s.lookup(unsafe { s.load_i(grid.0.as_ptr().cast()) }, code),
+        None => code,
+    }
 }
 
 /// What is to be taken off an unsigned sum, times the sum of scaled activations.

@@ -1,35 +1,42 @@
-//! Many rows by tiles: weights are expanded to bytes once for all rows, a group of a few strips at a time.
+//! Many rows by tiles. A turn is a group of a strip: its weights are expanded to bytes, in two planes, and multiplied
+//! by all rows, two tiles of sixteen at a time. While tiles work on one such pair, vectors turn the sums of the pair
+//! before it into floats, and expand some of the next turn.
 
 use std::marker::PhantomData;
 
 use simd::{Kernel, LANES, Simd};
 
-use super::expand::{PLANE, expand};
-use super::format::{BLOCKS, Format, Scales};
+use super::expand::{PLANE, double, expand};
+use super::format::{BLOCKS, Format, Scales, block_bytes};
 use super::task::Task;
 use super::tiles::Tiles;
 use crate::activation::Int8Group;
 use crate::packed::{BLOCK, GROUP};
 
-/// Strips whose planes lie in the first cache together, so that a row's activations are fetched once for all of them.
-const STRIPS: usize = 2;
-
 /// Rows of a tile.
 const TILE: usize = 16;
+
+/// Words of a tile of sums.
+const SUMS: usize = TILE * LANES;
+
+/// Steps of 64 values in a group, and shares of the vectors' work between them.
+const STEPS: usize = 4;
 
 /// Rows whose sums are kept at once.
 const ROWS: usize = 1024;
 
-/// Steps of 64 values in a group, and shares of the vectors' work between them.
-const QUARTERS: usize = 4;
+/// Bytes of sums kept at once, a part of the second cache.
+const KEPT: usize = 256 << 10;
 
-/// Bytes of a tile of sums.
-const SUMS: usize = TILE * LANES * 4;
+/// Strips that go through a group together, so that its activations stay near: as many as sums can be kept of.
+fn strips_at_once(rows: usize) -> usize {
+    (KEPT / (4 * LANES * rows)).clamp(1, 16)
+}
 
 /// Bytes that [`Many`] needs for so many rows.
-pub const fn scratch_bytes(rows: usize) -> usize {
-    let rows = if rows < ROWS { rows } else { ROWS };
-    STRIPS * 2 * PLANE + 2 * 4 * SUMS + STRIPS * rows * LANES * 4
+pub fn scratch_bytes(rows: usize) -> usize {
+    let rows = rows.clamp(1, ROWS);
+    2 * 2 * PLANE + 2 * 4 * SUMS * 4 + strips_at_once(rows) * rows * LANES * 4
 }
 
 /// Any number of rows.
@@ -40,33 +47,80 @@ pub struct Many<'a, F, T> {
     pub format: PhantomData<F>,
 }
 
-/// Sixteen rows by a strip: what two sums of a product of tiles are for.
+/// A group of a strip, and how many turns came before it. Strips take turns from `first` on.
 #[derive(Clone, Copy)]
-struct Part {
-    /// The first row.
-    row: usize,
-    /// Rows at the front that another part has done already.
-    skip: usize,
-    /// The strip, of those at hand.
+struct Turn {
+    first: usize,
     strip: usize,
+    group: usize,
+    index: usize,
 }
 
-/// What is done at once: some strips by some rows, a group at a time.
-struct Piece<'a, 's, S: Simd, F, T> {
+/// Two tiles of rows by a turn.
+#[derive(Clone, Copy)]
+struct Pair {
+    tiles: [Tile; 2],
+    planes: [*mut u8; 2],
+    /// Steps of 64 values that there are.
+    steps: usize,
+    /// Where the sums go: high and low of the first tile, then of the second.
+    sums: *mut i32,
+    scales: usize,
+    blocks: usize,
+    /// Lanes of sums that there are before this turn: none or all.
+    begun: usize,
+    /// Groups after this one.
+    left: usize,
+    /// Features of the strip.
+    lanes: usize,
+}
+
+/// Up to sixteen rows by a turn.
+#[derive(Clone, Copy)]
+struct Tile {
+    /// The rows that are its own, of sixteen: others at its front are another tile's, too.
+    rows: [usize; 2],
+    /// The activations of all sixteen.
+    x: *const Int8Group,
+    /// The first row's sums, while there are groups to come, and its outputs.
+    kept: *mut f32,
+    out: *mut f32,
+}
+
+/// A row of a tile, and how many are left with it.
+struct Row {
+    sums: *const i32,
+    x: *const Int8Group,
+    kept: *mut f32,
+    left: usize,
+}
+
+/// A turn that is being expanded.
+#[derive(Clone, Copy)]
+struct Next {
+    record: *const u8,
+    planes: [*mut u8; 2],
+    scales: usize,
+    /// The block to expand, of so many.
+    block: usize,
+    blocks: usize,
+    /// At every one of `steps` steps, `pace` falls due; a block is worth `steps`.
+    pace: usize,
+    due: usize,
+    steps: usize,
+}
+
+/// What all of a product shares.
+struct Work<'a, S: Simd, F, T> {
     s: S,
-    task: &'a Task<'a>,
-    tiles: &'s mut T,
+    task: Task<'a>,
+    tiles: T,
     planes: *mut u8,
     sums: *mut i32,
-    acc: *mut f32,
-    /// The first strip, and how many.
-    first: usize,
-    strips: usize,
-    scales: [Scales<S>; STRIPS],
-    /// The group, its activations of the first row, and its blocks.
-    group: usize,
-    x: *const Int8Group,
-    blocks: usize,
+    kept: *mut f32,
+    strips_at_once: usize,
+    /// Of the last turns.
+    scales: [Scales<S>; 4],
     format: PhantomData<F>,
 }
 
@@ -75,271 +129,303 @@ impl<F: Format, T: Tiles> Kernel for Many<'_, F, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Many { task, mut tiles, scratch, .. } = self;
+        let Many { task, tiles, scratch, .. } = self;
         assert!(scratch.len() >= scratch_bytes(task.x.rows), "a product has the scratch it asks for");
         assert!(scratch.as_ptr() as usize % 64 == 0, "scratch begins on a line");
         let planes = scratch.as_mut_ptr();
-        let sums = planes.wrapping_add(STRIPS * 2 * PLANE);
-        let acc = sums.wrapping_add(2 * 4 * SUMS);
+        let sums = planes.wrapping_add(2 * 2 * PLANE);
+        let kept = sums.wrapping_add(2 * 4 * SUMS * 4);
+        let mut work = Work::<S, F, T> {
+            s,
+            task: task.clone(),
+            tiles,
+            planes,
+            sums: sums.cast(),
+            kept: kept.cast(),
+            strips_at_once: 1,
+            scales: [Scales::zero(s); 4],
+            format: PhantomData,
+        };
         let mut row = 0;
         while row < task.x.rows {
-            let task = task.rows(row..task.x.rows.min(row + ROWS));
-            // SAFETY: who makes this kernel sees to it that the machine has such tiles.
-            unsafe { tiles.begin(TILE.min(task.x.rows)) };
-            let mut first = task.strips.start;
-            while first < task.strips.end {
-                let mut piece = Piece::<S, F, T> {
-                    s,
-                    task: &task,
-                    tiles: &mut tiles,
-                    planes,
-                    sums: sums.cast(),
-                    acc: acc.cast(),
-                    first,
-                    strips: STRIPS.min(task.strips.end - first),
-                    scales: [Scales::zero(s); STRIPS],
-                    group: 0,
-                    x: task.x.groups.as_ptr().wrapping_add(task.x.first),
-                    blocks: 0,
-                    format: PhantomData,
-                };
-                // SAFETY: the task's checks, and the scratch's.
-                unsafe { piece.run() }
-                first += STRIPS;
+            work.task = task.rows(row..task.x.rows.min(row + ROWS));
+            work.strips_at_once = strips_at_once(work.task.x.rows);
+            // SAFETY: who makes this kernel sees to it that the machine has such tiles; the task and the scratch were
+            // checked.
+            unsafe {
+                work.tiles.begin(TILE.min(work.task.x.rows));
+                work.run();
+                work.tiles.end();
             }
-            // SAFETY: as above.
-            unsafe { tiles.end() };
-            row += task.x.rows;
+            row += ROWS;
         }
     }
 }
 
-impl<S: Simd, F: Format, T: Tiles> Piece<'_, '_, S, F, T> {
-    /// # Safety
-    /// The pointers and numbers are what [`Many`] made of a checked task.
-    #[inline(always)]
-    unsafe fn run(&mut self) {
-        let layout = &self.task.weight.layout;
-        while self.group < layout.groups() {
-            self.blocks = (layout.cols - self.group * GROUP).min(GROUP) / BLOCK;
-            // SAFETY: each group is as long as it says.
-            unsafe {
-                self.expand();
-                self.multiply();
-            }
-            self.x = self.x.wrapping_add(self.task.x.stride);
-            self.group += 1;
-        }
-    }
-
-    /// Expands a group of each strip.
+impl<S: Simd, F: Format, T: Tiles> Work<'_, S, F, T> {
+    /// All turns.
     ///
     /// # Safety
-    /// As [`Piece::run`].
+    /// The task is checked, the pointers are to scratch of [`scratch_bytes`], and the tiles have begun.
     #[inline(always)]
-    unsafe fn expand(&mut self) {
-        let layout = &self.task.weight.layout;
-        let record_bytes = const { F::FIELDS.record_bytes(F::SOURCES, BLOCKS) };
-        let mut strip = 0;
-        while strip < self.strips {
-            let start = self.task.weight.strip(self.first + strip).as_ptr();
-            let record = start.wrapping_add(self.group * record_bytes);
-            let next = if self.group + 1 < layout.groups() {
-                record.wrapping_add(record_bytes)
-            } else {
-                start.wrapping_add(STRIPS * layout.strip_bytes())
-            };
-            // SAFETY: the fields lie behind the codes of so many blocks; each strip has planes of its own.
-            unsafe {
-                let behind = self.blocks * super::format::block_bytes::<F>();
-                self.scales[strip] = F::scales(self.s, record.wrapping_add(behind), self.blocks);
-                expand::<S, F>(self.s, record, self.blocks, &self.scales[strip], self.planes(strip), next);
+    unsafe fn run(&mut self) {
+        let (first, end) = (self.task.strips.start, self.task.strips.end);
+        let tiles = self.task.x.rows.div_ceil(TILE);
+        let steps = tiles.div_ceil(2) * STEPS;
+        let mut turn = Turn { first, strip: first, group: 0, index: 0 };
+        // SAFETY: turns that there are.
+        unsafe {
+            let mut next = self.begin(turn);
+            while next.block < next.blocks {
+                self.expand(&mut next);
             }
-            strip += 1;
+            let mut last = self.pair(turn, tiles, 1);
+            let mut side = 0;
+            while turn.strip < end {
+                let after = self.after(turn);
+                next = if after.strip < end { self.begin(after) } else { Next { blocks: 0, ..next } };
+                (next.pace, next.steps) = (next.blocks, steps);
+                let mut tile = 0;
+                while tile < tiles {
+                    let now = self.pair(turn, tile, side);
+                    self.tiles.zero::<0>();
+                    self.tiles.zero::<1>();
+                    self.tiles.zero::<2>();
+                    self.tiles.zero::<3>();
+                    self.step(&now, &last, &mut next, 0);
+                    self.step(&now, &last, &mut next, 1);
+                    self.step(&now, &last, &mut next, 2);
+                    self.step(&now, &last, &mut next, 3);
+                    self.keep(&now);
+                    (last, side, tile) = (now, 1 - side, tile + 2);
+                }
+                turn = after;
+            }
+            let mut step = 0;
+            while step < STEPS {
+                self.settle(&last, step);
+                step += 1;
+            }
         }
     }
 
-    fn planes(&self, strip: usize) -> [*mut u8; 2] {
-        let high = self.planes.wrapping_add(strip * 2 * PLANE);
+    /// A step of a pair's products, and behind it a share of what else there is to do: tiles work on while vectors do,
+    /// but only so far as both are in sight of the processor.
+    ///
+    /// # Safety
+    /// The pairs are of rows that there are, `now` by a turn that is expanded and `last` with its sums stored.
+    #[inline(always)]
+    unsafe fn step(&mut self, now: &Pair, last: &Pair, next: &mut Next, step: usize) {
+        let [x, word] = [step.wrapping_mul(64), step.wrapping_mul(1024)];
+        // SAFETY: each step is 64 codes of sixteen rows, and as many of the planes' words.
+        unsafe {
+            if step < now.steps {
+                self.tiles.load::<4>(now.tiles[0].x.cast::<u8>().wrapping_add(x), size_of::<Int8Group>());
+                self.tiles.load::<6>(now.planes[0].wrapping_add(word), 64);
+                self.tiles.load::<7>(now.planes[1].wrapping_add(word), 64);
+                self.tiles.dot_signed::<0, 4, 6>();
+                self.tiles.dot_unsigned::<1, 4, 7>();
+                if now.tiles[1].rows[0] < TILE {
+                    self.tiles.load::<5>(now.tiles[1].x.cast::<u8>().wrapping_add(x), size_of::<Int8Group>());
+                    self.tiles.dot_signed::<2, 5, 6>();
+                    self.tiles.dot_unsigned::<3, 5, 7>();
+                }
+            }
+            self.settle(last, step);
+            // Blocks of the next turn keep pace with the steps of this one.
+            next.due = next.due.wrapping_add(next.pace);
+            while next.due >= next.steps {
+                self.expand(next);
+                next.due = next.due.wrapping_sub(next.steps);
+            }
+        }
+    }
+
+    /// The turn after this one; one of no strip after the last.
+    #[inline(always)]
+    fn after(&self, turn: Turn) -> Turn {
+        let index = turn.index + 1;
+        let end = self.task.strips.end.min(turn.first + self.strips_at_once);
+        if turn.strip + 1 < end {
+            Turn { strip: turn.strip + 1, index, ..turn }
+        } else if turn.group + 1 < self.task.weight.layout.groups() {
+            Turn { strip: turn.first, group: turn.group + 1, index, ..turn }
+        } else {
+            Turn { first: end, strip: end, group: 0, index }
+        }
+    }
+
+    #[inline(always)]
+    fn blocks(&self, turn: Turn) -> usize {
+        GROUP.min(self.task.weight.layout.cols - turn.group * GROUP) / BLOCK
+    }
+
+    /// Where a turn's record is, or would be.
+    #[inline(always)]
+    fn record(&self, turn: Turn) -> *const u8 {
+        let weight = &self.task.weight;
+        let record_bytes = const { F::FIELDS.record_bytes(F::SOURCES, BLOCKS) };
+        weight
+            .bytes
+            .as_ptr()
+            .wrapping_add(turn.strip * weight.layout.strip_bytes() + turn.group * record_bytes)
+    }
+
+    /// The activations of a turn's group.
+    #[inline(always)]
+    fn activations(&self, turn: Turn) -> *const Int8Group {
+        let x = &self.task.x;
+        x.groups.as_ptr().wrapping_add(turn.group * x.stride + x.first)
+    }
+
+    fn planes(&self, turn: Turn) -> [*mut u8; 2] {
+        let high = self.planes.wrapping_add(turn.index % 2 * 2 * PLANE);
         [high, high.wrapping_add(PLANE)]
     }
 
-    /// Adds the products of all rows by the group of each strip. While tiles work on one pair of parts, vectors settle
-    /// the pair before it.
-    ///
-    /// # Safety
-    /// As [`Piece::run`].
+    /// Two tiles, the second maybe of no rows; the last of all reaches back over rows of the one before it.
     #[inline(always)]
-    unsafe fn multiply(&mut self) {
-        let tiles = self.task.x.rows.div_ceil(TILE);
-        let nothing = Part { row: 0, skip: TILE, strip: 0 };
-        let mut last = [nothing; 2];
-        let mut turn = 0;
-        let mut tile = 0;
-        while tile < tiles {
-            let is_pair = tile + 1 < tiles;
-            let mut strip = 0;
-            while strip < self.strips {
-                let parts = match (is_pair, strip + 1 < self.strips) {
-                    (true, _) => [self.part(tile, strip), self.part(tile + 1, strip)],
-                    (false, true) => [self.part(tile, strip), self.part(tile, strip + 1)],
-                    (false, false) => [self.part(tile, strip), Part { strip, ..nothing }],
-                };
-                // SAFETY: rows and strips that there are; the sums have two turns.
-                unsafe {
-                    if is_pair { self.two_rows(parts, last, turn) } else { self.two_strips(parts, last, turn) }
-                }
-                last = parts;
-                turn = 1 - turn;
-                strip += if is_pair { 1 } else { 2 };
-            }
-            tile += 2;
-        }
-        let mut quarter = 0;
-        while quarter < QUARTERS {
-            // SAFETY: as above.
-            unsafe { self.settle(last, 1 - turn, quarter) };
-            quarter += 1;
-        }
-    }
-
-    /// The last part reaches back over rows of the one before it.
-    #[inline(always)]
-    fn part(&self, tile: usize, strip: usize) -> Part {
-        let rows = self.task.x.rows;
-        let row = (tile * TILE).min(rows - TILE.min(rows));
-        Part { row, skip: tile * TILE - row, strip }
-    }
-
-    /// Sums of two tiles of rows by one strip: high and low of the first, then of the second.
-    ///
-    /// # Safety
-    /// As [`Piece::run`].
-    #[inline(always)]
-    unsafe fn two_rows(&mut self, parts: [Part; 2], last: [Part; 2], turn: usize) {
-        let [first, second] = [self.x.wrapping_add(parts[0].row), self.x.wrapping_add(parts[1].row)];
-        let [high, low] = self.planes(parts[0].strip);
-        let steps = self.blocks.div_ceil(2);
-        // SAFETY: each step is 64 codes of sixteen rows, and as many of the planes' words.
-        unsafe {
-            self.clear();
-            let mut step = 0;
-            while step < QUARTERS {
-                if step < steps {
-                    let tiles = &mut *self.tiles;
-                    tiles.load::<4>(first.cast::<u8>().wrapping_add(64 * step), size_of::<Int8Group>());
-                    tiles.load::<6>(high.wrapping_add(1024 * step), 64);
-                    tiles.load::<7>(low.wrapping_add(1024 * step), 64);
-                    tiles.load::<5>(second.cast::<u8>().wrapping_add(64 * step), size_of::<Int8Group>());
-                    tiles.dot_signed::<0, 4, 6>();
-                    tiles.dot_unsigned::<1, 4, 7>();
-                    tiles.dot_signed::<2, 5, 6>();
-                    tiles.dot_unsigned::<3, 5, 7>();
-                }
-                self.settle(last, 1 - turn, step);
-                step += 1;
-            }
-            self.keep(turn);
-        }
-    }
-
-    /// Sums of one tile of rows by two strips.
-    ///
-    /// # Safety
-    /// As [`Piece::run`].
-    #[inline(always)]
-    unsafe fn two_strips(&mut self, parts: [Part; 2], last: [Part; 2], turn: usize) {
-        let x = self.x.wrapping_add(parts[0].row);
-        let [[high, low], [high2, low2]] = [self.planes(parts[0].strip), self.planes(parts[1].strip)];
-        let steps = self.blocks.div_ceil(2);
-        // SAFETY: as in `two_rows`.
-        unsafe {
-            self.clear();
-            let mut step = 0;
-            while step < QUARTERS {
-                if step < steps {
-                    let tiles = &mut *self.tiles;
-                    tiles.load::<4>(x.cast::<u8>().wrapping_add(64 * step), size_of::<Int8Group>());
-                    tiles.load::<6>(high.wrapping_add(1024 * step), 64);
-                    tiles.load::<7>(low.wrapping_add(1024 * step), 64);
-                    tiles.dot_signed::<0, 4, 6>();
-                    tiles.dot_unsigned::<1, 4, 7>();
-                    tiles.load::<6>(high2.wrapping_add(1024 * step), 64);
-                    tiles.load::<7>(low2.wrapping_add(1024 * step), 64);
-                    tiles.dot_signed::<2, 4, 6>();
-                    tiles.dot_unsigned::<3, 4, 7>();
-                }
-                self.settle(last, 1 - turn, step);
-                step += 1;
-            }
-            self.keep(turn);
-        }
-    }
-
-    /// # Safety
-    /// As [`Piece::run`].
-    #[inline(always)]
-    unsafe fn clear(&mut self) {
-        // SAFETY: the tiles have begun.
-        unsafe {
-            self.tiles.zero::<0>();
-            self.tiles.zero::<1>();
-            self.tiles.zero::<2>();
-            self.tiles.zero::<3>();
-        }
-    }
-
-    /// # Safety
-    /// As [`Piece::run`].
-    #[inline(always)]
-    unsafe fn keep(&mut self, turn: usize) {
-        // SAFETY: the sums have room for four tiles at each turn.
-        unsafe {
-            self.tiles.store::<0>(self.sums(turn, 0));
-            self.tiles.store::<1>(self.sums(turn, 1));
-            self.tiles.store::<2>(self.sums(turn, 2));
-            self.tiles.store::<3>(self.sums(turn, 3));
-        }
-    }
-
-    fn sums(&self, turn: usize, tile: usize) -> *mut i32 {
-        self.sums.wrapping_add((4 * turn + tile) * TILE * LANES)
-    }
-
-    /// Adds a quarter of the sums of two parts: eight rows of one of them.
-    ///
-    /// # Safety
-    /// As [`Piece::run`].
-    #[inline(always)]
-    unsafe fn settle(&mut self, parts: [Part; 2], turn: usize, quarter: usize) {
-        let s = self.s;
-        let rows = self.task.x.rows;
-        let Part { row, skip, strip } = parts[quarter / 2];
-        let scales = &self.scales[strip];
-        let (high, low) = (self.sums(turn, quarter / 2 * 2), self.sums(turn, quarter / 2 * 2 + 1));
-        let first = quarter % 2 * (TILE / 2);
-        // Sums begin at zero, and end as outputs.
-        let kept = if self.group == 0 { 0 } else { LANES };
-        let feature = (self.first + strip) * LANES;
+    fn pair(&self, turn: Turn, tile: usize, side: usize) -> Pair {
         let layout = &self.task.weight.layout;
-        let is_last = self.group + 1 == layout.groups();
-        let lanes = if is_last { LANES.min(layout.rows - feature) } else { LANES };
-        let acc = self.acc.wrapping_add((strip * rows + row) * LANES);
-        let out = self.task.out.start.wrapping_add(row * self.task.out.stride + feature);
-        let (to, stride) = if is_last { (out, self.task.out.stride) } else { (acc, LANES) };
-        let mut i = skip.max(first);
-        while i < rows.min(first + TILE / 2) {
-            // SAFETY: a row of the tile, its activations and its sums; the outputs of this row are the caller's.
-            unsafe {
-                let high = s.load_i(high.wrapping_add(i * LANES).cast());
-                let low = s.load_i(low.wrapping_add(i * LANES).cast());
-                let sum = s.add_i(s.shl(high, 8), low);
-                let before = s.load_first(acc.wrapping_add(i * LANES), kept);
-                let x = self.x.wrapping_add(row + i);
-                let after = scales.add::<F>(s, before, sum, x, self.blocks);
-                s.store_first(to.wrapping_add(i * stride), after, lanes);
-            }
-            i += 1;
+        let blocks = self.blocks(turn);
+        Pair {
+            tiles: [self.tile(turn, tile), self.tile(turn, tile + 1)],
+            planes: self.planes(turn),
+            steps: blocks.div_ceil(2),
+            sums: self.sums.wrapping_add(4 * side * SUMS),
+            scales: turn.index % 4,
+            blocks,
+            begun: if turn.group == 0 { 0 } else { LANES },
+            left: layout.groups() - 1 - turn.group,
+            lanes: LANES.min(layout.rows.wrapping_sub(turn.strip * LANES)),
         }
+    }
+
+    #[inline(always)]
+    fn tile(&self, turn: Turn, tile: usize) -> Tile {
+        let (rows, out) = (self.task.x.rows, &self.task.out);
+        let row = (tile * TILE).min(rows - TILE.min(rows));
+        Tile {
+            rows: [(tile * TILE - row).min(TILE), TILE.min(rows)],
+            x: self.activations(turn).wrapping_add(row),
+            kept: self.kept.wrapping_add(((turn.strip - turn.first) * rows + row) * LANES),
+            out: out.start.wrapping_add(row * out.stride + turn.strip * LANES),
+        }
+    }
+
+    /// Begins to expand a turn: takes its scales, and asks for weights two turns ahead.
+    ///
+    /// # Safety
+    /// The turn is one of the task's.
+    #[inline(always)]
+    unsafe fn begin(&mut self, turn: Turn) -> Next {
+        let ahead = self.record(self.after(self.after(turn)));
+        let mut line = 0;
+        while line < const { F::FIELDS.record_bytes(F::SOURCES, BLOCKS) } {
+            self.s.prefetch(ahead.wrapping_add(line));
+            line += 64;
+        }
+        let blocks = self.blocks(turn);
+        let record = self.record(turn);
+        let behind = record.wrapping_add(blocks * block_bytes::<F>());
+        // SAFETY: the fields lie behind the codes of so many blocks.
+        let mut scales = unsafe { F::scales(self.s, behind, blocks) };
+        double::<S, F>(self.s, &mut scales, blocks);
+        self.scales[turn.index % 4] = scales;
+        let (planes, scales) = (self.planes(turn), turn.index % 4);
+        Next { record, planes, scales, block: 0, blocks, pace: 0, due: 0, steps: 1 }
+    }
+
+    /// Expands a block.
+    ///
+    /// # Safety
+    /// There is one left.
+    #[inline(always)]
+    unsafe fn expand(&mut self, next: &mut Next) {
+        // SAFETY: as the caller says; the planes are the turn's.
+        unsafe { expand::<S, F>(self.s, next.record, next.block, &self.scales[next.scales], next.planes) };
+        next.block = next.block.wrapping_add(1);
+    }
+
+    /// Stores the sums of a pair.
+    ///
+    /// # Safety
+    /// After all steps of it.
+    #[inline(always)]
+    unsafe fn keep(&mut self, pair: &Pair) {
+        // SAFETY: each side has room for four tiles.
+        unsafe {
+            self.tiles.store::<0>(pair.sums);
+            self.tiles.store::<1>(pair.sums.wrapping_add(SUMS));
+            if pair.tiles[1].rows[0] < TILE {
+                self.tiles.store::<2>(pair.sums.wrapping_add(2 * SUMS));
+                self.tiles.store::<3>(pair.sums.wrapping_add(3 * SUMS));
+            }
+        }
+    }
+
+    /// Turns a quarter of a pair's sums into floats: eight rows of one of its tiles.
+    ///
+    /// # Safety
+    /// The pair's sums are stored, and the scales of its turn are still there.
+    #[inline(always)]
+    unsafe fn settle(&mut self, pair: &Pair, step: usize) {
+        let tile = &pair.tiles[step / 2];
+        let half = step % 2 * (TILE / 2);
+        let (row, end) = (tile.rows[0].max(half), tile.rows[1].min(half + TILE / 2));
+        let mut row = Row {
+            sums: pair.sums.wrapping_add(step / 2 * 2 * SUMS + row * LANES),
+            x: tile.x.wrapping_add(row),
+            kept: tile.kept.wrapping_add(row * LANES),
+            left: end.saturating_sub(row),
+        };
+        let stride = self.task.out.stride;
+        let mut out = tile.out.wrapping_add((tile.rows[0].max(half)).wrapping_mul(stride));
+        // SAFETY: rows of the tile, their activations and sums; their outputs are the caller's.
+        unsafe {
+            if pair.left == 0 {
+                while row.left > 0 {
+                    let acc = self.settle_row(pair, &mut row);
+                    self.s.store_first(out, acc, pair.lanes);
+                    out = out.wrapping_add(stride);
+                }
+                return;
+            }
+            if pair.left == 1 {
+                // Outputs are far away, and no store waits for them if they are asked for in time.
+                let mut i = 0;
+                while i < row.left {
+                    self.s.prefetch(out.cast());
+                    out = out.wrapping_add(stride);
+                    i += 1;
+                }
+            }
+            while row.left > 0 {
+                let kept = row.kept;
+                let acc = self.settle_row(pair, &mut row);
+                self.s.store(kept, acc);
+            }
+        }
+    }
+
+    /// A row's sums in floats; goes to the next row.
+    ///
+    /// # Safety
+    /// As [`Work::settle`].
+    #[inline(always)]
+    unsafe fn settle_row(&self, pair: &Pair, row: &mut Row) -> S::F {
+        let s = self.s;
+        // SAFETY: as the caller says.
+        let acc = unsafe {
+            let high = s.load_i(row.sums.cast());
+            let low = s.load_i(row.sums.wrapping_add(SUMS).cast());
+            let sum = s.add_i(s.shl(high, 8), low);
+            self.scales[pair.scales].add::<F>(s, s.load_first(row.kept, pair.begun), sum, row.x, pair.blocks)
+        };
+        row.sums = row.sums.wrapping_add(LANES);
+        row.x = row.x.wrapping_add(1);
+        row.kept = row.kept.wrapping_add(LANES);
+        row.left = row.left.wrapping_sub(1);
+        acc
     }
 }

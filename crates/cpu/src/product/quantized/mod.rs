@@ -8,6 +8,7 @@ pub mod formats;
 mod many;
 #[cfg(test)]
 mod oracle;
+mod panel;
 mod task;
 #[cfg(test)]
 pub mod tests;
@@ -22,6 +23,7 @@ use tensor::DType;
 use self::few::Few;
 use self::format::Format;
 use self::many::Many;
+use self::panel::Panel;
 use self::task::Task;
 #[cfg(target_arch = "x86_64")]
 use self::tiles::Hardware;
@@ -29,9 +31,19 @@ use super::Output;
 use crate::activation::Int8;
 use crate::packed::View;
 
+/// Rows from which on panels are faster than registers.
+const MANY: usize = 9;
+
+/// Rows from which on tiles are faster than panels.
+const TILES: usize = 13;
+
 /// Bytes of scratch that [`product`] wants.
-pub fn scratch_bytes(isa: Isa, _: DType, rows: usize) -> usize {
-    if isa == Isa::Amx { many::scratch_bytes(rows) } else { 0 }
+pub fn scratch_bytes(isa: Isa, rows: usize) -> usize {
+    match isa {
+        _ if rows < MANY => 0,
+        Isa::Amx if rows >= TILES => many::scratch_bytes(rows),
+        _ => panel::scratch_bytes(rows),
+    }
 }
 
 /// # Safety
@@ -46,43 +58,55 @@ pub unsafe fn product(
 ) {
     let task = Task { weight: *weight, x: *x, strips, out };
     task.check();
-    if task.x.rows == 0 || task.strips.is_empty() {
-        return;
+    if task.x.rows > 0 && !task.strips.is_empty() {
+        with_format(weight.layout.dtype, Best { isa, task, scratch });
     }
-    match weight.layout.dtype {
-        DType::Q4_0 => run::<formats::Q4_0>(isa, task, scratch),
-        DType::Q4_1 => run::<formats::Q4_1>(isa, task, scratch),
-        DType::Q5_0 => run::<formats::Q5_0>(isa, task, scratch),
-        DType::Q5_1 => run::<formats::Q5_1>(isa, task, scratch),
-        DType::Q8_0 => run::<formats::Q8_0>(isa, task, scratch),
-        DType::Q2_K => run::<formats::Q2_K>(isa, task, scratch),
-        DType::Q3_K => run::<formats::Q3_K>(isa, task, scratch),
-        DType::Q4_K => run::<formats::Q4_K>(isa, task, scratch),
-        DType::Q5_K => run::<formats::Q5_K>(isa, task, scratch),
-        DType::Q6_K => run::<formats::Q6_K>(isa, task, scratch),
-        DType::IQ4_NL => run::<formats::IQ4_NL>(isa, task, scratch),
-        DType::IQ4_XS => run::<formats::IQ4_XS>(isa, task, scratch),
-        DType::MXFP4 => run::<formats::MXFP4>(isa, task, scratch),
+}
+
+/// Something to do with a format.
+trait Use {
+    fn with<F: Format>(self);
+}
+
+fn with_format(dtype: DType, what: impl Use) {
+    match dtype {
+        DType::Q4_0 => what.with::<formats::Q4_0>(),
+        DType::Q4_1 => what.with::<formats::Q4_1>(),
+        DType::Q5_0 => what.with::<formats::Q5_0>(),
+        DType::Q5_1 => what.with::<formats::Q5_1>(),
+        DType::Q8_0 => what.with::<formats::Q8_0>(),
+        DType::Q2_K => what.with::<formats::Q2_K>(),
+        DType::Q3_K => what.with::<formats::Q3_K>(),
+        DType::Q4_K => what.with::<formats::Q4_K>(),
+        DType::Q5_K => what.with::<formats::Q5_K>(),
+        DType::Q6_K => what.with::<formats::Q6_K>(),
+        DType::IQ4_NL => what.with::<formats::IQ4_NL>(),
+        DType::IQ4_XS => what.with::<formats::IQ4_XS>(),
+        DType::MXFP4 => what.with::<formats::MXFP4>(),
         other => panic!("{other} has no blocks"),
     }
 }
 
-/// Chooses the kernel.
-fn run<F: Format>(isa: Isa, task: Task<'_>, scratch: &mut [u8]) {
-    #[cfg(target_arch = "x86_64")]
-    if isa == Isa::Amx && task.x.rows > 8 {
-        return isa.run(Many::<F, Hardware> { task, tiles: Hardware, scratch, format: PhantomData });
-    }
-    let mut row = 0;
-    while row < task.x.rows {
-        let rows = (task.x.rows - row).min(8);
-        let task = task.rows(row..row + rows);
-        match rows {
-            1 => isa.run(Few::<F, 1> { task, format: PhantomData }),
-            2 => isa.run(Few::<F, 2> { task, format: PhantomData }),
-            3..=4 => isa.run(Few::<F, 4> { task, format: PhantomData }),
-            _ => isa.run(Few::<F, 8> { task, format: PhantomData }),
+/// The kernel that is best for so many rows.
+struct Best<'a> {
+    isa: Isa,
+    task: Task<'a>,
+    scratch: &'a mut [u8],
+}
+
+impl Use for Best<'_> {
+    fn with<F: Format>(self) {
+        let Best { isa, task, scratch } = self;
+        let format = PhantomData::<F>;
+        match (task.x.rows, isa) {
+            (1, _) => isa.run(Few::<F, 1> { task, format }),
+            (2, _) => isa.run(Few::<F, 2> { task, format }),
+            (3..=4, _) => isa.run(Few::<F, 4> { task, format }),
+            (..MANY, _) => isa.run(Few::<F, 8> { task, format }),
+            #[cfg(target_arch = "x86_64")]
+            (TILES.., Isa::Amx) => isa.run(Many { task, tiles: Hardware, scratch, format }),
+            (_, Isa::Avx512 | Isa::Amx) => isa.run(Panel::<F, 6, 2> { task, scratch, format }),
+            _ => isa.run(Panel::<F, 4, 1> { task, scratch, format }),
         }
-        row += rows;
     }
 }

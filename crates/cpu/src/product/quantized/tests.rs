@@ -1,8 +1,15 @@
+use std::marker::PhantomData;
+
 use half::f16;
 use simd::{Isa, Kernel, Simd};
 use tensor::{Buffer, DType, blocks};
 
-use super::oracle;
+use super::format::Format;
+use super::many::Many;
+use super::panel::Panel;
+use super::task::Task;
+use super::tiles::Model;
+use super::{Use, many, oracle, panel, with_format};
 use crate::activation::{Activation, Int8, Int8Group, int8_groups, quantize_row};
 use crate::packed::{Fields, Layout, Packed};
 use crate::product::{Output, product, scratch_bytes};
@@ -134,35 +141,90 @@ fn what_is_no_number_stays_none() {
     }
 }
 
+/// A weight, activations, and the product that the formula gives.
+struct Case {
+    packed: Packed,
+    x: Vec<f32>,
+    m: usize,
+    expected: Vec<f32>,
+}
+
+impl Case {
+    fn of(dtype: DType, rows: usize, cols: usize, m: usize) -> Option<Case> {
+        let layout = Layout::of(dtype, rows, cols)?;
+        let mut noise = Noise::new((rows + cols + m) as u64);
+        let (source, x) = (weight(dtype, rows, cols, &mut noise), values(m, cols, &mut noise));
+        let row = |n: usize| &source[n * layout.row_bytes()..][..layout.row_bytes()];
+        let expected = (0..m * rows)
+            .map(|i| oracle::product(dtype, row(i % rows), &x[i / rows * cols..][..cols]))
+            .collect();
+        Some(Case { packed: Packed::of(layout, &source), x, m, expected })
+    }
+}
+
 #[test]
 fn products_are_the_oracles_to_the_bit() {
+    let sizes = [(16, 256, 1), (17, 512, 2), (5, 288, 3), (33, 608, 7), (16, 64, 8), (20, 768, 9)];
+    let larger = [(80, 512, 16), (81, 544, 50), (40, 96, 33)];
     for dtype in block_formats() {
-        for (rows, cols, m) in [
-            (16, 256, 1),
-            (17, 512, 2),
-            (5, 288, 3),
-            (33, 608, 7),
-            (16, 64, 8),
-            (20, 768, 9),
-            (80, 512, 16),
-            (81, 544, 50),
-        ] {
-            if Layout::of(dtype, rows, cols).is_none() {
-                continue;
-            }
-            let mut noise = Noise::new((rows + cols + m) as u64);
-            let (source, x) = (weight(dtype, rows, cols, &mut noise), values(m, cols, &mut noise));
-            let layout = Layout::of(dtype, rows, cols).unwrap();
-            let packed = Packed::of(layout, &source);
-            let row = |n: usize| &source[n * layout.row_bytes()..][..layout.row_bytes()];
-            let expected = (0..m * rows)
-                .map(|i| oracle::product(dtype, row(i % rows), &x[i / rows * cols..][..cols]))
-                .collect::<Vec<_>>();
+        for (rows, cols, m) in sizes.into_iter().chain(larger) {
+            let Some(case) = Case::of(dtype, rows, cols, m) else { continue };
             for isa in Isa::present() {
-                let groups = quantized(isa, &x, m, cols);
-                let out = run(isa, &packed, &groups, m, 2);
-                assert_eq!(bits(&out), bits(&expected), "{dtype} {rows}x{cols} by {m} at {isa}");
+                let groups = quantized(isa, &case.x, m, cols);
+                let out = run(isa, &case.packed, &groups, m, 2);
+                assert_eq!(bits(&out), bits(&case.expected), "{dtype} {rows}x{cols} by {m} at {isa}");
             }
+        }
+    }
+}
+
+/// Every kernel for many rows, for as few as it takes, with tiles of arrays at every level.
+#[test]
+fn kernels_for_many_rows_are_the_oracles_to_the_bit() {
+    for dtype in block_formats() {
+        for (rows, cols, m) in [(35, 544, 6), (50, 512, 16), (17, 256, 17), (40, 768, 37)] {
+            let Some(case) = Case::of(dtype, rows, cols, m) else { continue };
+            for isa in Isa::present() {
+                let groups = quantized(isa, &case.x, m, cols);
+                for kernel in [Forced::Tiles, Forced::Wide, Forced::Narrow] {
+                    let mut out = vec![f32::NAN; rows * m];
+                    let task = Task {
+                        weight: case.packed.view(),
+                        x: Int8::new(m, &groups),
+                        strips: 0..rows.div_ceil(16),
+                        out: Output { start: out.as_mut_ptr(), stride: rows },
+                    };
+                    let mut scratch = Buffer::zeroed(many::scratch_bytes(m).max(panel::scratch_bytes(m)));
+                    with_format(dtype, Force { isa, kernel, task, scratch: scratch.as_mut_slice() });
+                    assert_eq!(bits(&out), bits(&case.expected), "{dtype} {rows}x{cols} by {m} at {isa}");
+                }
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Forced {
+    Tiles,
+    Wide,
+    Narrow,
+}
+
+struct Force<'a> {
+    isa: Isa,
+    kernel: Forced,
+    task: Task<'a>,
+    scratch: &'a mut [u8],
+}
+
+impl Use for Force<'_> {
+    fn with<F: Format>(self) {
+        let Force { isa, kernel, task, scratch } = self;
+        let format = PhantomData::<F>;
+        match kernel {
+            Forced::Tiles => isa.run(Many { task, tiles: Model::NONE, scratch, format }),
+            Forced::Wide => isa.run(Panel::<F, 6, 2> { task, scratch, format }),
+            Forced::Narrow => isa.run(Panel::<F, 4, 1> { task, scratch, format }),
         }
     }
 }
