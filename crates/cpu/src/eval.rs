@@ -22,7 +22,8 @@ pub fn eval(
 ) -> Result<Vec<Value>, BackendError> {
     let Cpu { ways, .. } = Cpu::new(options)?;
     let types = args.iter().map(|arg| Ty::new(arg.dtype, Dims::from(arg.shape))).collect::<Vec<_>>();
-    let unsupported = |reason: String| BackendError::Unsupported { device: NAME, what: op.to_string(), reason };
+    let unsupported =
+        |reason: String| BackendError::Unsupported { device: NAME, what: op.to_string(), reason };
     let graph = Graph::of_op(op, &types, page_len).map_err(|error| unsupported(error.to_string()))?;
     let graph = expand(&graph, bucket, &program::takes);
     let (plan, places, weights) = placed(&graph, args)?;

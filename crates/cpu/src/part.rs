@@ -30,7 +30,10 @@ mod tests {
     fn shares_follow_one_another_and_leave_nothing_out() {
         for (count, of) in [(0, 3), (1, 2), (7, 3), (64, 5)] {
             let shares = (0..of).map(|index| Part { index, of }.share(count)).collect::<Vec<_>>();
-            assert_eq!(shares.iter().flat_map(Clone::clone).collect::<Vec<_>>(), (0..count).collect::<Vec<_>>());
+            assert_eq!(
+                shares.iter().flat_map(Clone::clone).collect::<Vec<_>>(),
+                (0..count).collect::<Vec<_>>()
+            );
             assert!(shares.iter().all(|share| share.len() <= count.div_ceil(of)));
         }
     }

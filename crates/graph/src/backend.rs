@@ -145,12 +145,7 @@ pub struct Budget {
 impl Budget {
     /// Pages of each group that fit beside what is `taken` by weights and work space: as many as are wanted, or the
     /// same share of each, since all groups serve the same sequences.
-    pub fn fit(
-        &self,
-        graph: &Graph,
-        taken: u64,
-        device: &'static str,
-    ) -> Result<Vec<u32>, BackendError> {
+    pub fn fit(&self, graph: &Graph, taken: u64, device: &'static str) -> Result<Vec<u32>, BackendError> {
         assert_eq!(self.pages.len(), graph.groups.len(), "a budget is made from the graph's groups");
         let page_bytes =
             (0..).map(|group| graph.page_bytes(GroupId(group))).take(self.pages.len()).collect::<Vec<_>>();

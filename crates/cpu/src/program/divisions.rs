@@ -18,7 +18,8 @@ pub struct Division {
 impl Division {
     /// Whether both divide every step alike.
     pub fn is_same(&self, other: &Division) -> bool {
-        let inputs = |division: &Division| -> [Place; 2] { [division.positions.place, division.sequences.place] };
+        let inputs =
+            |division: &Division| -> [Place; 2] { [division.positions.place, division.sequences.place] };
         self.survey == other.survey && inputs(self) == inputs(other)
     }
 }

@@ -78,7 +78,8 @@ impl Program {
         // tokens are shared out, bites are taken by one worker each.
         unsafe {
             let experts = memory.weight(node.matrices[0]).packed.len();
-            let [up_rows, down_rows] = [0, 2].map(|at| memory.weight(node.matrices[at]).matrix().view().layout.rows);
+            let [up_rows, down_rows] =
+                [0, 2].map(|at| memory.weight(node.matrices[at]).matrix().view().layout.rows);
             let (pairs, k) = (node.pairs(), node.chosen_per_token());
             let at = |place: usize| self.shared_at + place;
             if worker.part.index == 0 {
@@ -97,34 +98,55 @@ impl Program {
             worker.meet();
             let all = prepared(memory, node.rounding[0], at(node.places.x), pairs, width);
             let h = memory.work(at(node.places.h), pairs * up_rows * 4).cast::<f32>();
-            self.bites(memory, node, 0, starts, up_rows, |expert, rows, strips, scratch| {
-                let [gate, up] = [0, 1].map(|place| memory.weight(node.matrices[place]).packed[expert].view());
-                let bias = |place: usize, rows: usize| {
-                    node.biases.as_ref().map(|all| &memory.elements::<f32>(&all[place])[expert * rows..][..rows])
-                };
-                let x = all.rows_in(rows.clone());
-                let biases = bias(0, up_rows).zip(bias(1, up_rows)).map(|(gate, up)| [gate, up]);
-                let gated = Gated { gate, up, x: [x, x], biases, act: node.act };
-                let out = Output { start: h.add(rows.start * up_rows), stride: up_rows };
-                gated.run(self.ways.isa, strips, out, scratch);
-            }, worker);
+            self.bites(
+                memory,
+                node,
+                0,
+                starts,
+                up_rows,
+                |expert, rows, strips, scratch| {
+                    let [gate, up] =
+                        [0, 1].map(|place| memory.weight(node.matrices[place]).packed[expert].view());
+                    let bias = |place: usize, rows: usize| {
+                        node.biases
+                            .as_ref()
+                            .map(|all| &memory.elements::<f32>(&all[place])[expert * rows..][..rows])
+                    };
+                    let x = all.rows_in(rows.clone());
+                    let biases = bias(0, up_rows).zip(bias(1, up_rows)).map(|(gate, up)| [gate, up]);
+                    let gated = Gated { gate, up, x: [x, x], biases, act: node.act };
+                    let out = Output { start: h.add(rows.start * up_rows), stride: up_rows };
+                    gated.run(self.ways.isa, strips, out, scratch);
+                },
+                worker,
+            );
             worker.meet();
             for rank in worker.part.share(pairs) {
                 let row = std::slice::from_raw_parts(h.add(rank * up_rows), up_rows);
                 self.prepare_row(memory, row, node.rounding[1], at(node.places.h_prepared), rank, pairs);
             }
             worker.meet();
-            let place = if node.rounding[1] == Rounding::None { node.places.h } else { node.places.h_prepared };
+            let place =
+                if node.rounding[1] == Rounding::None { node.places.h } else { node.places.h_prepared };
             let all = prepared(memory, node.rounding[1], at(place), pairs, up_rows);
             let y = memory.work(at(node.places.y), pairs * down_rows * 4).cast::<f32>();
-            self.bites(memory, node, 1, starts, down_rows, |expert, rows, strips, scratch| {
-                let down = memory.weight(node.matrices[2]).packed[expert].view();
-                let bias = node.biases.as_ref();
-                let bias = bias.map(|all| &memory.elements::<f32>(&all[2])[expert * down_rows..][..down_rows]);
-                let out = Output { start: y.add(rows.start * down_rows), stride: down_rows };
-                let finish = Finish { bias, add: None };
-                finished(self.ways.isa, &down, &all.rows_in(rows), strips, out, &finish, scratch);
-            }, worker);
+            self.bites(
+                memory,
+                node,
+                1,
+                starts,
+                down_rows,
+                |expert, rows, strips, scratch| {
+                    let down = memory.weight(node.matrices[2]).packed[expert].view();
+                    let bias = node.biases.as_ref();
+                    let bias =
+                        bias.map(|all| &memory.elements::<f32>(&all[2])[expert * down_rows..][..down_rows]);
+                    let out = Output { start: y.add(rows.start * down_rows), stride: down_rows };
+                    let finish = Finish { bias, add: None };
+                    finished(self.ways.isa, &down, &all.rows_in(rows), strips, out, &finish, scratch);
+                },
+                worker,
+            );
             worker.meet();
             let ranks = memory.part::<u32>(at(node.places.ranks), pairs);
             let weights = memory.elements::<f32>(&node.weights);
@@ -132,7 +154,13 @@ impl Program {
             let out = memory.rows_mut(&node.out, tokens.clone());
             for (token, out) in tokens.zip(out.chunks_exact_mut(down_rows)) {
                 let pairs = token * k..(token + 1) * k;
-                self.ways.isa.run(Sum { y, width: down_rows, ranks: &ranks[pairs.clone()], weights: &weights[pairs], out });
+                self.ways.isa.run(Sum {
+                    y,
+                    width: down_rows,
+                    ranks: &ranks[pairs.clone()],
+                    weights: &weights[pairs],
+                    out,
+                });
             }
         }
     }

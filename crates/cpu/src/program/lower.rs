@@ -3,16 +3,16 @@
 use graph::{Act, BackendError, Bucket, Literal, Op, Place, Plan, PlanReport, Planned, ProgramSpec, ValueId};
 use tensor::{DType, Value};
 
+use super::divisions::Division;
 use super::experts::{Experts, Places};
 use super::kernel::{Attention, Kernel, Node, Operand};
 use super::{Program, Slot};
 use crate::attention::{self, Survey};
-use super::divisions::Division;
 use crate::hazards::{Access, Hazards, Region, Split};
 use crate::options::Precision;
+use crate::product::Rounding;
 use crate::rows::{CHUNK, Heads, Peak};
 use crate::weights::Loaded;
-use crate::product::Rounding;
 use crate::{NAME, activation};
 
 /// How kernels run: the level, the rounding of activations, the workers.
@@ -153,7 +153,8 @@ impl<'a> Lowering<'a> {
         };
         for place in 0..lowering.prepared.len() {
             let rounding = lowering.prepared[place].rounding;
-            let bytes = plan.nodes.iter().map(|node| lowering.prepared_bytes(node, rounding)).max().unwrap_or(0);
+            let bytes =
+                plan.nodes.iter().map(|node| lowering.prepared_bytes(node, rounding)).max().unwrap_or(0);
             lowering.prepared[place].at = lowering.region(bytes);
             lowering.prepared[place].bytes = bytes;
         }
@@ -207,7 +208,11 @@ impl<'a> Lowering<'a> {
         let is_product = matches!(node.op, Op::Linear | Op::LinearAdd { .. } | Op::GatedLinear { .. });
         let Some(Ok(weight)) = is_product.then(|| self.weight(node.args[1])) else { return 0 };
         let x = self.slot(node.args[0]);
-        if self.rounding(weight) == rounding { bytes_of(rounding, x.len() / x.width().max(1), x.width()) } else { 0 }
+        if self.rounding(weight) == rounding {
+            bytes_of(rounding, x.len() / x.width().max(1), x.width())
+        } else {
+            0
+        }
     }
 
     /// The rows of a product by this weight, prepared unless they stand prepared already.
@@ -368,8 +373,7 @@ impl<'a> Lowering<'a> {
         let turned = self.slot(frequencies).len();
         let at = self.table(positions, frequencies, scale);
         let heads = Heads { count: x.shape[1], width: x.shape[2], turned };
-        let table =
-            self.region_access(at, x.rows() * 2 * turned * 4, Split::Rows(x.rows()), false);
+        let table = self.region_access(at, x.rows() * 2 * turned * 4, Split::Rows(x.rows()), false);
         self.push(
             Kernel::Rope { x, at, norm, heads, out },
             [x.read_by_rows(), Some(table), out.written_by_rows()],
@@ -379,9 +383,10 @@ impl<'a> Lowering<'a> {
     /// The table of turns of these positions, made by a node where it is new.
     fn table(&mut self, positions: ValueId, frequencies: ValueId, scale: f32) -> usize {
         let key = |value| self.plan.place(value);
-        let known = self.turns.iter().find(|(p, f, s, _)| {
-            key(*p) == key(positions) && key(*f) == key(frequencies) && *s == scale
-        });
+        let known = self
+            .turns
+            .iter()
+            .find(|(p, f, s, _)| key(*p) == key(positions) && key(*f) == key(frequencies) && *s == scale);
         if let Some(&(.., at)) = known {
             return at;
         }
@@ -415,7 +420,8 @@ impl<'a> Lowering<'a> {
             what: node.op.to_string(),
             reason: reason.to_owned(),
         };
-        let (Place::State(key_state), Place::State(value_state)) = (self.plan.place(keys), self.plan.place(values))
+        let (Place::State(key_state), Place::State(value_state)) =
+            (self.plan.place(keys), self.plan.place(values))
         else {
             return Err(unsupported("its keys and values are no states"));
         };
@@ -446,10 +452,10 @@ impl<'a> Lowering<'a> {
         self.own = self.own.max(shape.own_bytes());
         let sinks = sinks.first().map(|&sinks| self.vector(sinks));
         let state = |state| Access { region: Region::State(state), split: Split::Other, writes: false };
-        let accesses = [q.read(), Some(state(key_state)), Some(state(value_state)), out.written(), self.shared()];
+        let accesses =
+            [q.read(), Some(state(key_state)), Some(state(value_state)), out.written(), self.shared()];
         let (keys, values) = (key_state, value_state);
-        let node =
-            Attention { shape, step, q, keys, values, positions, sequences, table, base, sinks, out };
+        let node = Attention { shape, step, q, keys, values, positions, sequences, table, base, sinks, out };
         self.push(Kernel::Attention(Box::new(node)), accesses);
         Ok(())
     }

@@ -39,7 +39,15 @@ impl<'a> Memory<'a> {
         patches: &'a [&'a [f32]],
     ) -> Memory<'a> {
         let work = work.as_mut_slice::<u8>();
-        Memory { work: work.as_mut_ptr(), work_bytes: work.len(), inputs, weights, constants, states, patches }
+        Memory {
+            work: work.as_mut_ptr(),
+            work_bytes: work.len(),
+            inputs,
+            weights,
+            constants,
+            states,
+            patches,
+        }
     }
 
     /// A weight as it was packed.
@@ -173,7 +181,9 @@ impl<'a> Memory<'a> {
             Place::Weight(index) => self.weights.weights[index].plain(dtype),
             Place::Constant(index) => self.constants[index].data.as_slice(),
             Place::Arena { .. } | Place::State(_) | Place::Argument(_) => {
-                unreachable!("the arena changes, states are read by their own kernels, arguments become weights")
+                unreachable!(
+                    "the arena changes, states are read by their own kernels, arguments become weights"
+                )
             }
         }
     }

@@ -67,7 +67,9 @@ impl Operand {
                     stride: slot.width(),
                     values: memory.elements(&slot),
                 }),
-                Operand::Prepared { rounding, at, rows, width } => prepared(memory, rounding, at, rows, width),
+                Operand::Prepared { rounding, at, rows, width } => {
+                    prepared(memory, rounding, at, rows, width)
+                }
             }
         }
     }
@@ -192,9 +194,9 @@ impl Gated<'_> {
                 no_sum(gate_bias).apply(isa, out.start, out.stride, rows, columns.clone());
                 no_sum(up_bias).apply(isa, start, stride, rows, columns.clone());
                 for row in 0..rows {
-                    let at = |start: *mut f32, stride: usize| start.wrapping_add(row * stride + columns.start);
-                    let gate =
-                        std::slice::from_raw_parts_mut(at(out.start, out.stride), columns.len());
+                    let at =
+                        |start: *mut f32, stride: usize| start.wrapping_add(row * stride + columns.start);
+                    let gate = std::slice::from_raw_parts_mut(at(out.start, out.stride), columns.len());
                     let up = std::slice::from_raw_parts(at(start, stride), columns.len());
                     gated_act_in_place(isa, self.act, gate, up);
                 }

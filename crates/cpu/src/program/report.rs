@@ -13,7 +13,8 @@ impl Program {
         let counts = StepCounts::largest(graph, &self.spec.bucket);
         let line = |node: &super::Node| {
             let planned = self.plan.nodes.get(node.planned);
-            let tys = |values: &[graph::ValueId]| values.iter().map(|&v| *self.plan.ty(v)).collect::<Vec<_>>();
+            let tys =
+                |values: &[graph::ValueId]| values.iter().map(|&v| *self.plan.ty(v)).collect::<Vec<_>>();
             let whole = |op: &Op, planned: &graph::Planned| {
                 op.work(&tys(&planned.args), &tys(&planned.results), &counts)
             };

@@ -111,7 +111,10 @@ impl Program {
                 }
                 Kernel::Read { state, table, out } => {
                     if part.index == 0 {
-                        memory.states.state(*state).read(memory.elements(table), memory.rows_mut(out, 0..out.rows()));
+                        memory
+                            .states
+                            .state(*state)
+                            .read(memory.elements(table), memory.rows_mut(out, 0..out.rows()));
                     }
                 }
                 Kernel::Attention(node) => self.attention(memory, steps, worker, node),
@@ -230,7 +233,8 @@ const FEW: usize = 4;
 /// What is read has been written, what is written is read by nobody.
 unsafe fn core_node(memory: &Memory<'_>, op: &Op, args: &[Slot], results: &[Slot]) {
     // SAFETY: as the caller says.
-    let view = |slot: &Slot| View { dtype: slot.dtype, shape: slot.shape, data: unsafe { memory.bytes(slot) } };
+    let view =
+        |slot: &Slot| View { dtype: slot.dtype, shape: slot.shape, data: unsafe { memory.bytes(slot) } };
     let mut out = |slot: &Slot| ViewMut {
         dtype: slot.dtype,
         shape: slot.shape,

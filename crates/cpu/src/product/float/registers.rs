@@ -96,13 +96,13 @@ impl Model {
     }
 
     fn floats(&self, tile: u8) -> [[f32; 16]; 16] {
-        self.0[usize::from(tile)].map(|row| {
-            std::array::from_fn(|i| f32::from_ne_bytes(std::array::from_fn(|j| row[4 * i + j])))
-        })
+        self.0[usize::from(tile)]
+            .map(|row| std::array::from_fn(|i| f32::from_ne_bytes(std::array::from_fn(|j| row[4 * i + j]))))
     }
 
     fn pairs(&self, tile: u8) -> [[[f32; 2]; 16]; 16] {
-        let value = |row: &[u8; 64], i: usize| half::bf16::from_ne_bytes([row[2 * i], row[2 * i + 1]]).to_f32();
+        let value =
+            |row: &[u8; 64], i: usize| half::bf16::from_ne_bytes([row[2 * i], row[2 * i + 1]]).to_f32();
         self.0[usize::from(tile)]
             .map(|row| std::array::from_fn(|i| [value(&row, 2 * i), value(&row, 2 * i + 1)]))
     }

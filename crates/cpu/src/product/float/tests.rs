@@ -161,7 +161,11 @@ fn modelled_tiles_have_the_bits_of_the_plain_loop() {
                 matrix::multiply(&mut tiles, &weight.packed.view(), x, strips, output, &mut scratch);
             }
             for (i, out) in out.iter().enumerate() {
-                assert_eq!(*out, weight.expected(&back, i / rows, i % rows), "{rows} by {cols}, {m} rows, {i}");
+                assert_eq!(
+                    *out,
+                    weight.expected(&back, i / rows, i % rows),
+                    "{rows} by {cols}, {m} rows, {i}"
+                );
             }
         }
     }
