@@ -24,6 +24,7 @@ pub struct Int8Group {
 }
 
 impl Int8Group {
+    #[cfg(test)]
     /// All zero.
     pub const ZERO: Int8Group =
         Int8Group { codes: [0; GROUP], sums: [0; 8], half_sums: [0; 16], scale: 0.0, padding: [0; 3] };

@@ -60,11 +60,6 @@ impl Hazards {
         self.open.extend(accesses);
         meets
     }
-
-    /// Notes that the workers have met within a node.
-    pub fn met(&mut self, accesses: Vec<Access>) {
-        self.open = accesses;
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,11 @@
 //! [`attention`]: within those rules every instruction set level, number of threads, chunk of a prompt and batch gives
 //! the same bits.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "iterators take vectors through closures, which are compiled without a level's instructions"
+)]
+
 mod activation;
 mod attention;
 mod core;

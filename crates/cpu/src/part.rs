@@ -12,9 +12,6 @@ pub struct Part {
 }
 
 impl Part {
-    /// The whole.
-    pub const WHOLE: Part = Part { index: 0, of: 1 };
-
     /// This worker's contiguous share of `count` things; shares differ by at most one.
     pub fn share(self, count: usize) -> Range<usize> {
         let at = |index: usize| count * index / self.of;

@@ -50,15 +50,7 @@ impl States {
         &self.states[index]
     }
 
-    /// Writes rows to slots of a state; see [`State::write`].
-    ///
-    /// # Safety
-    /// Until the workers meet nobody else touches these slots.
-    pub unsafe fn write(&self, state: usize, slots: &[i32], rows: &[f32]) {
-        // SAFETY: as the caller says.
-        unsafe { self.states[state].write(slots, rows) }
-    }
-
+    #[cfg(test)]
     /// Decodes pages of a state; see [`State::read`].
     ///
     /// # Safety
@@ -182,11 +174,6 @@ impl State {
     /// How pages are laid out.
     pub fn shape(&self) -> &PageShape {
         &self.shape
-    }
-
-    /// Pages of the pool.
-    pub fn pages(&self) -> usize {
-        self.pages
     }
 
     /// Where a page begins.

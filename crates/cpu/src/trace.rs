@@ -40,18 +40,6 @@ impl Trace {
             spans.push(Span { node, start_ns: start, end_ns: self.now() });
         }
     }
-
-    /// The nanoseconds that the busiest worker spent on each of `nodes` nodes.
-    pub fn busiest(&self, nodes: usize) -> Vec<u64> {
-        let mut most = vec![0; nodes];
-        for spans in &self.spans {
-            for span in spans.lock().iter().flat_map(|spans| spans.iter()) {
-                most[span.node] = most[span.node].max(span.end_ns - span.start_ns);
-            }
-        }
-        most
-    }
-
     /// Takes the spans of each worker.
     fn take(&self) -> Vec<Vec<Span>> {
         let mut taken = vec![];

@@ -7,6 +7,11 @@
 //! A level more (NEON with i8mm is the next) is a file like `avx2.rs`, a variant of [`Isa`] and an arm in
 //! [`Isa::run`].
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "iterators take vectors through closures, which are compiled without a level's instructions"
+)]
+
 mod isa;
 mod math;
 mod portable;

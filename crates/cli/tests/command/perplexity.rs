@@ -1,5 +1,7 @@
 //! `perplexity`: held against a computation by hand, and against itself.
 
+#![allow(clippy::unwrap_used, reason = "a test says so by failing")]
+
 use std::fs;
 use std::path::Path;
 

@@ -18,6 +18,7 @@ pub struct Exp2 {
 /// Coefficients of `r` to the third power downwards.
 const SHORT: [f32; 3] = [0.055_008_933, 0.242_210_95, 0.693_282_9];
 /// Coefficients of `r` to the sixth power downwards.
+#[allow(clippy::approx_constant, reason = "the best polynomial's, which is not the logarithm")]
 const LONG: [f32; 6] =
     [1.535_336_2e-4, 1.339_887_4e-3, 9.618_437e-3, 5.550_332_4e-2, 0.240_226_48, 0.693_147_2];
 /// Added to a number below 2^22 in size, it leaves the nearest whole number in the low bits.

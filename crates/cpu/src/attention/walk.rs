@@ -115,15 +115,12 @@ impl<'a> Walk<'a> {
         (0..rows).step_by(at_once).map(move |first| first..(first + at_once).min(rows))
     }
 
-    /// The rows of a group of [`GROUP_ROWS`].
-    pub fn group(&self, index: usize) -> Range<usize> {
-        index * GROUP_ROWS..((index + 1) * GROUP_ROWS).min(self.rows())
-    }
-
     /// A chunk of a unit, where something of it is seen.
     pub fn chunk(&self, unit: &Unit, index: usize) -> Option<Chunk<'a>> {
         let sequence = usize::try_from(self.call.sequences[unit.tokens.start]);
         let sequence = sequence.expect("sequences are counted from zero");
+        // Nothing is seen so far: the range grows from its ends.
+        #[allow(clippy::reversed_empty_ranges, reason = "empty on purpose")]
         let mut chunk =
             Chunk { call: self.call, sequence, head: unit.head, first: index * CHUNK, seen: CHUNK..0 };
         for &position in &self.call.positions[unit.tokens.clone()] {

@@ -7,6 +7,7 @@ mod floats;
 mod layout;
 mod words;
 
+#[cfg(test)]
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -25,11 +26,6 @@ pub struct Packed {
 }
 
 impl Packed {
-    /// Room for a weight, to be filled strip by strip; `None` where the system has no memory for it.
-    pub fn try_zeroed(layout: Layout) -> Option<Packed> {
-        Some(Packed::within(layout, &Arc::new(Buffer::try_zeroed(layout.bytes())?), 0))
-    }
-
     /// A weight whose strips are in a buffer already, from byte `at` on.
     ///
     /// # Panics
@@ -53,15 +49,6 @@ impl Packed {
         Packed::within(layout, &Arc::new(data), 0)
     }
 
-    /// The strips, [`Layout::strip_bytes`] each, for [`pack_strip`] to fill in any order.
-    ///
-    /// # Panics
-    /// Where others share the memory.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        let data = Arc::get_mut(&mut self.data).expect("a weight is filled before its memory is shared");
-        &mut data.as_mut_slice()[self.at..][..self.layout.bytes()]
-    }
-
     /// All of it.
     pub fn view(&self) -> View<'_> {
         View { layout: self.layout, bytes: &self.data.as_slice()[self.at..][..self.layout.bytes()] }
@@ -78,6 +65,7 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    #[cfg(test)]
     /// The view over these bytes.
     ///
     /// # Panics
@@ -88,6 +76,7 @@ impl<'a> View<'a> {
         View { layout, bytes }
     }
 
+    #[cfg(test)]
     /// Some of the rows as a weight of their own: an expert's, a query's.
     ///
     /// # Panics

@@ -77,7 +77,7 @@ fn spread<'a>(rows: &Rows, at: usize, planes: impl Iterator<Item = &'a mut [Line
         for word in planes.as_flattened_mut() {
             let bits = u32::from_le_bytes(*word);
             // Four copies of four bits, seven apart, put each where another byte begins.
-            let four = |i: usize| (bits >> (4 * i) & 15) * 0x0020_4081 & mask(1);
+            let four = |i: usize| (((bits >> (4 * i)) & 15) * 0x0020_4081) & mask(1);
             *word = (0..WORDS).fold(0, |plane, i| plane | four(i) << i).to_le_bytes();
         }
     }

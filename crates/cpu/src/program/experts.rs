@@ -203,6 +203,7 @@ impl Program {
     ///
     /// # Safety
     /// The mixture is sorted, and `run` may be called for every expert's rows and strips.
+    #[allow(clippy::too_many_arguments, reason = "one phase of a mixture")]
     unsafe fn bites(
         &self,
         memory: &Memory<'_>,

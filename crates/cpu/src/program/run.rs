@@ -232,10 +232,13 @@ const FEW: usize = 4;
 /// # Safety
 /// What is read has been written, what is written is read by nobody.
 unsafe fn core_node(memory: &Memory<'_>, op: &Op, args: &[Slot], results: &[Slot]) {
-    // SAFETY: as the caller says.
-    let view =
-        |slot: &Slot| View { dtype: slot.dtype, shape: slot.shape, data: unsafe { memory.bytes(slot) } };
-    let mut out = |slot: &Slot| ViewMut {
+    let view = |slot: &Slot| View {
+        dtype: slot.dtype,
+        shape: slot.shape,
+        // SAFETY: as the caller says.
+        data: unsafe { memory.bytes(slot) },
+    };
+    let out = |slot: &Slot| ViewMut {
         dtype: slot.dtype,
         shape: slot.shape,
         // SAFETY: as the caller says.

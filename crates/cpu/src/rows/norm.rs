@@ -13,6 +13,7 @@ pub fn rms_norm(isa: Isa, x: &[f32], w: &[f32], eps: f32, out: &mut [f32]) {
     isa.run(RmsNorm { x: x.as_ptr(), w, eps, out: out.as_mut_ptr(), rows: rows(x.len(), w.len()) });
 }
 
+#[cfg(test)]
 /// As [`rms_norm`], over its argument.
 pub fn rms_norm_in_place(isa: Isa, x: &mut [f32], w: &[f32], eps: f32) {
     isa.run(RmsNorm { x: x.as_ptr(), w, eps, out: x.as_mut_ptr(), rows: rows(x.len(), w.len()) });

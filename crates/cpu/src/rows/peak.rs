@@ -38,6 +38,7 @@ impl Peak {
         Peak { value, column: first + place as u32, sum: f64::from(sum) }
     }
 
+    #[cfg(test)]
     /// Of a whole row.
     pub fn of_row(isa: Isa, x: &[f32]) -> Peak {
         let pieces = x.chunks(CHUNK).zip((0..).step_by(CHUNK));

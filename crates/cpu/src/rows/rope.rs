@@ -29,6 +29,7 @@ pub fn rope(isa: Isa, x: &[f32], table: &[f32], heads: Heads, out: &mut [f32]) {
     isa.run(Rope::new(x.as_ptr(), x.len(), None, table, heads, out.as_mut_ptr()));
 }
 
+#[cfg(test)]
 /// As [`rope`], over its argument.
 pub fn rope_in_place(isa: Isa, x: &mut [f32], table: &[f32], heads: Heads) {
     isa.run(Rope::new(x.as_ptr(), x.len(), None, table, heads, x.as_mut_ptr()));
@@ -43,6 +44,7 @@ pub fn norm_rope(isa: Isa, x: &[f32], w: &[f32], eps: f32, table: &[f32], heads:
     isa.run(Rope::new(x.as_ptr(), x.len(), Some((w, eps)), table, heads, out.as_mut_ptr()));
 }
 
+#[cfg(test)]
 /// As [`norm_rope`], over its argument.
 pub fn norm_rope_in_place(isa: Isa, x: &mut [f32], w: &[f32], eps: f32, table: &[f32], heads: Heads) {
     isa.run(Rope::new(x.as_ptr(), x.len(), Some((w, eps)), table, heads, x.as_mut_ptr()));

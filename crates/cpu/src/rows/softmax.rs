@@ -4,6 +4,7 @@ use simd::{Isa, Kernel, LANES, Simd, decay};
 
 use super::lanes::{Zip, filled, largest, rows, zip_row};
 
+#[cfg(test)]
 /// Softmax over rows of this width.
 ///
 /// # Panics

@@ -2,7 +2,9 @@
 
 use simd::{Isa, Simd};
 
-use super::lanes::{Zip, rows, zip, zip_in_place};
+#[cfg(test)]
+use super::lanes::rows;
+use super::lanes::{Zip, zip, zip_in_place};
 
 /// `out = a + b`.
 ///
@@ -20,6 +22,7 @@ pub fn add_in_place(isa: Isa, y: &mut [f32], x: &[f32]) {
     zip_in_place(isa, Sum, y, x);
 }
 
+#[cfg(test)]
 /// `y += bias`, row by row.
 ///
 /// # Panics

@@ -87,8 +87,10 @@ impl Tiles for Hardware {
 }
 
 /// Tiles in plain memory, multiplied by plain loops.
+#[cfg(test)]
 pub struct Model([[[u8; 64]; 16]; 8]);
 
+#[cfg(test)]
 impl Model {
     /// All zero.
     pub fn new() -> Model {
@@ -108,6 +110,7 @@ impl Model {
     }
 }
 
+#[cfg(test)]
 impl Tiles for Model {
     fn zero<const T: u8>(&mut self) {
         self.0[usize::from(T)] = [[0; 64]; 16];

@@ -131,7 +131,7 @@ impl<F: Format, T: Tiles> Kernel for Many<'_, F, T> {
     fn run<S: Simd>(self, s: S) {
         let Many { task, tiles, scratch, .. } = self;
         assert!(scratch.len() >= scratch_bytes(task.x.rows), "a product has the scratch it asks for");
-        assert!(scratch.as_ptr() as usize % 64 == 0, "scratch begins on a line");
+        assert!((scratch.as_ptr() as usize).is_multiple_of(64), "scratch begins on a line");
         let planes = scratch.as_mut_ptr();
         let sums = planes.wrapping_add(2 * 2 * PLANE);
         let kept = sums.wrapping_add(2 * 4 * SUMS * 4);

@@ -65,7 +65,7 @@ fn one(dtype: DType, group: &[u8]) -> Group {
         DType::Q8_0 => legacy(group, 34, 255.0, 0.0, |b, i| i32::from(b[2 + i].cast_signed())),
         DType::IQ4_NL => legacy(group, 18, 255.0, 0.0, |b, i| grid(&IQ4_CODES, nibble(&b[2..], i))),
         DType::MXFP4 => mxfp4(group),
-        _ => k_quant(dtype, group.try_into().expect("a K-quant has whole groups")),
+        _ => k_quant(dtype, group),
     }
 }
 

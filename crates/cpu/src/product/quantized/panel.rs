@@ -52,7 +52,7 @@ impl<F: Format, const M: usize, const N: usize> Kernel for Panel<'_, F, M, N> {
         const { assert!(N <= STRIPS) };
         assert!(task.x.rows >= M, "panels are for rows enough");
         assert!(scratch.len() >= scratch_bytes(task.x.rows), "a product has the scratch it asks for");
-        assert!(scratch.as_ptr() as usize % 64 == 0, "scratch begins on a line");
+        assert!((scratch.as_ptr() as usize).is_multiple_of(64), "scratch begins on a line");
         let panels = scratch.as_mut_ptr();
         let kept = panels.wrapping_add(STRIPS * PANEL).cast::<f32>();
         let mut row = 0;

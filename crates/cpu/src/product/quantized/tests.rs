@@ -39,7 +39,7 @@ pub fn weight(dtype: DType, rows: usize, cols: usize, noise: &mut Noise) -> Vec<
     let mut bytes = (0..rows * layout.row_bytes()).map(|_| noise.bits() as u8).collect::<Vec<_>>();
     for block in bytes.chunks_mut(dtype.block_bytes()) {
         for &at in fields.floats {
-            let scale = if noise.bits() % 16 == 0 { 0.0 } else { noise.value() };
+            let scale = if noise.bits().is_multiple_of(16) { 0.0 } else { noise.value() };
             block[at..at + 2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
         }
         if dtype == DType::MXFP4 {
@@ -145,7 +145,6 @@ fn what_is_no_number_stays_none() {
 struct Case {
     packed: Packed,
     x: Vec<f32>,
-    m: usize,
     expected: Vec<f32>,
 }
 
@@ -158,7 +157,7 @@ impl Case {
         let expected = (0..m * rows)
             .map(|i| oracle::product(dtype, row(i % rows), &x[i / rows * cols..][..cols]))
             .collect();
-        Some(Case { packed: Packed::of(layout, &source), x, m, expected })
+        Some(Case { packed: Packed::of(layout, &source), x, expected })
     }
 }
 

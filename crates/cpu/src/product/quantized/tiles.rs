@@ -1,5 +1,6 @@
 //! Eight tiles: those of the machine, or arrays that mean the same.
 
+#[cfg(test)]
 use simd::tiles::dot_i8;
 
 /// Tiles of bytes: 0 to 3 are sums, 4 and 5 hold rows of activations, 6 and 7 four values of sixteen features in each
@@ -79,11 +80,13 @@ impl Tiles for Hardware {
 }
 
 /// Arrays, for machines without tiles to test what is done with them.
+#[cfg(test)]
 pub struct Model {
     rows: usize,
     tiles: [[[i32; 16]; 16]; 8],
 }
 
+#[cfg(test)]
 impl Model {
     /// Without tiles yet.
     pub const NONE: Model = Model { rows: 0, tiles: [[[0; 16]; 16]; 8] };
@@ -102,6 +105,7 @@ impl Model {
     }
 }
 
+#[cfg(test)]
 #[allow(clippy::undocumented_unsafe_blocks, reason = "the callers promise what may be read and written")]
 impl Tiles for Model {
     unsafe fn begin(&mut self, rows: usize) {
