@@ -64,7 +64,8 @@ impl Opened {
         let graph = models::describe(&self.name, &self.config, &Options { kv, page_len: PAGE_LEN }, &source)?;
         graph::verify(&graph)?;
         for state in &graph.states {
-            let elements = state.slot.shape().and_then(|slot| slot.elements()).unwrap_or(0);
+            // Whole blocks of each head: what one head needs is not mixed with another's.
+            let elements = state.slot.shape().and_then(|slot| slot.last().copied()).unwrap_or(0);
             if kv.bytes_of(elements).is_none() || !(kv.is_float() || kv == DType::Q8_0) {
                 return Err(Error::Kv { kv, elements });
             }

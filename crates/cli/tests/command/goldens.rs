@@ -7,6 +7,9 @@ use safetensors::SafeTensors;
 
 use crate::program::{fixture, polysilicon};
 
+/// Nothing is rounded that the checkpoint does not round: what `transformers` computed.
+const EXACT: &[&str] = &["--precision", "f32", "--kv", "f32"];
+
 /// One tensor of a safetensors file in words of four bytes.
 fn words(bytes: &[u8], name: &str) -> Vec<[u8; 4]> {
     let file = SafeTensors::deserialize(bytes).expect("a safetensors file");
@@ -38,7 +41,10 @@ fn each_golden_gives_its_logits_and_its_greedy_tokens() {
         let golden = fs::read(folder.join("golden.safetensors")).unwrap();
         let (prompt, greedy) = (list(&ids(&golden, "ids")), ids(&golden, "greedy"));
 
-        assert_eq!(polysilicon(&["logits", model, "--ids", &prompt, "--out", out_arg]).text(), "");
+        assert_eq!(
+            polysilicon(&[&["logits", model, "--ids", &prompt, "--out", out_arg], EXACT].concat()).text(),
+            ""
+        );
         let (got, want) = (floats(&fs::read(&out).unwrap(), "logits"), floats(&golden, "logits"));
         assert_eq!(got.len(), want.len(), "{model}");
         let spread =
@@ -47,8 +53,8 @@ fn each_golden_gives_its_logits_and_its_greedy_tokens() {
         assert!(error <= 2e-3 * spread, "{model}: {error} of {spread}");
 
         let tokens = greedy.len().to_string();
-        let answer =
-            polysilicon(&["run", model, "--ids", &prompt, "-n", &tokens, "--ignore-eos", "--json"]).json();
+        let run = ["run", model, "--ids", &prompt, "-n", &tokens, "--ignore-eos", "--json"];
+        let answer = polysilicon(&[&run, EXACT].concat()).json();
         assert_eq!(answer["ids"], serde_json::json!(greedy), "{model}");
         seen += 1;
     }

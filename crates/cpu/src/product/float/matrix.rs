@@ -1,7 +1,7 @@
 //! Products of bf16 by tiles: two strips by thirty-two rows at a time, in four tiles of sums.
 //!
 //! Sixteen pairs of a strip are a tile as they lie in memory. Activations are copied into tiles once for each span of
-//! the depth, which is short enough for two strips of it to stay in the first-level cache while all rows pass.
+//! the depth, which is short enough for them to stay in the second-level cache while all strips pass.
 
 use std::ops::Range;
 
@@ -17,19 +17,22 @@ use crate::product::Output;
 const TILE: usize = 1024;
 /// Rows of a tile of activations.
 const TALL: usize = 16;
-/// Rows of a product made at a time.
+/// Rows of a product made at a time: enough to stream weights far slower than memory could.
 pub const ROWS: usize = 256;
+/// bf16 of activations that are gone through by all strips: half of a second-level cache.
+const VALUES: usize = 512 << 10;
+/// How far ahead of the product weights are asked for, in bytes of each strip.
+const AHEAD: usize = 2 * TILE;
 
-/// How much of the depth is gone through at a time, by all strips.
-fn span(rows: usize, depth: usize) -> usize {
-    const LEAST: usize = 2048;
-    let fits = ROWS * LEAST / rows.next_multiple_of(TALL).max(1);
-    depth.min((fits / LEAST * LEAST).max(LEAST))
+/// bf16 of scratch that so many rows want, or fewer.
+pub fn scratch(rows: usize, depth: usize) -> usize {
+    VALUES.min(rows.min(ROWS).next_multiple_of(TALL) * depth)
 }
 
-/// bf16 of scratch that [`multiply`] wants.
-pub fn scratch(rows: usize, depth: usize) -> usize {
-    rows.next_multiple_of(TALL) * span(rows, depth)
+/// How much of the depth is gone through at a time: for few rows all of it.
+fn span(rows: usize, depth: usize) -> usize {
+    const LEAST: usize = VALUES / ROWS;
+    depth.min(VALUES / rows.next_multiple_of(TALL).max(TALL) / LEAST * LEAST)
 }
 
 /// Multiplies up to [`ROWS`] rows by strips.
@@ -50,13 +53,15 @@ pub unsafe fn multiply<T: Tiles>(
 ) {
     let depth = weight.layout.cols.next_multiple_of(BLOCK);
     assert_eq!(weight.layout.strip_bytes(), depth * LANES * size_of::<bf16>(), "strips of bf16");
+    assert_eq!(weight.bytes.len(), weight.layout.bytes(), "a weight has the bytes of its layout");
+    assert!(x.rows <= ROWS, "rows made at a time");
     assert!(strips.end <= weight.layout.strips(), "strips that there are");
     let strip = |strip: usize, from: usize| {
         weight.bytes.as_ptr().wrapping_add(strip * weight.layout.strip_bytes() + from * 2 * LANES)
     };
     let (start, half) = (strips.start, strips.len() / 2);
     let span = span(x.rows, depth);
-    for from in (0..depth).step_by(span.max(1)) {
+    for from in (0..depth).step_by(span) {
         let to = depth.min(from + span);
         copy(x, from..to, scratch);
         let call = Call {
@@ -68,16 +73,14 @@ pub unsafe fn multiply<T: Tiles>(
             first: from == 0,
         };
         for low in start..start + half {
-            let next = if low + 1 < start + half { (low + 1, from) } else { (start, to) };
-            let weights = [low, low + half].map(|s| strip(s, from));
-            let ahead = [next.0, next.0 + half].map(|s| strip(s, next.1));
+            let pair = [low, low + half];
             // SAFETY: the strips are there over the span, the rows are copied, and the outputs as the caller says.
-            unsafe { call.strips(tiles, [low, low + half], weights, ahead) };
+            unsafe { call.strips(tiles, pair, pair.map(|s| strip(s, from))) };
         }
         if strips.len() % 2 == 1 {
             let last = strips.end - 1;
             // SAFETY: as above.
-            unsafe { call.strips(tiles, [last], [strip(last, from)], [strip(last, to)]) };
+            unsafe { call.strips(tiles, [last], [strip(last, from)]) };
         }
     }
 }
@@ -85,16 +88,18 @@ pub unsafe fn multiply<T: Tiles>(
 /// Copies a stretch of the depth of every row into tiles: those of sixteen rows one after the other. Rows up to a
 /// whole tile become zeros.
 fn copy(x: Rows<'_, bf16>, depth: Range<usize>, out: &mut [bf16]) {
-    let tall = TALL * depth.len();
-    for (tile, out) in out.chunks_exact_mut(tall).take(x.rows.div_ceil(TALL)).enumerate() {
-        if x.rows < (tile + 1) * TALL {
-            out.fill(bf16::ZERO);
-        }
-        for row in tile * TALL..x.rows.min((tile + 1) * TALL) {
-            let blocks = x.values[row * x.stride..][depth.clone()].as_chunks::<BLOCK>().0;
-            let places = out.as_chunks_mut::<BLOCK>().0.iter_mut().skip(row % TALL).step_by(TALL);
-            for (place, block) in places.zip(blocks) {
-                *place = *block;
+    let tiles = x.rows.div_ceil(TALL);
+    assert!(tiles * TALL * depth.len() <= out.len(), "scratch is as long as it was asked to be");
+    for (i, tall) in out.chunks_exact_mut(TALL * depth.len()).take(tiles).enumerate() {
+        let rows = x.rows(i * TALL..x.rows.min((i + 1) * TALL));
+        for (block, tile) in tall.as_chunks_mut::<{ TALL * BLOCK }>().0.iter_mut().enumerate() {
+            for (row, place) in tile.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
+                if row < rows.rows {
+                    let from = row * rows.stride + depth.start + block * BLOCK;
+                    place.copy_from_slice(&rows.values[from..][..BLOCK]);
+                } else {
+                    place.fill(bf16::ZERO);
+                }
             }
         }
     }
@@ -113,7 +118,7 @@ struct Call {
 }
 
 impl Call {
-    /// All rows by one or two strips. While they pass, the lines of the strips `ahead` are asked for.
+    /// All rows by one or two strips.
     ///
     /// # Safety
     /// `blocks` tiles may be read of each strip, and the outputs be read and written.
@@ -123,20 +128,9 @@ impl Call {
         tiles: &mut T,
         strips: [usize; C],
         weights: [*const u8; C],
-        ahead: [*const u8; C],
     ) {
-        let passes = self.rows.div_ceil(2 * TALL);
-        let lines = (TILE / 64).div_ceil(passes);
-        for pass in 0..passes {
-            let row = pass * 2 * TALL;
-            let part = Part {
-                call: self,
-                row,
-                strips,
-                weights,
-                ahead: ahead.map(|ahead| ahead.wrapping_add(64 * lines * pass)),
-                lines,
-            };
+        for row in (0..self.rows).step_by(2 * TALL) {
+            let part = Part { call: self, row, strips, weights };
             // SAFETY: as the caller says.
             unsafe {
                 if self.rows - row > TALL {
@@ -156,30 +150,29 @@ struct Part<'a, const C: usize> {
     row: usize,
     strips: [usize; C],
     weights: [*const u8; C],
-    /// Of each tile that is multiplied, so many lines here are asked for.
-    ahead: [*const u8; C],
-    lines: usize,
 }
 
 impl<const C: usize> Part<'_, C> {
-    /// Tiles 0 to 3 are sums (`A` is 1 or 2 rows of `C` of them), 4 and 5 activations, 6 and 7 weights.
+    /// Tiles 0 to 3 are sums, those of tile `a` of rows by strip `c` in `a + 2 c`; 4 and 5 are rows, 6 and 7 strips.
     ///
     /// # Safety
     /// As for [`Call::strips`].
     #[inline(always)]
     unsafe fn multiply<T: Tiles, const A: usize>(&self, tiles: &mut T) {
         let tall = TILE * self.call.blocks;
-        let mut a = self.call.a.wrapping_add(self.row / TALL * tall);
-        let (mut weights, mut ahead) = (self.weights, self.ahead);
+        let mut rows = self.call.a.wrapping_add(self.row / TALL * tall);
+        let mut weights = self.weights;
+        // The first rows find the strips in memory, the others in cache.
+        let lines = if self.row == 0 { TILE / 64 } else { 0 };
         // SAFETY: the tiles of `A` times sixteen rows and of `C` strips over the blocks, as the caller says.
         unsafe {
             self.begin::<T, A>(tiles);
             for _ in 0..self.call.blocks {
                 tiles.load::<6>(weights[0], 64);
-                tiles.load::<4>(a, 64);
+                tiles.load::<4>(rows, 64);
                 tiles.dot::<0, 4, 6>();
                 if A == 2 {
-                    tiles.load::<5>(a.wrapping_add(tall), 64);
+                    tiles.load::<5>(rows.wrapping_add(tall), 64);
                     tiles.dot::<1, 5, 6>();
                 }
                 if C == 2 {
@@ -189,14 +182,13 @@ impl<const C: usize> Part<'_, C> {
                         tiles.dot::<3, 5, 7>();
                     }
                 }
-                a = a.wrapping_add(TILE);
-                for c in 0..C {
-                    for line in 0..self.lines {
-                        tiles.prefetch(ahead[c].wrapping_add(64 * line));
+                for strip in &mut weights {
+                    for line in 0..lines {
+                        tiles.prefetch(strip.wrapping_add(AHEAD + 64 * line));
                     }
-                    weights[c] = weights[c].wrapping_add(TILE);
-                    ahead[c] = ahead[c].wrapping_add(TILE);
+                    *strip = strip.wrapping_add(TILE);
                 }
+                rows = rows.wrapping_add(TILE);
             }
             self.end::<T, A>(tiles);
         }
@@ -208,16 +200,10 @@ impl<const C: usize> Part<'_, C> {
     unsafe fn begin<T: Tiles, const A: usize>(&self, tiles: &mut T) {
         // SAFETY: as the caller says.
         unsafe {
-            self.begin_one::<T, 0>(tiles, 0, 0);
-            if A == 2 {
-                self.begin_one::<T, 1>(tiles, 1, 0);
-            }
-            if C == 2 {
-                self.begin_one::<T, 2>(tiles, 0, 1);
-                if A == 2 {
-                    self.begin_one::<T, 3>(tiles, 1, 1);
-                }
-            }
+            self.begin_one::<T, A, 0>(tiles);
+            self.begin_one::<T, A, 1>(tiles);
+            self.begin_one::<T, A, 2>(tiles);
+            self.begin_one::<T, A, 3>(tiles);
         }
     }
 
@@ -227,27 +213,21 @@ impl<const C: usize> Part<'_, C> {
     unsafe fn end<T: Tiles, const A: usize>(&self, tiles: &mut T) {
         // SAFETY: as the caller says.
         unsafe {
-            self.end_one::<T, 0>(tiles, 0, 0);
-            if A == 2 {
-                self.end_one::<T, 1>(tiles, 1, 0);
-            }
-            if C == 2 {
-                self.end_one::<T, 2>(tiles, 0, 1);
-                if A == 2 {
-                    self.end_one::<T, 3>(tiles, 1, 1);
-                }
-            }
+            self.end_one::<T, A, 0>(tiles);
+            self.end_one::<T, A, 1>(tiles);
+            self.end_one::<T, A, 2>(tiles);
+            self.end_one::<T, A, 3>(tiles);
         }
     }
 
     /// # Safety
-    /// The outputs of the tile that there are may be read.
+    /// The outputs of the tile, if there are, may be read.
     #[inline(always)]
-    unsafe fn begin_one<T: Tiles, const N: u8>(&self, tiles: &mut T, a: usize, c: usize) {
+    unsafe fn begin_one<T: Tiles, const A: usize, const N: u8>(&self, tiles: &mut T) {
         if self.call.first {
             return tiles.zero::<N>();
         }
-        let (start, rows, lanes) = self.outputs(a, c);
+        let Some((start, rows, lanes)) = self.outputs::<A>(N) else { return };
         let stride = self.call.out.stride;
         // SAFETY: a whole tile of outputs, or a copy of those that there are.
         unsafe {
@@ -263,10 +243,10 @@ impl<const C: usize> Part<'_, C> {
     }
 
     /// # Safety
-    /// The outputs of the tile that there are may be written.
+    /// The outputs of the tile, if there are, may be written.
     #[inline(always)]
-    unsafe fn end_one<T: Tiles, const N: u8>(&self, tiles: &mut T, a: usize, c: usize) {
-        let (start, rows, lanes) = self.outputs(a, c);
+    unsafe fn end_one<T: Tiles, const A: usize, const N: u8>(&self, tiles: &mut T) {
+        let Some((start, rows, lanes)) = self.outputs::<A>(N) else { return };
         let stride = self.call.out.stride;
         // SAFETY: a whole tile of outputs, or a copy to those that there are.
         unsafe {
@@ -281,12 +261,17 @@ impl<const C: usize> Part<'_, C> {
         }
     }
 
-    /// Where the outputs of a tile are, how many rows and how many features of them.
+    /// Where the outputs of a tile are, how many rows and how many features of them; `None` where the tile is not used.
     #[inline(always)]
-    fn outputs(&self, a: usize, c: usize) -> (*mut f32, usize, usize) {
+    fn outputs<const A: usize>(&self, tile: u8) -> Option<(*mut f32, usize, usize)> {
+        let tile = usize::from(tile);
+        let (a, c) = (tile % 2, tile / 2);
+        if a >= A || c >= C {
+            return None;
+        }
         let (row, feature) = (self.row + a * TALL, self.strips[c] * LANES);
         let start = self.call.out.start.wrapping_add(row * self.call.out.stride + feature);
-        (start, TALL.min(self.call.rows - row), LANES.min(self.call.features - feature))
+        Some((start, TALL.min(self.call.rows - row), LANES.min(self.call.features - feature)))
     }
 }
 

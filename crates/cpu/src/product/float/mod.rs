@@ -29,18 +29,17 @@ use crate::packed::{BLOCK, View};
 /// From this many rows on, tiles are faster than vectors.
 const TILES_FROM: usize = 5;
 
-/// Bytes of scratch that [`product`] wants.
+/// Bytes of scratch that [`product`] wants for these rows, or fewer of them.
 pub fn scratch_bytes(isa: Isa, dtype: DType, x: &Activation<'_>) -> usize {
-    let (rows, depth) = match x {
-        Activation::F32(x) => (x.rows, x.stride),
+    let stride = match x {
+        Activation::F32(x) => x.stride.next_multiple_of(BLOCK),
         Activation::Bf16(x) if by_tiles(isa, dtype, x.rows) => {
-            return matrix::scratch(x.rows.min(matrix::ROWS), x.stride) * size_of::<bf16>();
+            return matrix::scratch(x.rows, x.stride) * size_of::<bf16>();
         }
-        Activation::Bf16(x) => (x.rows, x.stride),
+        Activation::Bf16(x) => x.stride,
         Activation::Int8(_) => return 0,
     };
-    let rows = rows.min(ROWS);
-    rows * walk::span(rows, depth.next_multiple_of(BLOCK)) * size_of::<f32>()
+    walk::scratch(x.rows(), stride) * size_of::<f32>()
 }
 
 /// Whether so many rows of bf16 are multiplied by tiles.
@@ -62,6 +61,8 @@ pub unsafe fn product(
     scratch: &mut [u8],
 ) {
     let cols = weight.layout.cols;
+    assert!(cols > 0, "weights have columns");
+    assert!(strips.end <= weight.layout.strips(), "strips that there are");
     let depth = cols.next_multiple_of(BLOCK);
     let rows = match x {
         Activation::F32(x) => checked(x, cols),

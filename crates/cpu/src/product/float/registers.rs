@@ -21,7 +21,7 @@ pub trait Tiles {
     /// of tile `C`.
     fn dot<const C: u8, const A: u8, const B: u8>(&mut self);
 
-    /// Asks for the line at `p` to be brought into the second-level cache.
+    /// Asks for the line at `p` to be brought near; any address will do.
     fn prefetch(&self, p: *const u8);
 }
 
@@ -80,9 +80,9 @@ impl Tiles for Hardware {
 
     #[inline(always)]
     fn prefetch(&self, p: *const u8) {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: a hint, which reads nothing; every machine of the architecture has it.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
 }
 
@@ -140,6 +140,5 @@ impl Tiles for Model {
             }
         }
     }
-
     fn prefetch(&self, _: *const u8) {}
 }

@@ -28,9 +28,13 @@ impl Values<'_> {
 }
 
 /// Writes a stretch of the depth of every row to `out`, one row after the other, with zeros behind the last column.
+///
+/// # Panics
+/// Where `out` is too short, or the stretch is not whole blocks of what the rows have.
 #[inline(always)]
 pub fn spread<S: Simd>(s: S, x: Values<'_>, depth: Range<usize>, out: &mut [f32]) {
     assert!(depth.len().is_multiple_of(BLOCK), "depths are whole blocks");
+    assert!(x.rows() * depth.len() <= out.len(), "scratch is as long as it was asked to be");
     let rows = out.chunks_exact_mut(depth.len()).take(x.rows()).enumerate();
     match x {
         Values::F32(x, cols) => {

@@ -145,7 +145,7 @@ fn modelled_tiles_have_the_bits_of_the_plain_loop() {
     let mut random = Random(3);
     for (rows, cols) in SHAPES {
         let weight = Weight::floats(DType::BF16, rows, cols, &mut random);
-        for m in [1, 16, 33, 500] {
+        for m in [1, 20, 33, 64, matrix::ROWS] {
             let x = random.values(m * cols);
             let halves = rounded(&x, cols);
             let back = x.iter().map(|x| bf16::from_f32(*x).to_f32()).collect::<Vec<_>>();
@@ -204,6 +204,38 @@ fn every_value_of_a_block_format_is_decoded_to_the_bit() {
             for (i, value) in weight.values.iter().enumerate() {
                 let out = out[i % cols * (rows + 3) + i / cols];
                 assert_eq!(out, *value, "{dtype} {isa} row {} column {}", i / cols, i % cols);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_power_of_two_is_decoded() {
+    let exponents = (0..=255u8).collect::<Vec<_>>();
+    let bytes = exponents.iter().flat_map(|exponent| [*exponent].into_iter().chain([0x01; 16]));
+    let weight = Weight::of(DType::MXFP4, 256, 32, &bytes.collect::<Vec<_>>());
+    let mut x = [0.0; 32];
+    x[3] = 1.0;
+    for isa in Isa::present() {
+        let x = Activation::F32(Rows { rows: 1, stride: 32, values: &x });
+        let out = weight.product(isa, &x, 0..16);
+        for (row, exponent) in exponents.iter().enumerate() {
+            assert_eq!(out[row].to_bits(), weight.values[row * 32 + 3].to_bits(), "{isa} {exponent}");
+        }
+    }
+}
+
+#[test]
+fn scratch_of_many_rows_serves_fewer() {
+    for dtype in [DType::F32, DType::BF16] {
+        for isa in Isa::ALL {
+            for stride in [64, 2048, 8192] {
+                let x = |rows| match dtype {
+                    DType::BF16 => Activation::Bf16(Rows { rows, stride, values: &[] }),
+                    _ => Activation::F32(Rows { rows, stride, values: &[] }),
+                };
+                let bytes = (0..600).map(|rows| scratch_bytes(isa, dtype, &x(rows))).collect::<Vec<_>>();
+                assert!(bytes.is_sorted(), "{dtype} {isa} {stride}");
             }
         }
     }

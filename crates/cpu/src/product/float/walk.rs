@@ -53,6 +53,7 @@ impl<F: Form> InPlace<F> {
         let layout = weight.layout;
         let depth = layout.cols.next_multiple_of(BLOCK);
         assert_eq!(layout.strip_bytes(), depth / 2 * F::PAIR, "the form is that of the type");
+        assert_eq!(weight.bytes.len(), layout.bytes(), "a weight has the bytes of its layout");
         InPlace { start: weight.bytes.as_ptr(), strip_bytes: layout.strip_bytes(), form: PhantomData }
     }
 }
@@ -68,14 +69,20 @@ impl<F: Form> Source for InPlace<F> {
     }
 }
 
-/// Rows of a product made at a time: their activations, over the least span, fit half of a second-level cache.
+/// Rows of a product made at a time.
 pub const ROWS: usize = 512;
+/// Values of activations that are gone through by all strips: half of a second-level cache.
+const VALUES: usize = 256 << 10;
 
-/// How much of the depth is gone through at a time, by all strips: as much as keeps the activations in cache.
-pub fn span(rows: usize, depth: usize) -> usize {
-    const LEAST: usize = 512;
-    let fits = ROWS * LEAST / rows.max(1);
-    depth.min((fits / LEAST * LEAST).max(LEAST))
+/// f32 of scratch that so many rows want, or fewer.
+pub fn scratch(rows: usize, depth: usize) -> usize {
+    VALUES.min(rows.min(ROWS) * depth)
+}
+
+/// How much of the depth is gone through at a time: for few rows all of it.
+fn span(rows: usize, depth: usize) -> usize {
+    const LEAST: usize = VALUES / ROWS;
+    depth.min(VALUES / rows.max(1) / LEAST * LEAST)
 }
 
 /// A product of rows by strips.
@@ -90,7 +97,7 @@ pub struct Job<'a> {
     pub strips: Range<usize>,
     /// Where the sums go.
     pub out: Output,
-    /// `rows` times `span` values.
+    /// As [`scratch`] says.
     pub scratch: &'a mut [f32],
 }
 
@@ -112,7 +119,7 @@ impl<W: Source> Kernel for Walk<'_, W> {
         let Walk { job, source } = self;
         let (start, half) = (job.strips.start, job.strips.len() / 2);
         let span = span(job.x.rows(), job.depth);
-        for from in (0..job.depth).step_by(span.max(1)) {
+        for from in (0..job.depth).step_by(span) {
             let depth = from..job.depth.min(from + span);
             spread(s, job.x, depth.clone(), job.scratch);
             for low in start..start + half {
