@@ -8,7 +8,7 @@ use half::f16;
 
 use super::search::{Grid, Points, affine, dot, extreme, f16_unit, neighbours, product, symmetric, weights};
 
-/// How often the unit is fitted again. A third time takes less than one part in a thousand off the error.
+/// How often the unit is fitted again at most; once that does not help, it stops.
 const ROUNDS: usize = 2;
 
 /// Scales as steps of a unit.
