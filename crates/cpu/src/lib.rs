@@ -1,8 +1,8 @@
 //! The CPU backend: weights packed once into the layout their kernels stream, kernels per instruction set level, and a
 //! plan over one arena that all workers walk together.
 //!
-//! What a worker does is in [`program`], the order of sums and the rounding of activations in [`product`] and
-//! [`attention`]: within those rules every instruction set level, number of threads, chunk of a prompt and batch gives
+//! What a worker does is in `program`, the order of sums and the rounding of activations in `product` and
+//! `attention`: within those rules every instruction set level, number of threads, chunk of a prompt and batch gives
 //! the same bits.
 
 #![allow(
