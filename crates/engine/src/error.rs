@@ -51,9 +51,19 @@ pub enum RefuseError {
         /// What it may be, in words.
         range: &'static str,
     },
-    /// Another request is running.
-    #[error("the engine is running another request; wait for its end or cancel it")]
+    /// Steps are in flight.
+    #[error("the engine is in the middle of a step; wait for its end")]
     Busy,
+    /// Too many requests are alive.
+    #[error(
+        "{alive} requests are waiting or running, and {limit} are the most; try again when some have ended"
+    )]
+    Full {
+        /// How many there are.
+        alive: u32,
+        /// How many there may be.
+        limit: u32,
+    },
 }
 
 /// Why the engine could not do what was asked.

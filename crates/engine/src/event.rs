@@ -61,6 +61,8 @@ pub enum Finish {
     Length,
     /// The caller no longer wanted it.
     Cancelled,
+    /// Its deadline has passed.
+    Deadline,
 }
 
 /// What a sequence used.
@@ -76,7 +78,7 @@ pub struct Usage {
     pub prefill: Duration,
     /// From the first token to the last.
     pub decode: Duration,
-    /// What the device worked on its steps.
+    /// Its share of what the device worked on its steps, by tokens.
     pub device: Duration,
 }
 

@@ -24,6 +24,12 @@ pub const PROBED_VALUES: usize = 4096;
 /// vocabulary is large.
 pub const LOGITS_PER_STEP: u32 = 1 << 25;
 
+/// Sequences that may be alive, waiting ones included: what they were asked is kept until they end.
+pub const SEQUENCES: u32 = 1 << 14;
+
+/// Answers to one prompt.
+pub const ANSWERS: u32 = 128;
+
 /// Programs that are kept. A device that wants one for each shape met would otherwise gather them without end.
 pub const PROGRAMS: usize = 64;
 
@@ -32,4 +38,5 @@ pub const SLOTS: u32 = i32::MAX as u32;
 
 const _: () = assert!(STEPS_IN_FLIGHT == 2, "a token can refer to the step before, and to none earlier");
 const _: () = assert!(PROGRAMS > STEPS_IN_FLIGHT, "a program in flight is never dropped");
+const _: () = assert!(ANSWERS < SEQUENCES, "the answers to one prompt are alive together");
 const _: () = assert!(CHUNK >= 1 && CHUNK <= SLOTS, "a chunk is one token at least and fits the slots");

@@ -1,5 +1,7 @@
 //! What a caller asks for, in integers.
 
+use std::time::Duration;
+
 use graph::Sampling;
 
 use crate::RefuseError;
@@ -28,6 +30,12 @@ pub struct Request {
     pub bias: Vec<(u32, f32)>,
     /// Whether each token comes with the logits it was drawn from.
     pub logits: bool,
+    /// Goes before others: a level is worth ten seconds of waiting.
+    pub priority: i8,
+    /// The request ends when so much time has passed since it came, whatever was made until then.
+    pub deadline: Option<Duration>,
+    /// Whose it is: requests of unlike tenants share no state.
+    pub tenant: u64,
 }
 
 impl Request {
@@ -44,6 +52,9 @@ impl Request {
             top_logprobs: 0,
             bias: vec![],
             logits: false,
+            priority: 0,
+            deadline: None,
+            tenant: 0,
         }
     }
 

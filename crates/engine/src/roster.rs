@@ -57,7 +57,13 @@ impl Roster {
         self.empty.len() == self.seats.len()
     }
 
+    /// How many are there.
+    pub(crate) fn len(&self) -> u32 {
+        (self.seats.len() - self.empty.len()) as u32
+    }
+
     /// All that are alive, with their ids.
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SequenceId, &Sequence)> {
         self.seats.iter().zip(0..).filter_map(|(taken, seat)| {
             taken.as_ref().map(|(number, sequence)| (SequenceId { number: *number, seat }, sequence))

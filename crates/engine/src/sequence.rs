@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use graph::Seen;
 
-use crate::batch::{Part, Rows};
+use crate::batch::Part;
 use crate::page_table::PageTable;
+use crate::pages::Indexed;
+use crate::policy::order::Turn;
 use crate::{Ending, Finish, Request, SequenceId, Usage};
 
 /// One request under way.
@@ -19,14 +21,36 @@ pub(crate) struct Sequence {
     prompt: u32,
     /// `tokens` never grows beyond this.
     limit: u32,
+    /// Its place in line.
+    pub turn: Turn,
+    /// Whether its reader has stalled: it is in no step until that has passed.
+    pub paused: bool,
+    /// Whether it is among the running: only those hold pages.
+    pub running: bool,
+    /// Parts of it in flight.
+    pub pending: u32,
+    /// The newest step that it has a part in.
+    pub step: u64,
+    /// Whether it waits for another answer's prompt.
+    pub parked: bool,
+    /// Another answer to the same prompt, whose pages it will share once the prompt is computed.
+    pub stem: Option<SequenceId>,
+    /// Answers that wait for this one's prompt.
+    pub answers: Vec<SequenceId>,
+    /// How far its full pages are in the prefix index.
+    pub indexed: Indexed,
     /// Positions given to steps; one beyond `tokens` at most, where a step reads a token of the step before it.
     launched: u32,
+    /// Positions that steps have written.
+    written: u32,
     /// The row in which the newest step makes this sequence's next token.
     row: u32,
     /// Pages held, per group.
     tables: Vec<PageTable>,
     /// Distinct tokens in order of id, where penalties want them.
     seen: Vec<Seen>,
+    /// Tokens of the prompt that needed no computation, once it has run.
+    cached: Option<u32>,
     started: Duration,
     first: Option<Duration>,
     last: Duration,
@@ -36,21 +60,30 @@ pub(crate) struct Sequence {
 impl Sequence {
     /// A sequence of a checked request, in a context that its prompt fits.
     pub(crate) fn new(mut request: Request, groups: usize, context: u32, now: Duration) -> Sequence {
-        let mut tokens = mem::take(&mut request.prompt);
+        let tokens = mem::take(&mut request.prompt);
         let prompt = tokens.len() as u32;
         let limit = prompt.saturating_add(request.max_tokens).min(context);
-        // Decoding then allocates nothing.
-        tokens.reserve_exact(limit.saturating_sub(prompt) as usize);
         let seen = if request.sampling.penalties.is_none() { vec![] } else { distinct(&tokens) };
         Sequence {
+            turn: Turn::new(now, request.priority),
             request,
             tokens,
             prompt,
             limit,
+            paused: false,
+            running: false,
+            parked: false,
+            pending: 0,
+            step: 0,
+            stem: None,
+            answers: vec![],
+            indexed: Indexed::default(),
             launched: 0,
+            written: 0,
             row: 0,
             tables: (0..groups).map(|_| PageTable::default()).collect(),
             seen,
+            cached: None,
             started: now,
             first: None,
             last: now,
@@ -58,25 +91,63 @@ impl Sequence {
         }
     }
 
-    /// What this sequence would do in the next step, with at most `chunk` tokens; `None` where it must wait for a step
-    /// in flight or has nothing left to do.
-    pub(crate) fn next(&self, id: SequenceId, chunk: u32) -> Option<Part> {
+    /// What this sequence would do in the next step, with at most `chunk` tokens of what the host knows; `None` where it
+    /// must wait for a step in flight or has nothing left to do. `newest` is the step launched last.
+    pub(crate) fn next(&self, id: SequenceId, chunk: u32, newest: u64) -> Option<Part> {
         let known = self.tokens.len() as u32;
         if self.launched < known {
             let count = chunk.min(known - self.launched);
-            let rows = if self.launched + count == known { Rows::Last } else { Rows::None };
-            return Some(Part { sequence: id, from: self.launched, count, rows, previous: None });
+            let rows = u32::from(self.launched + count == known);
+            let part = Part { sequence: id, from: self.launched, count, rows, previous: None };
+            return (count > 0).then_some(part);
         }
         // The token at `launched` is being made. Feeding it makes one more, unless it is the last.
         let ahead = self.launched == known && known + 1 < self.limit && !self.needs_host();
-        let part = Part { sequence: id, from: known, count: 1, rows: Rows::Last, previous: Some(self.row) };
-        ahead.then_some(part)
+        // A step can name rows of the one before it, and of none earlier.
+        let part = Part { sequence: id, from: known, count: 1, rows: 1, previous: Some(self.row) };
+        (ahead && self.step == newest).then_some(part)
+    }
+
+    /// Whether it would decode in the next step.
+    pub(crate) fn decodes(&self, newest: u64) -> bool {
+        let known = self.tokens.len() as u32;
+        match self.launched < known {
+            true => self.launched + 1 == known,
+            false => known + 1 < self.limit && !self.needs_host() && self.step == newest,
+        }
+    }
+
+    /// Begins to run, or to run again, behind what its tables hold already.
+    pub(crate) fn begin(&mut self, indexed: Indexed, written: u32, pages: impl Fn(usize, u32) -> u32) {
+        self.running = true;
+        self.indexed = indexed;
+        (self.launched, self.written) = (written, written);
+        self.cached.get_or_insert(written);
+        // Decoding then allocates nothing.
+        self.tokens.reserve_exact((self.limit as usize).saturating_sub(self.tokens.len()));
+        for (group, table) in self.tables.iter_mut().enumerate() {
+            table.reserve(pages(group, self.limit));
+        }
+    }
+
+    /// Runs no longer: all it has computed is forgotten but for the tokens. Its pages must have been taken from it.
+    pub(crate) fn rest(&mut self) {
+        self.running = false;
+        self.indexed = Indexed::default();
+        (self.launched, self.written) = (0, 0);
     }
 
     /// Notes that a step takes positions up to `end` and makes the next token in row `row`.
-    pub(crate) fn launch(&mut self, end: u32, row: u32) {
+    pub(crate) fn launch(&mut self, step: u64, end: u32, row: u32) {
+        self.step = step;
+        self.pending += 1;
         self.launched = end;
         self.row = row;
+    }
+
+    /// Notes that a step has written positions up to `end`.
+    pub(crate) fn land(&mut self, end: u32) {
+        self.written = end;
     }
 
     /// Appends a token that a step made.
@@ -92,7 +163,7 @@ impl Sequence {
         }
     }
 
-    /// Adds what the device worked on a step of this sequence.
+    /// Adds what the device worked for this sequence.
     pub(crate) fn charge(&mut self, device: Duration) {
         self.device += device;
     }
@@ -110,7 +181,7 @@ impl Sequence {
     pub(crate) fn ending(&self, finish: Finish, now: Duration) -> Ending {
         let usage = Usage {
             prompt_tokens: self.prompt,
-            cached_tokens: 0,
+            cached_tokens: self.cached.unwrap_or(0),
             completion_tokens: self.tokens.len() as u32 - self.prompt,
             prefill: self.first.unwrap_or(now) - self.started,
             decode: self.first.map_or(Duration::ZERO, |first| self.last - first),
@@ -129,6 +200,21 @@ impl Sequence {
         &self.tokens
     }
 
+    /// Tokens of the prompt.
+    pub(crate) fn prompt(&self) -> u32 {
+        self.prompt
+    }
+
+    /// The tokens whose state steps have written.
+    pub(crate) fn written(&self) -> &[u32] {
+        &self.tokens[..self.written as usize]
+    }
+
+    /// When it ends at the latest.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        self.request.deadline.map(|patience| self.started.saturating_add(patience))
+    }
+
     /// Tokens seen so far; empty where no penalty asks for them.
     pub(crate) fn seen(&self) -> &[Seen] {
         &self.seen
@@ -142,6 +228,16 @@ impl Sequence {
     /// Pages held, to change.
     pub(crate) fn tables_mut(&mut self) -> &mut [PageTable] {
         &mut self.tables
+    }
+
+    /// Tokens, and pages to change.
+    pub(crate) fn tokens_and_tables(&mut self) -> (&[u32], &mut [PageTable]) {
+        (&self.tokens, &mut self.tables)
+    }
+
+    /// Tokens that steps have written, how far their pages are indexed, and pages to change.
+    pub(crate) fn indexing(&mut self) -> (&[u32], &mut Indexed, &mut [PageTable]) {
+        (&self.tokens[..self.written as usize], &mut self.indexed, &mut self.tables)
     }
 
     /// Whether a row cannot be chosen before the host knows the token before it: penalties count it.
@@ -171,26 +267,43 @@ mod tests {
         (roster, id)
     }
 
+    fn next(
+        roster: &Roster,
+        id: SequenceId,
+        chunk: u32,
+        newest: u64,
+    ) -> Option<(u32, u32, u32, Option<u32>)> {
+        let part = roster[id].next(id, chunk, newest);
+        let decodes = part.is_some_and(|part| part.count == 1 && part.rows == 1);
+        assert!(!decodes || roster[id].decodes(newest));
+        part.map(|part| (part.from, part.count, part.rows, part.previous))
+    }
+
     #[test]
     fn a_prompt_goes_in_chunks_and_decoding_runs_one_ahead() {
         let request = Request { max_tokens: 3, ..Request::new(vec![5; 7]) };
         let (mut roster, id) = seated(request, 100);
-        let next = |roster: &Roster| roster[id].next(id, 4).map(|p| (p.from, p.count, p.rows, p.previous));
-        assert_eq!(next(&roster), Some((0, 4, Rows::None, None)));
+        assert_eq!(next(&roster, id, 4, 0), Some((0, 4, 0, None)));
         let sequence = |roster: &mut Roster, act: &dyn Fn(&mut Sequence)| {
             act(roster.find_mut(id).expect("it is alive"));
         };
-        sequence(&mut roster, &|s| s.launch(4, 0));
-        assert_eq!(next(&roster), Some((4, 3, Rows::Last, None)));
-        sequence(&mut roster, &|s| s.launch(7, 2));
-        assert_eq!(next(&roster), Some((7, 1, Rows::Last, Some(2))));
-        sequence(&mut roster, &|s| s.launch(8, 0));
-        assert_eq!(next(&roster), None, "two tokens are being made");
+        sequence(&mut roster, &|s| s.launch(1, 4, 0));
+        assert_eq!(next(&roster, id, 4, 1), Some((4, 3, 1, None)));
+        assert_eq!(next(&roster, id, 0, 1), None, "there is no room in the step");
+        sequence(&mut roster, &|s| s.launch(2, 7, 2));
+        assert_eq!(next(&roster, id, 4, 2), Some((7, 1, 1, Some(2))));
+        assert_eq!(next(&roster, id, 4, 3), None, "the row is of a step before the last");
+        sequence(&mut roster, &|s| s.launch(3, 8, 0));
+        assert_eq!(next(&roster, id, 4, 3), None, "two tokens are being made");
         sequence(&mut roster, &|s| s.push(9, Duration::ZERO));
-        assert_eq!(next(&roster), Some((8, 1, Rows::Last, Some(0))));
-        sequence(&mut roster, &|s| s.launch(9, 0));
+        assert_eq!(next(&roster, id, 4, 3), Some((8, 1, 1, Some(0))));
+        sequence(&mut roster, &|s| s.launch(4, 9, 0));
         sequence(&mut roster, &|s| s.push(9, Duration::ZERO));
-        assert_eq!((next(&roster), roster[id].finish()), (None, None), "the last one is being made");
+        assert_eq!(
+            (next(&roster, id, 4, 4), roster[id].finish()),
+            (None, None),
+            "the last one is being made"
+        );
         sequence(&mut roster, &|s| s.push(9, Duration::ZERO));
         assert_eq!(roster[id].finish(), Some(Finish::Length));
     }
@@ -201,8 +314,8 @@ mod tests {
         let sampling = Sampling { penalties, ..Sampling::default() };
         let (mut roster, id) = seated(Request { sampling, ..Request::new(vec![4, 2, 4]) }, 100);
         let sequence = roster.find_mut(id).expect("it is alive");
-        sequence.launch(3, 0);
-        assert!(sequence.next(id, 8).is_none(), "the token being made is not counted yet");
+        sequence.launch(1, 3, 0);
+        assert!(sequence.next(id, 8, 1).is_none(), "the token being made is not counted yet");
         [3, 2, 3].into_iter().for_each(|token| sequence.push(token, Duration::ZERO));
         let seen = [(2, 1), (3, 2), (4, 0)].map(|(id, generated)| Seen { id, generated });
         assert_eq!(sequence.seen(), seen);

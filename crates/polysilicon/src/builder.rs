@@ -169,7 +169,9 @@ impl Builder {
             buckets: caps.buckets,
             chunk: CHUNK,
             max_seqs: 1,
+            usual: self.context_asked()?,
             overlap: caps.overlap,
+            mixed_steps: caps.mixed_steps,
         };
         let budget = self.memory.or(caps.memory_bytes).or_else(memory::available);
         if let Some(bytes) = budget.filter(|&bytes| bytes < graph.weight_bytes()) {
