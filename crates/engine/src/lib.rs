@@ -29,6 +29,8 @@ mod request;
 mod roster;
 mod schedule;
 mod sequence;
+#[cfg(test)]
+mod simulation;
 mod step;
 
 pub use clock::Clock;

@@ -114,6 +114,12 @@ impl PagePool {
         self.holders[page.0 as usize] > 1 || self.kept[page.0 as usize]
     }
 
+    /// Whether the contents of a page are kept.
+    #[cfg(test)]
+    pub(crate) fn is_kept(&self, page: PageId) -> bool {
+        self.kept[page.0 as usize]
+    }
+
     /// Pages that can be granted now, cached ones included.
     pub fn free(&self) -> u32 {
         self.free.len() as u32 + self.cached

@@ -304,6 +304,49 @@ impl PrefixIndex {
     }
 }
 
+#[cfg(test)]
+impl PrefixIndex {
+    /// Panics where the index and the pools disagree about what is kept, or nodes about their neighbours.
+    pub(crate) fn audit(&self, pools: &[PagePool]) {
+        for (group, (pool, nodes)) in pools.iter().zip(&self.nodes_of).enumerate() {
+            for (page, &node) in nodes.iter().enumerate() {
+                let page = PageId(page as u32);
+                assert_eq!(pool.is_kept(page), node != NONE, "page {} is kept where it has a node", page.0);
+                if node != NONE {
+                    let of_node = self.pages[node as usize * self.groups.len() + group];
+                    assert_eq!(of_node, page, "a node remembers the page that it is the node of");
+                    assert!(!self.vacant.contains(&node), "a node that is gone has no page");
+                }
+            }
+        }
+        for (place, node) in
+            self.nodes.iter().enumerate().filter(|(place, _)| !self.vacant.contains(&(*place as u32)))
+        {
+            let alive = |link: u32| link == NONE || !self.vacant.contains(&link);
+            let links = [node.parent, node.child, node.older, node.younger, node.next];
+            assert!(links.into_iter().all(alive), "node {place} leads to one that is gone");
+            assert!(node.child == NONE || self.nodes[node.child as usize].parent == place as u32);
+        }
+    }
+
+    /// Hands the pages of a group round among the nodes; not where they are few.
+    pub(crate) fn shuffle(&mut self, group: usize) -> bool {
+        let groups = self.groups.len();
+        let places = (0..self.nodes.len()).map(|node| node * groups + group);
+        let places = places.filter(|&place| self.pages[place] != PageId(0)).collect::<Vec<_>>();
+        if places.len() < 6 {
+            return false;
+        }
+        for pair in places.windows(2) {
+            self.pages.swap(pair[0], pair[1]);
+        }
+        for &place in &places {
+            self.nodes_of[group][self.pages[place].0 as usize] = (place / groups) as u32;
+        }
+        true
+    }
+}
+
 fn hash(chain: u64, tokens: &[u32]) -> u64 {
     tokens.iter().fold(mix(chain), |hash, &token| mix(hash ^ u64::from(token)))
 }

@@ -240,6 +240,18 @@ impl Sequence {
         (&self.tokens[..self.written as usize], &mut self.indexed, &mut self.tables)
     }
 
+    /// Tokens that it may still make.
+    #[cfg(test)]
+    pub(crate) fn left(&self) -> u32 {
+        self.limit - self.tokens.len() as u32
+    }
+
+    /// Changes its tokens behind everybody's back.
+    #[cfg(test)]
+    pub(crate) fn forge(&mut self, change: impl Fn(u32) -> u32) {
+        self.tokens.iter_mut().for_each(|token| *token = change(*token));
+    }
+
     /// Whether a row cannot be chosen before the host knows the token before it: penalties count it.
     fn needs_host(&self) -> bool {
         !self.request.sampling.penalties.is_none()
