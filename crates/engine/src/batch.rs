@@ -57,6 +57,9 @@ impl Plan {
     }
 }
 
+/// Entries of page tables that there is room for from the start.
+const TABLE: usize = 1 << 20;
+
 /// The vectors behind a feed.
 #[derive(Debug)]
 pub(crate) struct Batch {
@@ -74,7 +77,7 @@ pub(crate) struct Batch {
 }
 
 /// The vectors behind one group's feed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct GroupPages {
     table: Vec<PageId>,
     width: u32,
@@ -83,16 +86,26 @@ struct GroupPages {
 }
 
 impl Batch {
-    /// An empty batch.
+    /// An empty batch, with room for steps that are not out of the ordinary.
     pub(crate) fn new(facts: &Facts) -> Batch {
+        let (tokens, seqs) = (facts.step_tokens() as usize, facts.max_seqs as usize);
+        let pages = |&group: &Group| {
+            let table = seqs.saturating_mul(facts.sequence_pages(group) as usize).min(TABLE);
+            GroupPages {
+                table: Vec::with_capacity(table),
+                width: 0,
+                base: Vec::with_capacity(seqs),
+                slots: Vec::with_capacity(tokens),
+            }
+        };
         Batch {
             groups: facts.groups.clone(),
             page_len: facts.page_len,
             buckets: facts.buckets,
-            tokens: vec![],
-            positions: vec![],
-            sequences: vec![],
-            pages: facts.groups.iter().map(|_| GroupPages::default()).collect(),
+            tokens: Vec::with_capacity(tokens),
+            positions: Vec::with_capacity(tokens),
+            sequences: Vec::with_capacity(tokens),
+            pages: facts.groups.iter().map(pages).collect(),
             counts: StepCounts::default(),
             rows: vec![],
             group_feeds: vec![],

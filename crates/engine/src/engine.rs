@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use graph::{Executor, Fetch};
+use graph::{Executor, Fetch, PageId};
 
 use crate::batch::{Batch, Plan};
 use crate::event::Record;
@@ -47,6 +47,8 @@ pub struct Engine {
     pub(crate) landed: Vec<Flight>,
     /// Steps launched.
     pub(crate) steps: u64,
+    /// Pages to give up because others hold the same; empty between steps, kept for its memory.
+    pub(crate) doubles: Vec<(usize, PageId)>,
     pub(crate) fetch: Fetch,
     pub(crate) events: Vec<Record>,
     pub(crate) clock: Clock,
@@ -79,12 +81,13 @@ impl Engine {
             line: Line::default(),
             stuck: None,
             unasked: vec![],
-            programs: Programs::default(),
+            programs: Programs::new(),
             plan: Plan::default(),
             kind: Kind::default(),
             flights: VecDeque::new(),
             landed: vec![],
             steps: 0,
+            doubles: vec![],
             fetch: Fetch::default(),
             events: vec![],
             clock,

@@ -90,14 +90,14 @@ impl Pages {
     }
 
     /// Enters a sequence's full pages, as far as steps have written them. Where the index has a page with the same
-    /// contents, the sequence holds that one from now on and `give_up` takes its own.
+    /// contents, the sequence holds that one from now on, and its own is among the `doubles`.
     pub(crate) fn enter(
         &mut self,
         tenant: u64,
         written: &[u32],
         indexed: &mut Indexed,
         tables: &mut [PageTable],
-        mut give_up: impl FnMut(usize, PageId),
+        doubles: &mut Vec<(usize, PageId)>,
     ) {
         let page_len = self.page_len as usize;
         let full = (written.len() / page_len) as u32;
@@ -118,7 +118,7 @@ impl Pages {
                     }
                     Some(same) if same != own => {
                         self.pools[group].share(same);
-                        give_up(group, table.replace(number, same));
+                        doubles.push((group, table.replace(number, same)));
                     }
                     Some(_) => {}
                 }

@@ -171,14 +171,13 @@ impl Engine {
     /// Notes what a part has written, where its sequence still has the pages, and lets others find it.
     fn index(&mut self, flown: &Flown) {
         let id = flown.part.sequence;
-        let Engine { roster, pages, flights, .. } = self;
+        let Engine { roster, pages, flights, doubles, .. } = self;
         let Some(sequence) = roster.find_mut(id).filter(|sequence| sequence.running) else { return };
         sequence.land(flown.part.end());
         let (tenant, last) = (sequence.request().tenant, sequence.step);
         let (written, indexed, tables) = sequence.indexing();
-        let mut own = vec![];
-        pages.enter(tenant, written, indexed, tables, |group, page| own.push((group, page)));
-        for (group, page) in own {
+        pages.enter(tenant, written, indexed, tables, doubles);
+        for (group, page) in doubles.drain(..) {
             give_up(pages, flights, last, group, page);
         }
         if sequence.written().len() as u32 >= sequence.prompt() && !sequence.answers.is_empty() {

@@ -6,6 +6,7 @@
 //! attends, [`continuation`]: whatever is wrong with pages shows in the answer, even where nothing else is checked.
 
 mod check;
+mod quiet;
 mod shadow;
 
 use std::collections::VecDeque;
@@ -21,6 +22,7 @@ use graph::{
 use crate::limits::STEPS_IN_FLIGHT;
 use crate::page_table::first_seen;
 use crate::random::mix;
+pub use quiet::Quiet;
 use shadow::Shadow;
 
 /// What the device pretends to be.
