@@ -222,7 +222,7 @@ fn push_rows<'a>(rows: &mut Vec<Row<'a>>, parts: &[Part], roster: &'a Roster) {
                 uniform: uniform(request.seed, request.answer, position),
                 seen: sequence.seen(),
                 bias: &request.bias,
-                mask: None,
+                mask: sequence.mask(),
                 top: request.top_logprobs,
                 logits: request.logits,
             });
@@ -266,7 +266,7 @@ mod tests {
     /// A sequence whose pages in both groups are these; the window group has dropped `base` pages.
     fn seat(roster: &mut Roster, tokens: Vec<u32>, pages: [&[u32]; 2], base: u32) -> SequenceId {
         let request = Request { seed: 7, top_logprobs: 2, ..Request::new(tokens) };
-        let mut sequence = Sequence::new(request, 2, 64, Duration::ZERO);
+        let mut sequence = Sequence::new(request, &facts(), 64, Duration::ZERO);
         for (table, pages) in sequence.tables_mut().iter_mut().zip(pages) {
             pages.iter().for_each(|&page| table.push(PageId(page)));
         }

@@ -11,13 +11,12 @@ use graph::{Executor, Fetch, PageId};
 use crate::batch::{Batch, Plan};
 use crate::event::Record;
 use crate::flight::{Flight, give_up};
-use crate::limits::ANSWERS;
+use crate::limits::check_answers;
 use crate::line::Line;
 use crate::pages::Pages;
 use crate::policy::admission;
 use crate::policy::sharing::Kind;
 use crate::programs::Programs;
-use crate::request::at_most;
 use crate::roster::Roster;
 use crate::sequence::Sequence;
 use crate::{Clock, Ending, EngineError, Facts, Finish, RefuseError, Request, SequenceId};
@@ -33,6 +32,8 @@ pub struct Engine {
     pub(crate) line: Line,
     /// What the pages had been through when the first in line did not fit; it is not tried again before they change.
     pub(crate) stuck: Option<u64>,
+    /// Sequences whose answers have a form.
+    pub(crate) forms: u32,
     /// Sequences that want no token at all.
     pub(crate) unasked: Vec<SequenceId>,
     pub(crate) batch: Batch,
@@ -80,6 +81,7 @@ impl Engine {
             roster: Roster::default(),
             line: Line::default(),
             stuck: None,
+            forms: 0,
             unasked: vec![],
             programs: Programs::new(),
             plan: Plan::default(),
@@ -113,9 +115,9 @@ impl Engine {
     /// computed once.
     pub fn start_answers(&mut self, request: Request, answers: u32) -> Result<Vec<SequenceId>, RefuseError> {
         request.check(self.facts.vocab, self.context)?;
-        at_most("answers", answers as usize, ANSWERS as usize)?;
-        admission::check(self.roster.len(), answers.max(1))?;
-        let mut ids = Vec::with_capacity(answers.max(1) as usize);
+        check_answers(answers)?;
+        admission::check(self.roster.len(), answers)?;
+        let mut ids = Vec::with_capacity(answers as usize);
         for answer in 1..u64::from(answers) {
             let answer = request.answer.wrapping_add(answer);
             ids.push(self.seat(Request { answer, ..request.clone() }));
@@ -177,8 +179,8 @@ impl Engine {
 
     /// Gives a checked request its seat.
     pub(crate) fn seat(&mut self, request: Request) -> SequenceId {
-        let (groups, now) = (self.facts.groups.len(), self.clock.now());
-        let sequence = Sequence::new(request, groups, self.context, now);
+        self.forms += u32::from(request.grammar.is_some());
+        let sequence = Sequence::new(request, &self.facts, self.context, self.clock.now());
         let (deadline, unasked) = (sequence.deadline(), sequence.finish().is_some());
         let id = self.roster.insert(sequence);
         if let Some(deadline) = deadline {
@@ -234,6 +236,7 @@ impl Engine {
         let mut sequence = self.roster.remove(id)?;
         self.line.stop_waiting(sequence.turn, id);
         self.line.stop_running(sequence.turn, id);
+        self.forms -= u32::from(sequence.form_mut().is_some());
         if let Some(deadline) = sequence.deadline() {
             self.line.forget_deadline(deadline, id);
         }

@@ -91,6 +91,9 @@ pub enum EngineError {
         "the model's logits are not numbers; its weights are damaged, or the device is wrong, which `polysilicon diff` tells"
     )]
     NotNumbers,
+    /// The form of an answer could not be kept to.
+    #[error("the answer's grammar failed: {0}")]
+    Grammar(String),
     /// The device's answer does not fit what it was asked: a bug of the backend.
     #[error(
         "the device gave {given} {what} for a step that asked for {wanted}; please report this as a bug of the backend"

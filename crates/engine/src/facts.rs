@@ -115,6 +115,25 @@ impl Facts {
 }
 
 #[cfg(test)]
+impl Facts {
+    /// Of a model without layers.
+    pub(crate) fn tiny() -> Facts {
+        Facts {
+            groups: vec![],
+            page_len: 4,
+            context: 8,
+            vocab: 100,
+            buckets: BucketPolicy::Exact,
+            chunk: 4,
+            max_seqs: 1,
+            usual: 8,
+            overlap: false,
+            mixed_steps: true,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

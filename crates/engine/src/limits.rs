@@ -1,6 +1,8 @@
 //! Every bound in one place, each with its reason. What a request may ask for is checked by
 //! [`crate::Request::check`]; that the bounds fit each other is checked when this file is compiled.
 
+use crate::RefuseError;
+
 /// Steps in flight: one runs while the next waits behind it. More would only delay cancellation.
 pub const STEPS_IN_FLIGHT: usize = 2;
 
@@ -35,6 +37,17 @@ pub const PROGRAMS: usize = 64;
 
 /// Slots of a group: devices address them with signed 32-bit integers.
 pub const SLOTS: u32 = i32::MAX as u32;
+
+/// Refuses a number of answers that nobody may ask for.
+pub fn check_answers(answers: u32) -> Result<(), RefuseError> {
+    let range = "from 1 to 128";
+    let holds = (1..=ANSWERS).contains(&answers);
+    if holds {
+        Ok(())
+    } else {
+        Err(RefuseError::OutOfRange { name: "the number of answers", value: answers as f32, range })
+    }
+}
 
 const _: () = assert!(STEPS_IN_FLIGHT == 2, "a token can refer to the step before, and to none earlier");
 const _: () = assert!(PROGRAMS > STEPS_IN_FLIGHT, "a program in flight is never dropped");

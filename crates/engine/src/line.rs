@@ -55,6 +55,11 @@ impl Line {
         &self.running
     }
 
+    /// The running one behind this place in line, whoever may have gone meanwhile.
+    pub(crate) fn running_behind(&self, place: (Turn, SequenceId)) -> Option<(Turn, SequenceId)> {
+        self.running.get(self.running.partition_point(|other| *other <= place)).copied()
+    }
+
     /// Ends a sequence at a time.
     pub(crate) fn end_at(&mut self, deadline: Duration, id: SequenceId) {
         self.deadlines.insert((deadline, id));

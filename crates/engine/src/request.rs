@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use graph::Sampling;
 
-use crate::RefuseError;
 use crate::limits::{BIAS_ENTRIES, STOP_IDS, TOP_LOGPROBS};
+use crate::{Grammar, RefuseError};
 
 /// A prompt to continue. Stop *strings* are for whoever makes the text: it cancels.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Request {
     /// Token ids to continue; at least one.
     pub prompt: Vec<u32>,
@@ -36,6 +36,8 @@ pub struct Request {
     pub deadline: Option<Duration>,
     /// Whose it is: requests of unlike tenants share no state.
     pub tenant: u64,
+    /// The form of the answer, where it has one.
+    pub grammar: Option<Box<dyn Grammar>>,
 }
 
 impl Request {
@@ -55,6 +57,7 @@ impl Request {
             priority: 0,
             deadline: None,
             tenant: 0,
+            grammar: None,
         }
     }
 

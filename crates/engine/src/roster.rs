@@ -85,11 +85,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::Request;
+    use crate::{Facts, Request};
 
     #[test]
     fn an_id_outlives_its_sequence_and_finds_nothing() {
-        let sequence = || Sequence::new(Request::new(vec![1]), 1, 8, Duration::ZERO);
+        let sequence = || Sequence::new(Request::new(vec![1]), &Facts::tiny(), 8, Duration::ZERO);
         let mut roster = Roster::default();
         let (a, b) = (roster.insert(sequence()), roster.insert(sequence()));
         assert!(roster.remove(a).is_some() && roster.remove(a).is_none());

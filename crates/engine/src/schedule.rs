@@ -58,8 +58,7 @@ impl Engine {
                 self.plan.parts.push(part);
             }
             // Those that gave way are gone from the list.
-            let behind = self.line.running().partition_point(|other| *other <= place);
-            next = self.line.running().get(behind).copied();
+            next = self.line.running_behind(place);
         }
         while left > 0
             && let Some(part) = self.admit(left)
@@ -170,7 +169,10 @@ impl Engine {
         };
         let sequence = self.roster.find_mut(id)?;
         sequence.begin(indexed, written, most);
-        let part = sequence.next(id, left.min(self.facts.chunk), self.steps)?;
+        if !self.facts.overlap {
+            self.make_mask(id);
+        }
+        let part = self.roster.find(id)?.next(id, left.min(self.facts.chunk), self.steps)?;
         self.fit(&part).then_some(part)
     }
 

@@ -6,10 +6,11 @@ use std::time::Duration;
 use graph::Seen;
 
 use crate::batch::Part;
+use crate::grammar::Form;
 use crate::page_table::PageTable;
 use crate::pages::Indexed;
 use crate::policy::order::Turn;
-use crate::{Ending, Finish, Request, SequenceId, Usage};
+use crate::{Ending, Facts, Finish, Request, SequenceId, Usage};
 
 /// One request under way.
 #[derive(Debug)]
@@ -49,6 +50,8 @@ pub(crate) struct Sequence {
     tables: Vec<PageTable>,
     /// Distinct tokens in order of id, where penalties want them.
     seen: Vec<Seen>,
+    /// The form of the answer.
+    form: Option<Form>,
     /// Tokens of the prompt that needed no computation, once it has run.
     cached: Option<u32>,
     started: Duration,
@@ -59,7 +62,8 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     /// A sequence of a checked request, in a context that its prompt fits.
-    pub(crate) fn new(mut request: Request, groups: usize, context: u32, now: Duration) -> Sequence {
+    pub(crate) fn new(mut request: Request, facts: &Facts, context: u32, now: Duration) -> Sequence {
+        let form = request.grammar.take().map(|grammar| Form::new(grammar, facts.vocab));
         let tokens = mem::take(&mut request.prompt);
         let prompt = tokens.len() as u32;
         let limit = prompt.saturating_add(request.max_tokens).min(context);
@@ -81,8 +85,9 @@ impl Sequence {
             launched: 0,
             written: 0,
             row: 0,
-            tables: (0..groups).map(|_| PageTable::default()).collect(),
+            tables: facts.groups.iter().map(|_| PageTable::default()).collect(),
             seen,
+            form,
             cached: None,
             started: now,
             first: None,
@@ -96,8 +101,12 @@ impl Sequence {
     pub(crate) fn next(&self, id: SequenceId, chunk: u32, newest: u64) -> Option<Part> {
         let known = self.tokens.len() as u32;
         if self.launched < known {
-            let count = chunk.min(known - self.launched);
-            let rows = u32::from(self.launched + count == known);
+            let mut count = chunk.min(known - self.launched);
+            let mut rows = u32::from(self.launched + count == known);
+            if rows > 0 && self.lacks_mask() {
+                // All but the token whose row the mask is for.
+                (count, rows) = (count - 1, 0);
+            }
             let part = Part { sequence: id, from: self.launched, count, rows, previous: None };
             return (count > 0).then_some(part);
         }
@@ -112,7 +121,7 @@ impl Sequence {
     pub(crate) fn decodes(&self, newest: u64) -> bool {
         let known = self.tokens.len() as u32;
         match self.launched < known {
-            true => self.launched + 1 == known,
+            true => self.launched + 1 == known && !self.lacks_mask(),
             false => known + 1 < self.limit && !self.needs_host() && self.step == newest,
         }
     }
@@ -155,7 +164,10 @@ impl Sequence {
         self.tokens.push(token);
         self.first.get_or_insert(now);
         self.last = now;
-        if self.needs_host() {
+        if let Some(form) = &mut self.form {
+            form.accept(token);
+        }
+        if !self.request.sampling.penalties.is_none() {
             match self.seen.binary_search_by_key(&token, |seen| seen.id) {
                 Ok(place) => self.seen[place].generated += 1,
                 Err(place) => self.seen.insert(place, Seen { id: token, generated: 1 }),
@@ -174,20 +186,27 @@ impl Sequence {
         if self.tokens[self.prompt as usize..].last().is_some_and(stops) {
             return Some(Finish::Stop);
         }
+        if self.form.as_ref().is_some_and(Form::is_complete) {
+            return Some(Finish::Stop);
+        }
         (self.tokens.len() as u32 >= self.limit).then_some(Finish::Length)
     }
 
     /// The account of a sequence that ends now.
     pub(crate) fn ending(&self, finish: Finish, now: Duration) -> Ending {
-        let usage = Usage {
+        Ending { finish, usage: self.usage(now) }
+    }
+
+    /// What it has used so far.
+    pub(crate) fn usage(&self, now: Duration) -> Usage {
+        Usage {
             prompt_tokens: self.prompt,
             cached_tokens: self.cached.unwrap_or(0),
             completion_tokens: self.tokens.len() as u32 - self.prompt,
             prefill: self.first.unwrap_or(now) - self.started,
             decode: self.first.map_or(Duration::ZERO, |first| self.last - first),
             device: self.device,
-        };
-        Ending { finish, usage }
+        }
     }
 
     /// What was asked for, without the prompt.
@@ -218,6 +237,21 @@ impl Sequence {
     /// Tokens seen so far; empty where no penalty asks for them.
     pub(crate) fn seen(&self) -> &[Seen] {
         &self.seen
+    }
+
+    /// The tokens that may come next, where the answer has a form and they are known.
+    pub(crate) fn mask(&self) -> Option<&[u32]> {
+        self.form.as_ref()?.mask()
+    }
+
+    /// The form of the answer, to go on with.
+    pub(crate) fn form_mut(&mut self) -> Option<&mut Form> {
+        self.form.as_mut()
+    }
+
+    /// Whether it waits for the mask of its next token.
+    pub(crate) fn lacks_mask(&self) -> bool {
+        self.form.as_ref().is_some_and(|form| form.mask().is_none())
     }
 
     /// Pages held, per group.
@@ -252,9 +286,10 @@ impl Sequence {
         self.tokens.iter_mut().for_each(|token| *token = change(*token));
     }
 
-    /// Whether a row cannot be chosen before the host knows the token before it: penalties count it.
+    /// Whether a row cannot be chosen before the host knows the token before it: penalties count it, and the form of the
+    /// answer depends on it.
     fn needs_host(&self) -> bool {
-        !self.request.sampling.penalties.is_none()
+        !self.request.sampling.penalties.is_none() || self.form.is_some()
     }
 }
 
@@ -275,7 +310,7 @@ mod tests {
 
     fn seated(request: Request, context: u32) -> (Roster, SequenceId) {
         let mut roster = Roster::default();
-        let id = roster.insert(Sequence::new(request, 0, context, Duration::ZERO));
+        let id = roster.insert(Sequence::new(request, &Facts::tiny(), context, Duration::ZERO));
         (roster, id)
     }
 

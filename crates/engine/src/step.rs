@@ -8,6 +8,7 @@ use graph::{ProgramSpec, StepId};
 
 use crate::event::Record;
 use crate::flight::{Flight, Flown, Rows, give_up};
+use crate::grammar::Form;
 use crate::prompt::Probe;
 use crate::{Engine, EngineError, Events, Finish, SequenceId};
 
@@ -16,7 +17,14 @@ impl Engine {
     /// [`Engine::is_idle`].
     pub fn step(&mut self) -> Events<'_> {
         self.begin_events();
+        if !self.facts.overlap {
+            // A launch returns when its step is done: there is no meanwhile.
+            self.make_masks();
+        }
         while self.flights.len() < self.facts.steps_in_flight() && self.launch_next() {}
+        if self.make_masks() && self.flights.is_empty() {
+            self.launch_next();
+        }
         self.land_oldest();
         Events { records: self.events.iter(), fetch: &self.fetch }
     }
@@ -36,12 +44,39 @@ impl Engine {
         self.events.clear();
         self.fetch.clear();
         while let Some(id) = self.unasked.pop() {
-            self.finish(id, Finish::Length);
+            let finish = self.roster.find(id).and_then(|sequence| sequence.finish());
+            self.finish(id, finish.unwrap_or(Finish::Length));
         }
         let now = self.clock.now();
         while let Some(id) = self.line.overdue(now) {
             self.finish(id, Finish::Deadline);
         }
+    }
+
+    /// Makes the masks that running sequences wait for; whether there were any. Called while the device works.
+    fn make_masks(&mut self) -> bool {
+        let mut made = false;
+        let mut next = if self.forms > 0 { self.line.running().first().copied() } else { None };
+        while let Some(place @ (_, id)) = next {
+            made |= self.make_mask(id);
+            next = self.line.running_behind(place);
+        }
+        made
+    }
+
+    /// Makes the mask of a sequence's next token, where it waits for it and all tokens before it are known.
+    pub(crate) fn make_mask(&mut self, id: SequenceId) -> bool {
+        let Some(sequence) = self.roster.find_mut(id).filter(|sequence| sequence.pending == 0) else {
+            return false;
+        };
+        let Some(form) = sequence.form_mut().filter(|form| form.mask().is_none()) else { return false };
+        form.prepare();
+        match (form.take_fault(), sequence.finish()) {
+            (Some(fault), _) => self.fail(id, Arc::new(EngineError::Grammar(fault))),
+            (None, Some(finish)) => self.finish(id, finish),
+            (None, None) => return true,
+        }
+        false
     }
 
     /// Launches the next step; says whether there is reason to ask for another.
@@ -146,8 +181,12 @@ impl Engine {
             sequence.charge(device * flown.part.count / tokens);
             self.deliver_rows(flown, &mut rows);
             self.index(flown);
-            if let Some(finish) = self.roster.find(id).and_then(|sequence| sequence.finish()) {
-                self.finish(id, finish);
+            let Some(sequence) = self.roster.find_mut(id) else { continue };
+            let fault = sequence.form_mut().and_then(Form::take_fault);
+            match (fault, sequence.finish()) {
+                (Some(fault), _) => self.fail(id, Arc::new(EngineError::Grammar(fault))),
+                (None, Some(finish)) => self.finish(id, finish),
+                (None, None) => {}
             }
         }
     }
@@ -164,7 +203,8 @@ impl Engine {
                 continue;
             }
             sequence.push(sampled.id, now);
-            self.events.push(Record::Token { sequence: id, row, top, logits });
+            let usage = sequence.usage(now);
+            self.events.push(Record::Token { sequence: id, row, top, logits, usage });
         }
     }
 

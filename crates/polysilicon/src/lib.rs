@@ -25,6 +25,7 @@ mod memory;
 mod model;
 mod open;
 mod perplexity;
+mod pipe;
 mod progress;
 mod quantize;
 mod sampling;

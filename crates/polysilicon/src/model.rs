@@ -16,7 +16,8 @@ use crate::tokens::Tokens;
 use crate::worker::Worker;
 use crate::{Error, Opened, Sampling};
 
-/// A model on a device. Requests are served in the order they come.
+/// A model on a device. Any number of threads and tasks may use it at a time: their requests run together, and each gives
+/// what it would give alone.
 pub struct Model {
     opened: Opened,
     tokens: Tokens,
@@ -140,6 +141,26 @@ impl Model {
     /// # Ok::<(), polysilicon::Error>(())
     /// ```
     pub fn generate(&self, prompt: impl Into<Prompt>, sampling: &Sampling) -> Result<Stream, Error> {
+        let mut streams = self.generate_answers(prompt, sampling, 1)?;
+        streams.pop().ok_or(Error::Stopped)
+    }
+
+    /// Continues a prompt in several ways, which draw different numbers from one seed. The prompt is computed once.
+    ///
+    /// ```
+    /// let model = polysilicon::Model::open("embedded")?.load()?;
+    /// let sampling = polysilicon::Sampling::default().temperature(1.0).max_tokens(8).ignore_end(true);
+    /// for answer in model.generate_answers("The cat", &sampling, 3)? {
+    ///     assert_eq!(answer.finish()?.ids.len(), 8);
+    /// }
+    /// # Ok::<(), polysilicon::Error>(())
+    /// ```
+    pub fn generate_answers(
+        &self,
+        prompt: impl Into<Prompt>,
+        sampling: &Sampling,
+        answers: u32,
+    ) -> Result<Vec<Stream>, Error> {
         let ids = match prompt.into() {
             Prompt::Ids(ids) => ids,
             Prompt::Text(text) => self.encode(&text)?,
@@ -158,12 +179,18 @@ impl Model {
             seed: sampling.seed,
             top_logprobs: sampling.top_logprobs,
             bias: sampling.bias.clone(),
+            priority: sampling.priority,
+            deadline: sampling.deadline,
+            tenant: sampling.tenant,
             ..Request::new(ids)
         };
         request.check(self.graph.vocab, self.context())?;
-        let decoder = self.tokenizer().map(|tokenizer| tokenizer.decoder(true));
-        let listener = self.worker.generate(request)?;
-        Ok(Stream::new(listener, decoder, stops, prompt_tokens, self.worker.clone()))
+        engine::limits::check_answers(answers)?;
+        let stream = |listener| {
+            let decoder = self.tokenizer().map(|tokenizer| tokenizer.decoder(true));
+            Stream::new(listener, decoder, stops.clone(), prompt_tokens)
+        };
+        Ok(self.worker.generate(request, answers)?.into_iter().map(stream).collect())
     }
 
     /// Answers a conversation through the model's template.

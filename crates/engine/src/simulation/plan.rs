@@ -6,7 +6,7 @@ use graph::{BucketPolicy, Group, Penalties, Sampling};
 
 use crate::null::Fault;
 use crate::random::mix;
-use crate::{Facts, Request};
+use crate::{Facts, Grammar, Request};
 
 /// Token ids are below this.
 pub const VOCAB: u32 = 61;
@@ -34,6 +34,37 @@ impl Dice {
     /// Whether one chance in `n` comes true.
     pub fn one_in(&mut self, n: u32) -> bool {
         self.below(n) == 0
+    }
+}
+
+/// A grammar: what may follow depends on what came, and there is an end.
+struct Toy {
+    last: u32,
+    left: u32,
+}
+
+impl Grammar for Toy {
+    fn mask(&mut self, mask: &mut [u32]) -> Result<(), String> {
+        let may = (0..VOCAB).filter(|id| self.left > 0 && !(id + self.last).is_multiple_of(3));
+        may.for_each(|id| mask[id as usize / 32] |= 1 << (id % 32));
+        Ok(())
+    }
+
+    fn accept(&mut self, token: u32) -> Result<(), String> {
+        if self.left == 0 || (token + self.last).is_multiple_of(3) {
+            return Err(format!("{token} may not follow {}", self.last));
+        }
+        (self.last, self.left) = (token, self.left - 1);
+        Ok(())
+    }
+
+    fn is_complete(&self) -> bool {
+        // Some ends are seen by the mask alone.
+        self.left == 0 && self.last.is_multiple_of(2)
+    }
+
+    fn fork(&self) -> Box<dyn Grammar> {
+        Box::new(Toy { ..*self })
     }
 }
 
@@ -112,6 +143,7 @@ fn request(dice: &mut Dice, facts: &Facts, prefixes: &[Vec<u32>]) -> Request {
     let shared = dice.below(len + 1) as usize;
     let mut prompt = prefixes[dice.below(3) as usize][..shared].to_vec();
     prompt.extend((shared as u32..len).map(|_| dice.below(VOCAB)));
+    let grammar = dice.one_in(5).then(|| Box::new(Toy { last: 0, left: dice.below(30) }) as Box<dyn Grammar>);
     let sampling = match dice.below(4) {
         0 => Sampling { temperature: 3.0, ..Sampling::default() },
         1 => Sampling {
@@ -132,6 +164,7 @@ fn request(dice: &mut Dice, facts: &Facts, prefixes: &[Vec<u32>]) -> Request {
         priority: if dice.one_in(4) { dice.within(0, 3) as i8 - 1 } else { 0 },
         deadline: dice.one_in(6).then(|| Duration::from_micros(u64::from(dice.below(3000)))),
         tenant: u64::from(dice.below(2)),
+        grammar,
         ..Request::new(prompt)
     }
 }

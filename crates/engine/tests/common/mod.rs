@@ -85,7 +85,7 @@ pub fn drain(engine: &mut Engine, id: SequenceId) -> Run {
         for event in engine.step() {
             assert!(run.ending.is_none() && run.error.is_none(), "nothing follows the end");
             match event {
-                Event::Token { sequence, id: token, logprob, top, logits } => {
+                Event::Token { sequence, id: token, logprob, top, logits, .. } => {
                     assert_eq!(sequence, id);
                     run.ids.push(token);
                     run.logprobs.push(logprob);
