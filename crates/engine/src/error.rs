@@ -91,6 +91,15 @@ pub enum EngineError {
         "the model's logits are not numbers; its weights are damaged, or the device is wrong, which `polysilicon diff` tells"
     )]
     NotNumbers,
+    /// A prefix was to be written that is not kept any more.
+    #[error("the state of {positions} positions is kept no longer; compute them again")]
+    NotKept {
+        /// How many.
+        positions: u32,
+    },
+    /// What was read is not what was written.
+    #[error("the state that was read is damaged: {0}")]
+    Damaged(String),
     /// The form of an answer could not be kept to.
     #[error("the answer's grammar failed: {0}")]
     Grammar(String),

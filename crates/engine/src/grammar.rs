@@ -64,7 +64,9 @@ impl Form {
     /// Goes on behind a token.
     pub(crate) fn accept(&mut self, token: u32) {
         self.ready = false;
-        self.fault = self.grammar.accept(token).err();
+        if self.fault.is_none() {
+            self.fault = self.grammar.accept(token).err();
+        }
     }
 
     /// Whether nothing may follow.

@@ -294,7 +294,7 @@ impl PrefixIndex {
         NodeId { place, generation: self.nodes[place as usize].generation }
     }
 
-    fn lives(&self, id: NodeId) -> bool {
+    pub(crate) fn lives(&self, id: NodeId) -> bool {
         self.nodes[id.place as usize].generation == id.generation
     }
 

@@ -12,6 +12,9 @@ use crate::{Grammar, RefuseError};
 pub struct Request {
     /// Token ids to continue; at least one.
     pub prompt: Vec<u32>,
+    /// How many of the prompt's last tokens were made by the model, in an answer that is to go on: penalties and the
+    /// grammar count them as such.
+    pub made: u32,
     /// How tokens are chosen.
     pub sampling: Sampling,
     /// The most tokens to make; the context bounds them too.
@@ -45,6 +48,7 @@ impl Request {
     pub fn new(prompt: Vec<u32>) -> Request {
         Request {
             prompt,
+            made: 0,
             sampling: Sampling::default(),
             max_tokens: u32::MAX,
             stop: vec![],
@@ -67,6 +71,7 @@ impl Request {
         if self.prompt.len() as u64 >= u64::from(context) {
             return Err(RefuseError::PromptTooLong { tokens: self.prompt.len(), context });
         }
+        at_most("tokens of an answer that is to go on", self.made as usize, self.prompt.len())?;
         at_most("stop ids", self.stop.len(), STOP_IDS)?;
         at_most("logit bias entries", self.bias.len(), BIAS_ENTRIES)?;
         at_most("top log-probabilities", self.top_logprobs as usize, TOP_LOGPROBS as usize)?;

@@ -63,11 +63,13 @@ pub(crate) struct Sequence {
 impl Sequence {
     /// A sequence of a checked request, in a context that its prompt fits.
     pub(crate) fn new(mut request: Request, facts: &Facts, context: u32, now: Duration) -> Sequence {
-        let form = request.grammar.take().map(|grammar| Form::new(grammar, facts.vocab));
         let tokens = mem::take(&mut request.prompt);
+        let (asked, made) = tokens.split_at(tokens.len() - request.made as usize);
+        let mut form = request.grammar.take().map(|grammar| Form::new(grammar, facts.vocab));
+        made.iter().for_each(|&token| form.iter_mut().for_each(|form| form.accept(token)));
         let prompt = tokens.len() as u32;
         let limit = prompt.saturating_add(request.max_tokens).min(context);
-        let seen = if request.sampling.penalties.is_none() { vec![] } else { distinct(&tokens) };
+        let seen = if request.sampling.penalties.is_none() { vec![] } else { distinct(asked, made) };
         Sequence {
             turn: Turn::new(now, request.priority),
             request,
@@ -293,12 +295,17 @@ impl Sequence {
     }
 }
 
-/// The distinct tokens of a prompt, in order.
-fn distinct(tokens: &[u32]) -> Vec<Seen> {
-    let mut ids = tokens.to_vec();
-    ids.sort_unstable();
-    ids.dedup();
-    ids.into_iter().map(|id| Seen { id, generated: 0 }).collect()
+/// The distinct tokens of what was asked and of what was made, in order.
+fn distinct(asked: &[u32], made: &[u32]) -> Vec<Seen> {
+    let asked = asked.iter().map(|&id| Seen { id, generated: 0 });
+    let mut all = asked.chain(made.iter().map(|&id| Seen { id, generated: 1 })).collect::<Vec<_>>();
+    all.sort_unstable_by_key(|seen| seen.id);
+    all.dedup_by(|next, kept| {
+        let same = next.id == kept.id;
+        kept.generated += if same { next.generated } else { 0 };
+        same
+    });
+    all
 }
 
 #[cfg(test)]
@@ -366,5 +373,9 @@ mod tests {
         [3, 2, 3].into_iter().for_each(|token| sequence.push(token, Duration::ZERO));
         let seen = [(2, 1), (3, 2), (4, 0)].map(|(id, generated)| Seen { id, generated });
         assert_eq!(sequence.seen(), seen);
+        // The same, where the answer goes on in another request.
+        let again = Request { sampling, made: 3, ..Request::new(vec![4, 2, 4, 3, 2, 3]) };
+        let (roster, id) = seated(again, 100);
+        assert_eq!(roster[id].seen(), seen);
     }
 }

@@ -8,6 +8,7 @@ use engine::{Finish, Usage};
 use text::{Decoder, Stops};
 
 use crate::Error;
+use crate::session::Recording;
 use crate::worker::{Listener, Message, Token};
 
 /// What to continue: text, or token ids.
@@ -124,6 +125,8 @@ pub struct Stream {
     last: Instant,
     usage: Usage,
     receipt: Option<Receipt>,
+    /// The session that the tokens become part of.
+    record: Option<Recording>,
 }
 
 impl Stream {
@@ -146,12 +149,24 @@ impl Stream {
             last: start,
             usage: Usage::default(),
             receipt: None,
+            record: None,
         }
+    }
+
+    /// Lets the tokens become part of a session as they are read.
+    pub(crate) fn recorded(mut self, record: Recording) -> Stream {
+        self.record = Some(record);
+        self
     }
 
     /// What the generation used, once it has ended.
     pub fn receipt(&self) -> Option<&Receipt> {
         self.receipt.as_ref()
+    }
+
+    /// What the device has worked for it so far.
+    pub fn device_time(&self) -> Duration {
+        self.usage.device
     }
 
     /// Everything that is still to come, and then the receipt.
@@ -168,6 +183,9 @@ impl Stream {
         self.usage = usage;
         self.first.get_or_insert(at);
         self.ids.push(id);
+        if let Some(record) = &self.record {
+            record.push(id);
+        }
         let decoded = self.decoder.as_mut().map_or(String::new(), |decoder| decoder.push(id));
         let passed = self.stops.push(&decoded);
         self.text += &passed.text;
@@ -188,6 +206,7 @@ impl Stream {
 
     fn end(&mut self, finish_reason: FinishReason) {
         self.listener = None;
+        self.record = None;
         let first = self.first.unwrap_or(self.last);
         let completion_tokens = self.ids.len() as u32;
         self.receipt = Some(Receipt {
@@ -220,11 +239,11 @@ impl Stream {
                 rest.map(Ok)
             }
             Some(Message::Failed(error)) => {
-                self.listener = None;
+                (self.listener, self.record) = (None, None);
                 Some(Err(error))
             }
             None => {
-                self.listener = None;
+                (self.listener, self.record) = (None, None);
                 Some(Err(Error::Stopped))
             }
         }

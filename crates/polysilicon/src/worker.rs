@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -47,11 +47,14 @@ pub(crate) type Patches = Vec<(String, Vec<f32>)>;
 type Number = u64;
 
 enum Job {
-    Generate { request: Box<Request>, to: Vec<(Number, Writer<Message>)> },
+    Generate {
+        request: Box<Request>,
+        to: Vec<(Number, Writer<Message>)>,
+    },
     Resume(Number),
     Cancel(Number),
-    Logits { ids: Vec<u32>, to: SyncSender<Result<Vec<f32>, Error>> },
-    Probe { ids: Vec<u32>, taps: Vec<String>, patches: Patches, to: SyncSender<Result<Fetch, Error>> },
+    /// Something done with the engine while no step is in flight.
+    Call(Box<dyn FnOnce(&mut Engine) + Send>),
 }
 
 impl Worker {
@@ -88,18 +91,37 @@ impl Worker {
         Ok(listeners)
     }
 
+    /// Does something with the engine between two steps, and waits for what it gives.
+    pub fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Engine) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let (to, from) = sync_channel(1);
+        // A receiver that is gone wants no answer.
+        self.send(Job::Call(Box::new(move |engine| drop(to.send(work(engine))))))?;
+        from.recv().map_err(|_| Error::Stopped)
+    }
+
     /// The logits of every position.
     pub fn logits(&self, ids: &[u32]) -> Result<Vec<f32>, Error> {
-        let (to, from) = sync_channel(1);
-        self.send(Job::Logits { ids: ids.to_vec(), to })?;
-        from.recv().map_err(|_| Error::Stopped)?
+        let ids = ids.to_vec();
+        let logits = self.call(move |engine| {
+            let mut all = vec![];
+            engine.logits(&ids, |_, row| all.extend_from_slice(row)).map(|()| all)
+        })?;
+        Ok(logits?)
     }
 
     /// Named values of a prompt, some replaced.
     pub fn probe(&self, ids: &[u32], taps: Vec<String>, patches: Patches) -> Result<Fetch, Error> {
-        let (to, from) = sync_channel(1);
-        self.send(Job::Probe { ids: ids.to_vec(), taps, patches, to })?;
-        from.recv().map_err(|_| Error::Stopped)?
+        let ids = ids.to_vec();
+        let fetch = self.call(move |engine| {
+            let taps = taps.iter().map(String::as_str).collect::<Vec<_>>();
+            let patches =
+                patches.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect::<Vec<_>>();
+            engine.probe(&ids, &Probe { taps: &taps, patches: &patches }).cloned()
+        })?;
+        Ok(fetch?)
     }
 
     fn send(&self, job: Job) -> Result<(), Error> {
@@ -192,7 +214,6 @@ impl Work {
     }
 
     fn work(&mut self, job: Job) {
-        // A receiver that is gone wants no answer.
         match job {
             Job::Generate { request, to } => self.generate(*request, to),
             Job::Resume(number) => {
@@ -204,8 +225,10 @@ impl Work {
                     self.engine.cancel(id);
                 }
             }
-            Job::Logits { ids, to } => drop(to.send(self.logits(&ids))),
-            Job::Probe { ids, taps, patches, to } => drop(to.send(self.probe(&ids, &taps, &patches))),
+            Job::Call(work) => {
+                self.drain();
+                work(&mut self.engine);
+            }
         }
     }
 
@@ -233,21 +256,6 @@ impl Work {
             full.extend(deliver(events, listeners, numbers));
         }
         full.into_iter().for_each(|id| self.engine.pause(id));
-    }
-
-    fn logits(&mut self, ids: &[u32]) -> Result<Vec<f32>, Error> {
-        self.drain();
-        let mut all = vec![];
-        self.engine.logits(ids, |_, row| all.extend_from_slice(row))?;
-        Ok(all)
-    }
-
-    fn probe(&mut self, ids: &[u32], taps: &[String], patches: &Patches) -> Result<Fetch, Error> {
-        self.drain();
-        let taps = taps.iter().map(String::as_str).collect::<Vec<_>>();
-        let patches =
-            patches.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect::<Vec<_>>();
-        Ok(self.engine.probe(ids, &Probe { taps: &taps, patches: &patches })?.clone())
     }
 }
 

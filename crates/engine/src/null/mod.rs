@@ -256,17 +256,12 @@ impl Executor for NullExecutor {
         Ok(())
     }
 
-    fn export(&self, _group: GroupId, _pages: &[PageId], _out: &mut dyn Write) -> Result<(), BackendError> {
-        Err(no_bytes())
+    fn export(&self, group: GroupId, pages: &[PageId], out: &mut dyn Write) -> Result<(), BackendError> {
+        Ok(self.shadows[group.index()].export(pages, out)?)
     }
 
-    fn import(
-        &mut self,
-        _group: GroupId,
-        _pages: &[PageId],
-        _from: &mut dyn Read,
-    ) -> Result<(), BackendError> {
-        Err(no_bytes())
+    fn import(&mut self, group: GroupId, pages: &[PageId], from: &mut dyn Read) -> Result<(), BackendError> {
+        Ok(self.shadows[group.index()].import(pages, from)?)
     }
 
     fn report(&self, _program: ProgramId) -> &PlanReport {

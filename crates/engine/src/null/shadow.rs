@@ -1,5 +1,6 @@
 //! What the pages of a group would hold: for each slot the position and the whole past that led to it.
 
+use std::io::{self, Read, Write};
 use std::ops::Range;
 
 use graph::{Feed, Group, PageId};
@@ -72,6 +73,38 @@ impl Shadow {
             let entry = self.slots.get(slot as usize).copied().flatten();
             entry.map_or((u32::MAX, u32::MAX), |entry| (entry.position, entry.token))
         }))
+    }
+
+    /// Writes the entries of pages.
+    pub(super) fn export(&self, pages: &[PageId], out: &mut dyn Write) -> io::Result<()> {
+        for entry in pages.iter().flat_map(|page| &self.slots[self.slots_of(*page)]) {
+            let Entry { position, token, past } =
+                entry.unwrap_or(Entry { position: u32::MAX, token: 0, past: 0 });
+            out.write_all(&position.to_le_bytes())?;
+            out.write_all(&token.to_le_bytes())?;
+            out.write_all(&past.to_le_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Reads what `export` wrote.
+    pub(super) fn import(&mut self, pages: &[PageId], from: &mut dyn Read) -> io::Result<()> {
+        for &page in pages {
+            for slot in self.slots_of(page) {
+                let (mut position, mut token, mut past) = ([0; 4], [0; 4], [0; 8]);
+                from.read_exact(&mut position)?;
+                from.read_exact(&mut token)?;
+                from.read_exact(&mut past)?;
+                let (position, token) = (u32::from_le_bytes(position), u32::from_le_bytes(token));
+                self.slots[slot] = Some(Entry { position, token, past: u64::from_le_bytes(past) });
+            }
+        }
+        Ok(())
+    }
+
+    fn slots_of(&self, page: PageId) -> Range<usize> {
+        let first = page.0 as usize * self.page_len as usize;
+        first..first + self.page_len as usize
     }
 
     fn copy(&mut self, feed: &Feed<'_>, group: usize) {
