@@ -99,14 +99,15 @@ fn engine(arguments: &Arguments) -> Result<Value, Error> {
     let model = model(arguments, arguments.output + 16)?;
     let mut results = vec![];
     for &sequences in &arguments.sequences {
-        served(&model, sequences, arguments.output, 0)?;
-        for round in 1..=arguments.rounds {
+        // The first round makes the programs.
+        for round in 0..=arguments.rounds {
             let benches::Served { tokens, wall, device } =
                 served(&model, sequences, arguments.output, round.into())?;
             results.push(json!({
                 "what": "served",
                 "tokens": arguments.output,
                 "depth": 0,
+                "round": round,
                 "sequences": sequences,
                 "tokens_per_s": f64::from(tokens) / wall.as_secs_f64(),
                 "wall_s": wall.as_secs_f64(),
