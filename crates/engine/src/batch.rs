@@ -172,8 +172,8 @@ impl Batch {
         match part.previous {
             Some(row) => self.tokens.push(Token::Previous(row)),
             None => {
-                let known = &sequence.tokens()[part.from as usize..part.end() as usize];
-                self.tokens.extend(known.iter().map(|&id| Token::Host(id)));
+                let known = sequence.tokens()[part.from as usize..].iter().chain(sequence.drafts());
+                self.tokens.extend(known.take(part.count as usize).map(|&id| Token::Host(id)));
             }
         }
         self.positions.extend(part.from..part.end());
@@ -183,7 +183,8 @@ impl Batch {
         for (g, (table, pages)) in sequence.tables().iter().zip(&mut self.pages).enumerate() {
             pages.slots.extend((part.from..part.end()).map(|position| table.slot(position, self.page_len)));
             pages.base.push(table.base());
-            pages.width = pages.width.max(table.pages().len() as u32);
+            let held = table.pages_before(part.end(), self.page_len);
+            pages.width = pages.width.max(held.len() as u32);
             self.counts.groups[g].attended += attended(self.groups[g], part);
             let first = first_seen(self.groups[g], part.from);
             self.counts.groups[g].positions += u64::from(part.end() - first);
@@ -194,7 +195,7 @@ impl Batch {
     fn push_tables(&mut self, parts: &[Part], roster: &Roster) {
         for (row, part) in parts.iter().enumerate() {
             for (table, pages) in roster[part.sequence].tables().iter().zip(&mut self.pages) {
-                pages.table.extend_from_slice(table.pages());
+                pages.table.extend_from_slice(table.pages_before(part.end(), self.page_len));
                 pages.table.resize((row + 1) * pages.width as usize, PageId(0));
             }
         }

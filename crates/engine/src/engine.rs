@@ -16,6 +16,7 @@ use crate::line::Line;
 use crate::pages::Pages;
 use crate::policy::admission;
 use crate::policy::sharing::Kind;
+use crate::policy::speculation::StepCost;
 use crate::programs::Programs;
 use crate::roster::Roster;
 use crate::sequence::Sequence;
@@ -42,6 +43,8 @@ pub struct Engine {
     pub(crate) plan: Plan,
     /// What the step before was for.
     pub(crate) kind: Kind,
+    /// What steps were measured to cost.
+    pub(crate) cost: StepCost,
     /// Steps in flight, the oldest first.
     pub(crate) flights: VecDeque<Flight>,
     /// Flights that have landed; kept for their memory.
@@ -86,6 +89,7 @@ impl Engine {
             programs: Programs::new(),
             plan: Plan::default(),
             kind: Kind::default(),
+            cost: StepCost::default(),
             flights: VecDeque::new(),
             landed: vec![],
             steps: 0,

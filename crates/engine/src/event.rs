@@ -76,6 +76,10 @@ pub struct Usage {
     pub cached_tokens: u32,
     /// Tokens made.
     pub completion_tokens: u32,
+    /// Tokens that were guessed.
+    pub drafted_tokens: u32,
+    /// Those among them that were right.
+    pub accepted_tokens: u32,
     /// From the start to the first token.
     pub prefill: Duration,
     /// From the first token to the last.

@@ -33,6 +33,7 @@ mod schedule;
 mod sequence;
 #[cfg(test)]
 mod simulation;
+mod speculate;
 mod step;
 
 pub use clock::Clock;
@@ -47,3 +48,4 @@ pub use prompt::Probe;
 pub use random::uniform;
 pub use request::Request;
 pub use roster::SequenceId;
+pub use speculate::{Ask, DraftModel, Drafter, PromptLookup};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use graph::Sampling;
 
 use crate::limits::{BIAS_ENTRIES, STOP_IDS, TOP_LOGPROBS};
-use crate::{Grammar, RefuseError};
+use crate::{Drafter, Grammar, RefuseError};
 
 /// A prompt to continue. Stop *strings* are for whoever makes the text: it cancels.
 #[derive(Clone, Debug)]
@@ -39,6 +39,11 @@ pub struct Request {
     pub deadline: Option<Duration>,
     /// Whose it is: requests of unlike tenants share no state.
     pub tenant: u64,
+    /// Who guesses ahead, where that is wanted; nobody does where penalties or a grammar make each row wait for the token
+    /// before it.
+    pub drafter: Option<Box<dyn Drafter>>,
+    /// For benches: guesses count as right this often, whatever they are. The answer is then not the model's.
+    pub synthetic: Option<f32>,
     /// The form of the answer, where it has one.
     pub grammar: Option<Box<dyn Grammar>>,
 }
@@ -61,6 +66,8 @@ impl Request {
             priority: 0,
             deadline: None,
             tenant: 0,
+            drafter: None,
+            synthetic: None,
             grammar: None,
         }
     }

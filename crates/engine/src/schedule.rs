@@ -11,50 +11,70 @@ use crate::pages::Indexed;
 use crate::policy::admission::{Room, Verdict, verdict};
 use crate::policy::preemption::{Holder, gives_way, makes_room};
 use crate::policy::sharing::{Kind, left_for_prompts};
+use crate::sequence::Sequence;
 use crate::{Engine, SequenceId};
+
+/// What there is to do in a step.
+struct Ready {
+    /// Sequences that decode.
+    decodes: u32,
+    /// Whether prompts are there to be computed.
+    prefills: bool,
+    /// Whether any that decodes may guess.
+    guesses: bool,
+}
 
 impl Engine {
     /// Plans the next step; whether there is anything to do in it.
     pub(crate) fn plan_next(&mut self) -> bool {
         self.plan.clear();
         self.push_out();
-        let (decodes, prefills) = self.ready();
-        self.kind = Kind::next(self.facts.mixed_steps, self.kind, decodes > 0, prefills);
-        self.fill(decodes);
-        if self.plan.parts.is_empty() && decodes > 0 && !self.kind.decodes() {
+        let ready = self.ready();
+        self.kind = Kind::next(self.facts.mixed_steps, self.kind, ready.decodes > 0, ready.prefills);
+        self.fill(&ready);
+        if self.plan.parts.is_empty() && ready.decodes > 0 && !self.kind.decodes() {
             self.kind = Kind::Decode;
-            self.fill(decodes);
+            self.fill(&ready);
         }
         !self.plan.parts.is_empty()
     }
 
-    /// How many decode, and whether prompts are there to be computed.
-    fn ready(&self) -> (u32, bool) {
-        let (mut decodes, mut prefills) = (0, self.line.first().is_some() && !self.is_stuck());
+    /// What there is to do.
+    fn ready(&self) -> Ready {
+        let prefills = self.line.first().is_some() && !self.is_stuck();
+        let mut ready = Ready { decodes: 0, prefills, guesses: false };
         for &(_, id) in self.line.running() {
             let sequence = &self.roster[id];
             if sequence.paused {
             } else if sequence.decodes(self.steps) {
-                decodes += 1;
+                ready.decodes += 1;
+                ready.guesses |= sequence.guesses();
             } else {
-                prefills |= sequence.next(id, 1, self.steps).is_some();
+                ready.prefills |= sequence.next(id, 1, self.steps).is_some();
             }
         }
-        (decodes, prefills)
+        ready
     }
 
     /// Takes parts as long as there are any and the step has room.
-    fn fill(&mut self, decodes: u32) {
-        let decodes = if self.kind.decodes() { decodes } else { 0 };
+    fn fill(&mut self, ready: &Ready) {
+        let decodes = if self.kind.decodes() { ready.decodes } else { 0 };
         let prompts = if self.kind.prefills() { self.facts.step_tokens() } else { 0 };
         let mut left = left_for_prompts(prompts, decodes);
+        let mut drafts = self.room_for_drafts(ready).min(left);
+        if drafts > 0 {
+            self.ask_drafters(decodes, drafts);
+        }
         let mut next = self.line.running().first().copied();
         while let Some(place @ (_, id)) = next {
+            let decodes = self.roster[id].decodes(self.steps);
             if let Some(part) = self.part(id, left)
-                && self.fit(&part)
+                && let Some(part) = self.fit_drafts(part, if decodes { drafts.min(left) } else { 0 })
             {
-                // A token that is decoded was counted before.
-                left -= if self.roster[id].decodes(self.steps) { 0 } else { part.count };
+                // A token that is decoded was counted before; its drafts are not.
+                let counted = u32::from(decodes);
+                left -= part.count - counted;
+                drafts -= (part.count - 1) * counted;
                 self.plan.parts.push(part);
             }
             // Those that gave way are gone from the list.
@@ -66,6 +86,54 @@ impl Engine {
             left -= part.count;
             self.plan.parts.push(part);
         }
+    }
+
+    /// Rows that guesses may have beside those of everybody else. Devices that do not mix want steps in which all
+    /// sequences have as many tokens.
+    fn room_for_drafts(&self, ready: &Ready) -> u32 {
+        if !(ready.guesses && self.facts.mixed_steps) {
+            return 0;
+        }
+        let alone = !ready.prefills && self.line.first().is_none();
+        self.facts.step_rows().saturating_sub(if alone { ready.decodes } else { self.facts.max_seqs })
+    }
+
+    /// Lets those that decode guess ahead, all together.
+    fn ask_drafters(&mut self, decodes: u32, most: u32) {
+        let most = most.min(self.facts.chunk - 1);
+        let Engine { line, roster, cost, steps, .. } = self;
+        for &(_, id) in line.running() {
+            let decoding = |sequence: &&mut Sequence| !sequence.paused && sequence.decodes(*steps);
+            if let Some(sequence) = roster.find_mut(id).filter(decoding) {
+                sequence.ask_drafter(|right, each| cost.drafts(right, each, decodes, most));
+            }
+        }
+    }
+
+    /// Gets the pages of a part with its drafts, or of the part alone: nobody gives way for guesses.
+    fn fit_drafts(&mut self, part: Part, most: u32) -> Option<Part> {
+        let drafts = match most {
+            0 => 0,
+            _ => self.roster.find_mut(part.sequence)?.take_drafts(most, self.facts.vocab),
+        };
+        if drafts == 0 {
+            return self.fit(&part).then_some(part);
+        }
+        let drafted = Part { count: part.count + drafts, rows: part.rows + drafts, ..part };
+        if self.leaves_room(&drafted) && self.grant(&drafted) {
+            return Some(drafted);
+        }
+        self.roster.find_mut(part.sequence)?.forget_drafts();
+        self.fit(&part).then_some(part)
+    }
+
+    /// Whether everybody who runs could have a page beside those of a part.
+    fn leaves_room(&self, part: &Part) -> bool {
+        let running = self.line.running().len() as u32;
+        let mut tables = self.roster[part.sequence].tables().iter().enumerate();
+        tables.all(|(group, table)| {
+            self.pages.wanted(group, table, part) + running <= self.pages.pools[group].free()
+        })
     }
 
     /// What a running sequence does in a step of this kind.

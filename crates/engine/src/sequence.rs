@@ -10,6 +10,8 @@ use crate::grammar::Form;
 use crate::page_table::PageTable;
 use crate::pages::Indexed;
 use crate::policy::order::Turn;
+use crate::random::uniform;
+use crate::speculate::{Ask, Guesses};
 use crate::{Ending, Facts, Finish, Request, SequenceId, Usage};
 
 /// One request under way.
@@ -52,6 +54,10 @@ pub(crate) struct Sequence {
     seen: Vec<Seen>,
     /// The form of the answer.
     form: Option<Form>,
+    /// How it guesses ahead.
+    guesses: Option<Guesses>,
+    drafted: u32,
+    accepted: u32,
     /// Tokens of the prompt that needed no computation, once it has run.
     cached: Option<u32>,
     started: Duration,
@@ -70,6 +76,8 @@ impl Sequence {
         let prompt = tokens.len() as u32;
         let limit = prompt.saturating_add(request.max_tokens).min(context);
         let seen = if request.sampling.penalties.is_none() { vec![] } else { distinct(asked, made) };
+        let guesses =
+            request.drafter.take().filter(|_| form.is_none() && request.sampling.penalties.is_none());
         Sequence {
             turn: Turn::new(now, request.priority),
             request,
@@ -89,6 +97,9 @@ impl Sequence {
             row: 0,
             tables: facts.groups.iter().map(|_| PageTable::default()).collect(),
             seen,
+            guesses: guesses.map(Guesses::new),
+            drafted: 0,
+            accepted: 0,
             form,
             cached: None,
             started: now,
@@ -128,6 +139,65 @@ impl Sequence {
         }
     }
 
+    /// Whether it may guess what follows.
+    pub(crate) fn guesses(&self) -> bool {
+        self.guesses.is_some()
+    }
+
+    /// Asks its drafter to guess what follows the token that it decodes next: so many tokens, given how often guesses were
+    /// right and what they cost.
+    pub(crate) fn ask_drafter(&mut self, most: impl FnOnce(f32, Duration) -> u32) {
+        let Some(guesses) = &mut self.guesses else { return };
+        // The last token it may make follows a token that it has or drafts.
+        let room = self.limit.saturating_sub(self.tokens.len() as u32 + 1);
+        let most = most(guesses.promise(), guesses.cost()).min(room);
+        guesses.ask(&Ask { tokens: &self.tokens, most, request: &self.request });
+    }
+
+    /// Takes what its drafter guesses; how many of its drafts a step would compute beside the token that it decodes.
+    pub(crate) fn take_drafts(&mut self, most: u32, vocab: u32) -> u32 {
+        let Some(guesses) = &mut self.guesses else { return 0 };
+        guesses.answer(most, vocab);
+        if self.request.synthetic.is_some() {
+            guesses.make_up(most);
+        }
+        guesses.drafts().len() as u32
+    }
+
+    /// Takes its guesses back.
+    pub(crate) fn forget_drafts(&mut self) {
+        self.guesses.iter_mut().for_each(Guesses::forget);
+    }
+
+    /// What it guesses to follow.
+    pub(crate) fn drafts(&self) -> &[u32] {
+        self.guesses.as_ref().map_or(&[], Guesses::drafts)
+    }
+
+    /// Whether a token is the one that was guessed, in a step's row of this place.
+    pub(crate) fn agrees(&self, place: u32, token: u32) -> bool {
+        let Some(&draft) = self.drafts().get(place as usize) else { return false };
+        match self.request.synthetic {
+            Some(share) => {
+                let position = self.tokens.len() as u64;
+                uniform(!self.request.seed, self.request.answer, position) < f64::from(share)
+            }
+            None => draft == token,
+        }
+    }
+
+    /// Notes how many of a step's rows were drawn, the last of them being the first that was not guessed: the positions
+    /// of the others will be written again.
+    pub(crate) fn settle_drafts(&mut self, rows: u32, drawn: u32) {
+        let Some(guesses) = self.guesses.as_mut().filter(|_| rows > 0) else { return };
+        self.drafted += guesses.drafts().len() as u32;
+        self.accepted += drawn.saturating_sub(1);
+        guesses.learn(drawn.saturating_sub(1));
+        if self.running {
+            self.launched -= rows - drawn;
+        }
+    }
+
     /// Begins to run, or to run again, behind what its tables hold already.
     pub(crate) fn begin(&mut self, indexed: Indexed, written: u32, pages: impl Fn(usize, u32) -> u32) {
         self.running = true;
@@ -158,7 +228,8 @@ impl Sequence {
 
     /// Notes that a step has written positions up to `end`.
     pub(crate) fn land(&mut self, end: u32) {
-        self.written = end;
+        // What is taken for right without being so is of no use to others.
+        self.written = if self.request.synthetic.is_some() { end.min(self.prompt) } else { end };
     }
 
     /// Appends a token that a step made.
@@ -205,6 +276,8 @@ impl Sequence {
             prompt_tokens: self.prompt,
             cached_tokens: self.cached.unwrap_or(0),
             completion_tokens: self.tokens.len() as u32 - self.prompt,
+            drafted_tokens: self.drafted,
+            accepted_tokens: self.accepted,
             prefill: self.first.unwrap_or(now) - self.started,
             decode: self.first.map_or(Duration::ZERO, |first| self.last - first),
             device: self.device,
@@ -289,9 +362,10 @@ impl Sequence {
     }
 
     /// Whether a row cannot be chosen before the host knows the token before it: penalties count it, and the form of the
-    /// answer depends on it.
+    /// answer and guesses depend on it.
     fn needs_host(&self) -> bool {
-        !self.request.sampling.penalties.is_none() || self.form.is_some()
+        let guesses = self.guesses.as_ref().is_some_and(Guesses::need_host);
+        guesses || !self.request.sampling.penalties.is_none() || self.form.is_some()
     }
 }
 

@@ -4,3 +4,4 @@ pub(crate) mod admission;
 pub(crate) mod order;
 pub(crate) mod preemption;
 pub(crate) mod sharing;
+pub(crate) mod speculation;

@@ -10,7 +10,7 @@ pub fn lone(facts: &Facts, context: u32, request: &Request) -> (Vec<u32>, Finish
     let pages = facts.budget(None).pages;
     let null = Null::new(facts.groups.clone(), facts.page_len, pages, facts.vocab);
     let mut engine = Engine::new(Box::new(NullExecutor::new(null)), facts).expect("there are pages");
-    engine.start(Request { deadline: None, ..request.clone() }).expect("the request is good");
+    engine.start(Request { deadline: None, drafter: None, ..request.clone() }).expect("the request is good");
     let mut tokens = vec![];
     loop {
         for event in engine.step() {

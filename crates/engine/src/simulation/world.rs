@@ -30,6 +30,8 @@ pub struct Tally {
     pub cached: u64,
     pub preempted: u64,
     pub copied: u64,
+    pub guessed: u64,
+    pub right: u64,
 }
 
 /// A request under way, from outside.
@@ -74,7 +76,8 @@ impl World {
         let faults = faults(&mut dice);
         let faulty = faults.iter().any(|fault| !matches!(fault, Fault::Slow(..)));
         let null = Null::new(facts.groups.clone(), facts.page_len, pages, VOCAB);
-        let null = Null { faults, hands: Some(hands.clone()), strict: !dice.one_in(4), ..null };
+        let null =
+            Null { faults, step_ns: 20_000, hands: Some(hands.clone()), strict: !dice.one_in(4), ..null };
         let clock = Clock::by_hand(hands);
         let executor = wrap(NullExecutor::new(null));
         let engine = Engine::with_clock(executor, facts.clone(), clock.clone()).expect("there are pages");
@@ -97,6 +100,15 @@ impl World {
     /// Breaks the engine as soon as that is possible.
     pub fn broken_by(mut self, sabotage: Sabotage) -> World {
         self.sabotage = Some(sabotage);
+        self
+    }
+
+    /// Lets guesses count as right without being so; broken where anybody guesses.
+    pub fn trusting_guesses(mut self) -> World {
+        for arrival in self.arrivals.iter_mut().filter(|arrival| arrival.request.drafter.is_some()) {
+            arrival.request.synthetic = Some(0.9);
+            self.is_broken = true;
+        }
         self
     }
 
@@ -260,6 +272,8 @@ impl World {
         assert_eq!(usage.prompt_tokens as usize, watched.request.prompt.len());
         assert!(usage.cached_tokens < usage.prompt_tokens, "one token at least is computed");
         self.tally.cached += u64::from(usage.cached_tokens);
+        self.tally.guessed += u64::from(usage.drafted_tokens);
+        self.tally.right += u64::from(usage.accepted_tokens);
         match ending.finish {
             Finish::Cancelled => self.tally.cancelled += 1,
             Finish::Deadline => {
@@ -303,7 +317,19 @@ impl Seen {
 
 impl Tally {
     pub fn add(&mut self, other: &Tally) {
-        let Tally { steps, tokens, whole, failed, cancelled, late, cached, preempted, copied } = other;
+        let Tally {
+            steps,
+            tokens,
+            whole,
+            failed,
+            cancelled,
+            late,
+            cached,
+            preempted,
+            copied,
+            guessed,
+            right,
+        } = other;
         self.steps += steps;
         self.tokens += tokens;
         self.whole += whole;
@@ -313,13 +339,23 @@ impl Tally {
         self.cached += cached;
         self.preempted += preempted;
         self.copied += copied;
+        self.guessed += guessed;
+        self.right += right;
     }
 
     /// Everything that is to be survived has happened.
     pub fn assert_lively(&self) {
-        for count in
-            [self.whole, self.failed, self.cancelled, self.late, self.cached, self.preempted, self.copied]
-        {
+        for count in [
+            self.whole,
+            self.failed,
+            self.cancelled,
+            self.late,
+            self.cached,
+            self.preempted,
+            self.copied,
+            self.guessed,
+            self.right,
+        ] {
             assert!(count > 50, "too little happens: {self:?}");
         }
     }
