@@ -31,6 +31,9 @@ pub struct Request {
     pub top_logprobs: u32,
     /// Added to the logits of single tokens before choosing.
     pub bias: Vec<(u32, f32)>,
+    /// Whether each token of the prompt but the first comes with its log-probability and the likeliest in its place. Its
+    /// state is computed then, kept or not.
+    pub prompt_logprobs: bool,
     /// Whether each token comes with the logits it was drawn from.
     pub logits: bool,
     /// Goes before others: a level is worth ten seconds of waiting.
@@ -62,6 +65,7 @@ impl Request {
             answer: 0,
             top_logprobs: 0,
             bias: vec![],
+            prompt_logprobs: false,
             logits: false,
             priority: 0,
             deadline: None,

@@ -10,7 +10,7 @@ use crate::page_table::first_seen;
 use crate::pages::Indexed;
 use crate::policy::admission::{Room, Verdict, verdict};
 use crate::policy::preemption::{Holder, gives_way, makes_room};
-use crate::policy::sharing::{Kind, left_for_prompts};
+use crate::policy::sharing::{Kind, Share, left_for_prompts};
 use crate::sequence::Sequence;
 use crate::{Engine, SequenceId};
 
@@ -45,12 +45,12 @@ impl Engine {
         let mut ready = Ready { decodes: 0, prefills, guesses: false };
         for &(_, id) in self.line.running() {
             let sequence = &self.roster[id];
-            if sequence.paused {
+            if sequence.is_paused() {
             } else if sequence.decodes(self.steps) {
                 ready.decodes += 1;
                 ready.guesses |= sequence.guesses();
             } else {
-                ready.prefills |= sequence.next(id, 1, self.steps).is_some();
+                ready.prefills |= sequence.next(id, Share { tokens: 1, rows: 1 }, self.steps).is_some();
             }
         }
         ready
@@ -60,40 +60,37 @@ impl Engine {
     fn fill(&mut self, ready: &Ready) {
         let decodes = if self.kind.decodes() { ready.decodes } else { 0 };
         let prompts = if self.kind.prefills() { self.facts.step_tokens() } else { 0 };
-        let mut left = left_for_prompts(prompts, decodes);
-        let mut drafts = self.room_for_drafts(ready).min(left);
-        if drafts > 0 {
-            self.ask_drafters(decodes, drafts);
+        let mut left = Share { tokens: left_for_prompts(prompts, decodes), rows: self.spare_rows(ready) };
+        // Devices that do not mix want steps in which all sequences have as many tokens.
+        if self.facts.mixed_steps && ready.guesses {
+            self.ask_drafters(decodes, left.tokens.min(left.rows));
         }
         let mut next = self.line.running().first().copied();
         while let Some(place @ (_, id)) = next {
             let decodes = self.roster[id].decodes(self.steps);
             if let Some(part) = self.part(id, left)
-                && let Some(part) = self.fit_drafts(part, if decodes { drafts.min(left) } else { 0 })
+                && let Some(part) =
+                    self.fit_drafts(part, if decodes { left.tokens.min(left.rows) } else { 0 })
             {
                 // A token that is decoded was counted before; its drafts are not.
-                let counted = u32::from(decodes);
-                left -= part.count - counted;
-                drafts -= (part.count - 1) * counted;
+                left.tokens -= part.count - u32::from(decodes);
+                left.rows -= part.rows.saturating_sub(1);
                 self.plan.parts.push(part);
             }
             // Those that gave way are gone from the list.
             next = self.line.running_behind(place);
         }
-        while left > 0
+        while left.tokens > 0
             && let Some(part) = self.admit(left)
         {
-            left -= part.count;
+            left.tokens -= part.count;
+            left.rows -= part.rows.saturating_sub(1);
             self.plan.parts.push(part);
         }
     }
 
-    /// Rows that guesses may have beside those of everybody else. Devices that do not mix want steps in which all
-    /// sequences have as many tokens.
-    fn room_for_drafts(&self, ready: &Ready) -> u32 {
-        if !(ready.guesses && self.facts.mixed_steps) {
-            return 0;
-        }
+    /// Rows for guesses and for what is told of prompts, beside the one that everybody may have.
+    fn spare_rows(&self, ready: &Ready) -> u32 {
         let alone = !ready.prefills && self.line.first().is_none();
         self.facts.step_rows().saturating_sub(if alone { ready.decodes } else { self.facts.max_seqs })
     }
@@ -103,7 +100,7 @@ impl Engine {
         let most = most.min(self.facts.chunk - 1);
         let Engine { line, roster, cost, steps, .. } = self;
         for &(_, id) in line.running() {
-            let decoding = |sequence: &&mut Sequence| !sequence.paused && sequence.decodes(*steps);
+            let decoding = |sequence: &&mut Sequence| !sequence.is_paused() && sequence.decodes(*steps);
             if let Some(sequence) = roster.find_mut(id).filter(decoding) {
                 sequence.ask_drafter(|right, each| cost.drafts(right, each, decodes, most));
             }
@@ -137,16 +134,21 @@ impl Engine {
     }
 
     /// What a running sequence does in a step of this kind.
-    fn part(&self, id: SequenceId, left: u32) -> Option<Part> {
+    fn part(&self, id: SequenceId, left: Share) -> Option<Part> {
         let sequence = &self.roster[id];
-        if sequence.paused {
+        if sequence.is_paused() {
             return None;
         }
         match sequence.decodes(self.steps) {
-            true if self.kind.decodes() => sequence.next(id, 1, self.steps),
-            false if self.kind.prefills() => sequence.next(id, left.min(self.facts.chunk), self.steps),
+            true if self.kind.decodes() => sequence.next(id, Share { tokens: 1, rows: 1 }, self.steps),
+            false if self.kind.prefills() => sequence.next(id, self.of_prompt(left), self.steps),
             _ => None,
         }
+    }
+
+    /// What a prompt may have of what is left of a step.
+    fn of_prompt(&self, left: Share) -> Share {
+        Share { tokens: left.tokens.min(self.facts.chunk), rows: left.rows.saturating_add(1) }
     }
 
     /// Gets the pages of a part; others give way where there are too few. Whether it has them.
@@ -216,7 +218,7 @@ impl Engine {
     }
 
     /// Lets the first in line begin, if it fits: its first part, whose pages it has.
-    fn admit(&mut self, left: u32) -> Option<Part> {
+    fn admit(&mut self, left: Share) -> Option<Part> {
         let (turn, id) = self.line.first()?;
         let running = self.line.running().len() as u32;
         if running >= self.facts.max_seqs || self.is_stuck() || self.roster[id].pending > 0 {
@@ -240,7 +242,7 @@ impl Engine {
         if !self.facts.overlap {
             self.make_mask(id);
         }
-        let part = self.roster.find(id)?.next(id, left.min(self.facts.chunk), self.steps)?;
+        let part = self.roster.find(id)?.next(id, self.of_prompt(left), self.steps)?;
         self.fit(&part).then_some(part)
     }
 
@@ -251,7 +253,7 @@ impl Engine {
         }
         let Some(sequence) = self.roster.find_mut(id) else { return Default::default() };
         let tenant = sequence.request().tenant;
-        let (tokens, tables) = sequence.tokens_and_tables();
+        let (tokens, tables) = sequence.sharing();
         let indexed = self.pages.adopt(tenant, tokens, tables);
         (indexed, indexed.pages * self.pages.page_len)
     }
@@ -330,7 +332,7 @@ impl Engine {
     }
 
     fn holders(&self) -> impl DoubleEndedIterator<Item = Holder> + ExactSizeIterator {
-        let holder = |&(turn, id)| Holder { turn, paused: self.roster[id].paused };
+        let holder = |&(turn, id)| Holder { turn, paused: self.roster[id].is_paused() };
         self.line.running().iter().map(holder)
     }
 

@@ -180,8 +180,8 @@ impl Engine {
             };
             sequence.pending -= 1;
             sequence.charge(device * flown.part.count / tokens);
-            let drawn = self.deliver_rows(flown, &mut rows);
-            self.index(flown, drawn);
+            let wrong = self.deliver_rows(flown, &mut rows);
+            self.index(flown, wrong);
             let Some(sequence) = self.roster.find_mut(id) else { continue };
             let fault = sequence.form_mut().and_then(Form::take_fault);
             match (fault, sequence.finish()) {
@@ -190,12 +190,14 @@ impl Engine {
                 (None, None) => {}
             }
         }
+        self.advance_searches();
     }
 
-    /// Gives a sequence the tokens that a step made for it, up to the first that it had guessed otherwise; how many.
+    /// Gives a sequence the tokens that a step made for it, up to the first that it had guessed otherwise; how many rows
+    /// are left.
     fn deliver_rows(&mut self, flown: &Flown, rows: &mut Rows) -> u32 {
         let (id, now) = (flown.part.sequence, self.clock.now());
-        let (mut drawn, mut agrees) = (0, true);
+        let (mut wrong, mut agrees, mut draws) = (flown.part.rows, true, false);
         for place in 0..flown.part.rows {
             let (row, top, logits) = rows.next(flown);
             let sampled = self.fetch.sampled[row];
@@ -204,27 +206,40 @@ impl Engine {
                 self.fail(id, Arc::new(EngineError::NotNumbers));
                 continue;
             }
+            wrong -= 1;
+            if let Some(search) = sequence.search {
+                self.tell_beam(search, id, top);
+                continue;
+            }
+            if let Some((position, id)) = sequence.tell(flown.part.end() - flown.part.rows + place) {
+                // A token that cannot be is not chosen even so.
+                let logprob = if sampled.id == id { sampled.logprob } else { f32::NEG_INFINITY };
+                let sequence = flown.part.sequence;
+                self.events.push(Record::Prompt { sequence, position, id, logprob, top });
+                continue;
+            }
+            draws = true;
             agrees = sequence.agrees(place, sampled.id);
             sequence.push(sampled.id, now);
             // Nothing follows the end, even where it was guessed.
             agrees &= sequence.finish().is_none();
-            drawn += 1;
             let usage = sequence.usage(now);
             self.events.push(Record::Token { sequence: id, row, top, logits, usage });
         }
-        if let Some(sequence) = self.roster.find_mut(id) {
-            sequence.settle_drafts(flown.part.rows, drawn);
+        // What was told of a prompt has no guesses behind it; the part after it may have.
+        if let Some(sequence) = self.roster.find_mut(id).filter(|_| draws) {
+            sequence.settle_drafts(wrong);
         }
-        drawn
+        wrong
     }
 
-    /// Notes what a part has written of its sequence's own tokens, `drawn` of its rows being right, where the sequence
-    /// still has the pages, and lets others find it.
-    fn index(&mut self, flown: &Flown, drawn: u32) {
+    /// Notes what a part has written, without its last `wrong` tokens, where its sequence still has the pages, and lets
+    /// others find it.
+    fn index(&mut self, flown: &Flown, wrong: u32) {
         let id = flown.part.sequence;
         let Engine { roster, pages, flights, doubles, .. } = self;
         let Some(sequence) = roster.find_mut(id).filter(|sequence| sequence.running) else { return };
-        sequence.land(flown.part.end() - (flown.part.rows - drawn));
+        sequence.land(flown.part.end() - wrong);
         let (tenant, last) = (sequence.request().tenant, sequence.step);
         let (written, indexed, tables) = sequence.indexing();
         pages.enter(tenant, written, indexed, tables, doubles);

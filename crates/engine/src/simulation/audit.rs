@@ -63,7 +63,7 @@ fn line(engine: &Engine, facts: &Facts) {
 /// Whether a sequence should be waiting in line.
 pub fn waits(engine: &Engine, id: SequenceId) -> bool {
     let sequence = &engine.roster[id];
-    !(sequence.running || sequence.paused || sequence.parked) && sequence.finish().is_none()
+    !(sequence.running || sequence.is_paused() || sequence.parked) && sequence.finish().is_none()
 }
 
 /// Steps keep to their budgets.

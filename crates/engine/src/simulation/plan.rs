@@ -6,7 +6,7 @@ use graph::{BucketPolicy, Group, Penalties, Sampling};
 
 use crate::null::{Fault, Null, NullExecutor, continuation};
 use crate::random::mix;
-use crate::{Ask, DraftModel, Drafter, Engine, Facts, Grammar, PromptLookup, Request};
+use crate::{Ask, BeamSearch, DraftModel, Drafter, Engine, Facts, Grammar, PromptLookup, Request};
 
 /// Token ids are below this.
 pub const VOCAB: u32 = 61;
@@ -103,6 +103,8 @@ pub struct Arrival {
     pub step: u64,
     pub request: Request,
     pub answers: u32,
+    /// Comes instead, where it is there.
+    pub search: Option<BeamSearch>,
 }
 
 /// The facts of a small model on some device.
@@ -162,9 +164,22 @@ pub fn arrivals(dice: &mut Dice, facts: &Facts) -> Vec<Arrival> {
     let arrival = |_| {
         step += u64::from(dice.below(pause));
         let request = request(dice, facts, &prefixes, &model);
-        Arrival { step, request, answers: if dice.one_in(5) { dice.within(2, 4) } else { 1 } }
+        let search = dice.one_in(8).then(|| search(dice, &request));
+        Arrival { step, request, answers: if dice.one_in(5) { dice.within(2, 4) } else { 1 }, search }
     };
     (0..40).map(arrival).collect()
+}
+
+/// A search from the prompt of a request.
+fn search(dice: &mut Dice, request: &Request) -> BeamSearch {
+    BeamSearch {
+        length_penalty: f64::from(dice.below(3)),
+        stop: request.stop.clone(),
+        priority: request.priority,
+        deadline: request.deadline,
+        tenant: request.tenant,
+        ..BeamSearch::new(request.prompt.clone(), dice.within(1, 5), dice.within(1, 12))
+    }
 }
 
 fn drafter(dice: &mut Dice, facts: &Facts, model: &DraftModel) -> Option<Box<dyn Drafter>> {
@@ -207,6 +222,7 @@ fn request(dice: &mut Dice, facts: &Facts, prefixes: &[Vec<u32>], model: &DraftM
         seed: u64::from(dice.below(100)),
         answer: u64::from(dice.below(3)),
         top_logprobs: dice.below(3),
+        prompt_logprobs: dice.one_in(6),
         logits: dice.one_in(10),
         priority: if dice.one_in(4) { dice.within(0, 3) as i8 - 1 } else { 0 },
         deadline: dice.one_in(6).then(|| Duration::from_micros(u64::from(dice.below(9000)))),

@@ -48,6 +48,7 @@ impl Desk {
                     Event::Token { sequence, id, .. } => {
                         self.answers.get_mut(&sequence).into_iter().for_each(|(tokens, _)| tokens.push(id));
                     }
+                    Event::Prompt { .. } | Event::Answer { .. } => {}
                     Event::Finished { sequence, ending } => {
                         let answer = self.answers.get_mut(&sequence);
                         answer.into_iter().for_each(|(_, cost)| *cost = Some(ending.usage.device));
