@@ -16,5 +16,5 @@ pub use bound::{Bound, Limits};
 pub use machine::Machine;
 pub use operations::{Layers, Made, attention, linear};
 pub use runner::{Room, Runner};
-pub use samples::Samples;
+pub use samples::{Samples, median};
 pub use schedule::{CHUNK, Part, Step, decode, prefill};
