@@ -174,7 +174,8 @@ impl Bench {
         what["rounds"] = samples.seconds().map(rate).collect();
         if let Some(limits) = &self.limits {
             let bound = limits.of(self.runner.graph(), steps);
-            let shares = samples.seconds().zip(&bandwidths).map(|(seconds, rate)| bound.bytes / rate / seconds);
+            let shares =
+                samples.seconds().zip(&bandwidths).map(|(seconds, rate)| bound.bytes / rate / seconds);
             what["bytes"] = json!(bound.bytes);
             what["operations"] = json!(bound.operations);
             what["bandwidths_bytes_per_s"] = json!(bandwidths);
