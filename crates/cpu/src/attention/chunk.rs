@@ -74,10 +74,13 @@ impl Chunk<'_> {
             let (low, rest) = rest.split_at_mut(bytes);
             [zeros, low, &mut rest[..bytes]]
         };
-        zeros.fill(0);
         let all = self.blocks();
         let known = blocks.keys[all.start];
         blocks.keys.iter_mut().filter(|key| key.is_null()).for_each(|key| *key = known);
+        // Whole steps are read, of two blocks each.
+        if (all.start | all.end) % 2 == 1 {
+            zeros.fill(0);
+        }
         blocks.values.iter_mut().filter(|value| value.is_null()).for_each(|value| *value = zeros.as_ptr());
         for (block, copy) in [(all.start, low), (all.end - 1, high)] {
             // The first may be the last, and copied already.
@@ -189,9 +192,8 @@ impl Chunk<'_> {
 
     /// Puts zeros at the positions of a block that are not seen.
     fn erase_unseen(&self, block: usize, bytes: &mut [u8]) {
-        for position in (0..CELL).filter(|position| !self.seen.contains(&(block * CELL + position))) {
-            self.call.values.shape().erase(bytes, position);
-        }
+        let within = |at: usize| at.saturating_sub(block * CELL).min(CELL);
+        self.call.values.shape().erase_unseen(bytes, &(within(self.seen.start)..within(self.seen.end)));
     }
 
     /// The column of the table whose page holds a position, and the place in the page.

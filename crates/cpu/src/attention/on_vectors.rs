@@ -8,11 +8,13 @@ use tensor::DType;
 
 use super::CHUNK;
 use super::element::{Bf16, Element, F16, F32, Pairs};
-use super::own::GROUP_ROWS;
 use super::sight::Sight;
 use super::softmax::{InPlace, Packed, STEP, largest, weigh};
 use super::vectors::Products;
 use super::walk::Walk;
+
+/// Rows at once, where there are registers for them.
+const WIDEST: usize = 8;
 
 /// A unit to be done on vectors, with the even and the odd products summed apart as tiles do.
 pub struct OnVectors<'a>(pub Walk<'a>);
@@ -58,7 +60,7 @@ unsafe fn on_vectors<S: Simd, E: Element, const ROUNDED: bool>(s: S, walk: &mut 
     let (lanes, depth) = (walk.call.shape.lanes(), walk.call.shape.depth());
     let few = const { !matches!(S::ISA, Isa::Avx512 | Isa::Amx) };
     // Levels of few registers have two rows at once at most.
-    let widest = if few { 2 } else { 8 };
+    let widest = if few { 2 } else { WIDEST };
     // SAFETY: as the caller says; scratch is cut for the call's shape.
     unsafe {
         take_queries::<S, E, ROUNDED>(s, walk);
@@ -136,7 +138,7 @@ unsafe fn group<S: Simd, E: Element, const ROUNDED: bool, const R: usize>(
 #[inline(always)]
 unsafe fn take_queries<S: Simd, E: Element, const ROUNDED: bool>(s: S, walk: &mut Walk<'_>) {
     let depth = walk.call.shape.depth();
-    let all = walk.rows().next_multiple_of(GROUP_ROWS) * depth;
+    let all = walk.rows().next_multiple_of(WIDEST) * depth;
     walk.own.queries[..all * E::OF_ROW / size_of::<f32>()].fill(0.0);
     for row in 0..walk.rows() {
         for at in (0..depth).step_by(LANES) {

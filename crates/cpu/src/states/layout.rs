@@ -5,6 +5,8 @@
 //! at sixteen positions, or positions of values, each with all elements of the head; attention reads either from front
 //! to back. Rows of bf16 lie in pairs, element by element: two multiplications in one vector, a row of a tile.
 
+use std::ops::Range;
+
 use tensor::DType;
 
 /// Positions of a block, and elements that are written at once.
@@ -151,16 +153,28 @@ impl PageShape {
         }
     }
 
-    /// Puts zeros at a position of a block.
+    /// Puts zeros at the positions of a block of values that are not among these.
     ///
     /// # Panics
-    /// Where there is no such position, or the block is shorter than it should be.
-    pub fn erase(&self, block: &mut [u8], position: usize) {
-        assert!(position < CELL, "a block has {CELL} positions");
-        let runs = self.runs(position);
-        for cell in 0..self.width / CELL {
-            for run in 0..runs.count {
-                block[self.within(cell) + runs.first + run * runs.stride..][..runs.bytes].fill(0);
+    /// Where the pages hold no values, or the block is shorter than it should be.
+    pub fn erase_unseen(&self, block: &mut [u8], seen: &Range<usize>) {
+        assert_eq!(self.layout, Layout::Values, "only values are erased");
+        let row = self.bytes(self.width);
+        if self.dtype != DType::BF16 {
+            for (position, row) in block.chunks_exact_mut(row).enumerate() {
+                if !seen.contains(&position) {
+                    row.fill(0);
+                }
+            }
+            return;
+        }
+        for (pair, row) in block.chunks_exact_mut(2 * row).enumerate() {
+            let half = |odd: usize| if seen.contains(&(2 * pair + odd)) { 0xffff } else { 0 };
+            let kept: u32 = half(0) | half(1) << 16;
+            if kept != u32::MAX {
+                for word in row.as_chunks_mut().0 {
+                    *word = (u32::from_le_bytes(*word) & kept).to_le_bytes();
+                }
             }
         }
     }
