@@ -11,6 +11,7 @@ mod operations;
 mod runner;
 mod samples;
 mod schedule;
+mod served;
 
 pub use bound::{Bound, Limits};
 pub use machine::Machine;
@@ -18,3 +19,4 @@ pub use operations::{Layers, Made, attention, linear};
 pub use runner::{Room, Runner};
 pub use samples::{Samples, median};
 pub use schedule::{CHUNK, Part, Step, decode, prefill};
+pub use served::{Served, served};

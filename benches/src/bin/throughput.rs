@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use benches::{Limits, Machine, Room, Runner, Samples, Step, decode, median, prefill};
+use benches::{Limits, Machine, Room, Runner, Samples, Step, decode, median, prefill, served};
 use clap::Parser;
 use polysilicon::{DType, Device, Error, Gauge, Model, Opened, Sampling, Target};
 use serde_json::{Value, json};
@@ -51,6 +51,9 @@ struct Arguments {
     /// Measure nothing but the time to load and to the first token, as any user of the library has them
     #[arg(long)]
     load: bool,
+    /// Decode through the whole library instead, and tell what that adds to the device's own time
+    #[arg(long, conflicts_with = "load")]
+    engine: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -59,7 +62,11 @@ struct Arguments {
 fn main() -> ExitCode {
     let start = Instant::now();
     let arguments = Arguments::parse();
-    let report = if arguments.load { load(&arguments, start) } else { speeds(&arguments) };
+    let report = match (arguments.load, arguments.engine) {
+        (true, _) => load(&arguments, start),
+        (_, true) => engine(&arguments),
+        _ => speeds(&arguments),
+    };
     match report {
         Ok(report) if arguments.json => println!("{report}"),
         Ok(report) => print!("{}", text(&report)),
@@ -71,20 +78,50 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Loads as the library does, and continues a prompt of 16 tokens by one.
-fn load(arguments: &Arguments, start: Instant) -> Result<Value, Error> {
+/// The model as any user of the library has it.
+fn model(arguments: &Arguments, context: u32) -> Result<Model, Error> {
     let builder = match arguments.quantize {
         Some(target) => Model::open_quantized(&arguments.model, target)?,
         None => Model::open(&arguments.model)?,
     };
-    let mut builder = builder.device(arguments.device).context(512);
+    let mut builder = builder.device(arguments.device).context(context);
     if let Some(threads) = arguments.threads {
         builder = builder.threads(threads);
     }
     if let Some(kv) = arguments.kv {
         builder = builder.kv(kv);
     }
-    let model = builder.load()?;
+    builder.load()
+}
+
+/// Decodes through the library, with the time that the device worked beside the time that passed.
+fn engine(arguments: &Arguments) -> Result<Value, Error> {
+    let model = model(arguments, arguments.output + 16)?;
+    let mut results = vec![];
+    for &sequences in &arguments.sequences {
+        // The first round makes the programs.
+        for round in 0..=arguments.rounds {
+            let benches::Served { tokens, wall, device } =
+                served(&model, sequences, arguments.output, round.into())?;
+            results.push(json!({
+                "what": "served",
+                "tokens": arguments.output,
+                "depth": 0,
+                "round": round,
+                "sequences": sequences,
+                "tokens_per_s": f64::from(tokens) / wall.as_secs_f64(),
+                "wall_s": wall.as_secs_f64(),
+                "device_s": device.as_secs_f64(),
+                "added": wall.as_secs_f64() / device.as_secs_f64() - 1.0,
+            }));
+        }
+    }
+    Ok(json!({"model": model.name(), "device": model.device(), "results": results}))
+}
+
+/// Loads as the library does, and continues a prompt of 16 tokens by one.
+fn load(arguments: &Arguments, start: Instant) -> Result<Value, Error> {
+    let model = model(arguments, 512)?;
     let loaded = start.elapsed();
     let prompt = (1..=16).map(|i| i * 7919 % model.graph().vocab).collect::<Vec<u32>>();
     model.generate(prompt, &Sampling::default().max_tokens(1).ignore_end(true))?.finish()?;
