@@ -12,6 +12,9 @@ use tensor::DType;
 /// Positions of a block, and elements that are written at once.
 pub const CELL: usize = 16;
 
+/// Positions whose keys, or values, of a head lie together: 128 KiB of 64 elements in bf16.
+const RUN: usize = 1024;
+
 /// What attention does with a state decides how its pages are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
@@ -36,6 +39,8 @@ pub struct PageShape {
     pub heads: usize,
     /// Elements of a head.
     pub width: usize,
+    /// Pages whose parts of a head lie together, in blocks.
+    run: usize,
     /// Bytes from a page's part of one head to that of the next, in blocks.
     head_stride: usize,
 }
@@ -53,24 +58,34 @@ impl PageShape {
     pub fn new(dtype: DType, wanted: Layout, page_len: usize, heads: usize, width: usize) -> PageShape {
         let fits = dtype.is_float() && width.is_multiple_of(CELL) && page_len.is_multiple_of(CELL);
         let layout = if fits { wanted } else { Layout::Plain };
-        let shape = PageShape { dtype, layout, page_len, heads, width, head_stride: 0 };
+        let shape = PageShape { dtype, layout, page_len, heads, width, run: 1, head_stride: 0 };
         PageShape { head_stride: shape.part_bytes(), ..shape }
     }
 
-    /// The same in a pool that keeps the parts of all pages together that belong to one head: attention follows a head
-    /// through the pages of a sequence, which mostly lie in order.
+    /// The same in a pool: of so many pages that follow one another the parts lie together that belong to one head, since
+    /// attention follows a head through the pages of a sequence, which mostly lie in order. More pages would be longer
+    /// stretches of memory, and more of it touched by a sequence of a few tokens.
     pub fn pooled(self, pages: usize) -> PageShape {
-        PageShape { head_stride: pages * self.part_bytes(), ..self }
+        let run = (RUN / self.page_len.max(1)).clamp(1, pages.max(1));
+        PageShape { run, head_stride: run * self.part_bytes(), ..self }
+    }
+
+    /// Pages of a pool of so many, filled up to whole runs.
+    pub fn pool_pages(&self, pages: usize) -> usize {
+        pages.next_multiple_of(self.run)
+    }
+
+    /// Where a page begins in its pool.
+    pub fn page_at(&self, page: usize) -> usize {
+        match self.layout {
+            Layout::Plain => page * self.page_bytes(),
+            _ => page / self.run * self.run * self.page_bytes() + page % self.run * self.part_bytes(),
+        }
     }
 
     /// Bytes of a page that belong to one head, in blocks.
     pub fn part_bytes(&self) -> usize {
         self.bytes(self.page_len * self.width)
-    }
-
-    /// Bytes from one page of a pool to the next.
-    pub fn page_stride(&self) -> usize {
-        if self.layout == Layout::Plain { self.page_bytes() } else { self.part_bytes() }
     }
 
     /// Elements of a slot.
