@@ -42,7 +42,7 @@ pub use builder::Builder;
 /// How activations are rounded for products.
 pub use cpu::Precision;
 pub use device::{
-    Choices, Device, DeviceInfo, Measured, Measuring, Processor, Rates, Unit, devices, measure_devices,
+    Choices, Device, DeviceInfo, Gauge, Measured, Measuring, Processor, Rates, Unit, devices, measure_devices,
 };
 pub use diff::{Diff, Divergence, TOLERANCE, diff, diff_models};
 pub use error::Error;
