@@ -149,6 +149,8 @@ impl Engine {
         {
             beam.top = Some(self.fetch.top[top].to_vec());
             sequence.held = true;
+            // It may have lost its pages while its step ran.
+            self.line.stop_waiting(sequence.turn, id);
         }
     }
 

@@ -93,6 +93,14 @@ impl Request {
             known(id, vocab, || "the logit bias".into())?;
             within("a logit bias", bias, "a number", !bias.is_nan() && bias < f32::INFINITY)?;
         }
+        if let Some(share) = self.synthetic {
+            within(
+                "the share of guesses that count as right",
+                share,
+                "from 0 to 1",
+                (0.0..=1.0).contains(&share),
+            )?;
+        }
         check_sampling(&self.sampling)
     }
 }
@@ -152,6 +160,7 @@ mod tests {
         assert!(refusal(|r| r.bias = vec![(12, 0.0)]).contains("token id 12 (in the logit bias)"));
         assert!(refusal(|r| r.bias = vec![(1, 0.0); 1025]).contains("1025 logit bias entries"));
         assert!(refusal(|r| r.bias = vec![(1, f32::NAN)]).contains("a logit bias is NaN"));
+        assert!(refusal(|r| r.synthetic = Some(1.5)).contains("count as right is 1.5"));
         assert!(refusal(|r| r.top_logprobs = 21).contains("21 top log-probabilities"));
     }
 

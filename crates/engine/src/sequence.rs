@@ -171,15 +171,19 @@ impl Sequence {
 
     /// The tokens that steps are to take, of those that the host knows: not the last where nothing is to follow it.
     fn known(&self) -> u32 {
-        let tokens = self.tokens.len() as u32;
-        if tokens < self.limit { tokens } else { tokens - 1 }
+        let is_last = self.untold().is_some() && self.ended().is_some();
+        self.tokens.len() as u32 - u32::from(is_last)
+    }
+
+    /// The first position whose row is still to be told of the prompt.
+    fn untold(&self) -> Option<u32> {
+        self.scores.as_ref()?.next_row()
     }
 
     /// The first position from which on each has a row, of those that are still to be given to steps: the newest token's,
     /// or the next that is to be told of the prompt.
     fn first_row(&self) -> u32 {
-        let told = self.scores.as_ref().and_then(Scores::next_row);
-        told.map_or(self.tokens.len() as u32 - 1, |row| row.max(self.launched))
+        self.untold().map_or(self.tokens.len() as u32 - 1, |row| row.max(self.launched))
     }
 
     /// How the row of a position chooses whose token is told of the prompt.
@@ -317,8 +321,13 @@ impl Sequence {
         self.device += device;
     }
 
-    /// Why no more tokens will come, where none will.
+    /// Why nothing more will come, where nothing will.
     pub(crate) fn finish(&self) -> Option<Finish> {
+        if self.untold().is_some() { None } else { self.ended() }
+    }
+
+    /// Why no more tokens will be made, where none will.
+    fn ended(&self) -> Option<Finish> {
         let stops = |token: &u32| !self.request.ignore_end && self.request.stop.contains(token);
         if self.tokens[self.prompt as usize..].last().is_some_and(stops) {
             return Some(Finish::Stop);
@@ -326,8 +335,7 @@ impl Sequence {
         if self.form.as_ref().is_some_and(Form::is_complete) {
             return Some(Finish::Stop);
         }
-        let told = self.scores.as_ref().is_none_or(|scores| scores.next_row().is_none());
-        (told && self.tokens.len() as u32 >= self.limit).then_some(Finish::Length)
+        (self.tokens.len() as u32 >= self.limit).then_some(Finish::Length)
     }
 
     /// The account of a sequence that ends now.
@@ -417,8 +425,8 @@ impl Sequence {
     /// Tokens whose state may be taken from what is kept, all but the last, and pages to change. What is to be told of the
     /// prompt is computed.
     pub(crate) fn sharing(&mut self) -> (&[u32], &mut [PageTable]) {
-        let told = self.scores.as_ref().and_then(Scores::next_row);
-        (&self.tokens[..told.map_or(self.tokens.len(), |row| row as usize + 1)], &mut self.tables)
+        let untold = self.untold();
+        (&self.tokens[..untold.map_or(self.tokens.len(), |row| row as usize + 1)], &mut self.tables)
     }
 
     /// Tokens that steps have written, how far their pages are indexed, and pages to change.

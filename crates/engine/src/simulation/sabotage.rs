@@ -174,7 +174,9 @@ fn a_deadline_that_is_forgotten() {
 #[test]
 fn a_reader_that_is_never_heard_again() {
     let sabotage: Sabotage = |engine, dice| {
-        let Some(id) = running(engine, dice, |engine, id| !engine.roster[id].paused) else { return false };
+        // Nobody reads from a search before its end.
+        let read = |engine: &Engine, id: SequenceId| engine.roster[id].search.is_none();
+        let Some(id) = running(engine, dice, read) else { return false };
         engine.pause(id);
         true
     };
@@ -211,6 +213,35 @@ fn a_position_that_is_skipped() {
         sequence.pending = 0;
         true
     });
+}
+
+#[test]
+fn a_beam_that_leaves_its_search() {
+    assert_caught(|engine, dice| {
+        let Some(id) = running(engine, dice, |engine, id| engine.roster[id].search.is_some()) else {
+            return false;
+        };
+        engine.roster.find_mut(id).expect("it runs").search = None;
+        true
+    });
+}
+
+/// The account is right, and both write where only one should.
+#[test]
+fn a_fork_whose_pages_are_not_copied() {
+    let sabotage: Sabotage = |engine, dice| {
+        let forked = |engine: &Engine, id: SequenceId| {
+            let sequence = &engine.roster[id];
+            let last = sequence.tables()[0].pages().last();
+            sequence.search.is_some() && last.is_some_and(|&page| engine.pages.pools[0].holders(page) > 1)
+        };
+        let Some(id) = running(engine, dice, forked) else { return false };
+        let page = *engine.roster[id].tables()[0].pages().last().expect("it is shared");
+        // Whoever comes next takes it for its own.
+        (1..engine.pages.pools[0].holders(page)).for_each(|_| engine.pages.release(0, page));
+        true
+    };
+    assert_caught(sabotage);
 }
 
 #[test]
