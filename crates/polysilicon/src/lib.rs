@@ -15,6 +15,8 @@
 
 #![forbid(unsafe_code)]
 
+mod beams;
+mod best;
 mod builder;
 mod device;
 mod diff;
@@ -34,10 +36,12 @@ mod quantize;
 mod sampling;
 mod session;
 mod show;
+mod speculation;
 mod stream;
 mod tokens;
 mod worker;
 
+pub use beams::{Beams, Found};
 pub use builder::Builder;
 /// How activations are rounded for products.
 pub use cpu::Precision;
@@ -57,7 +61,8 @@ pub use quantize::{Quantize, Quantized, quantize};
 pub use sampling::Sampling;
 pub use session::{Session, SessionError};
 pub use show::Stage;
-pub use stream::{FinishReason, Piece, Prompt, Receipt, Stream};
+pub use speculation::Speculation;
+pub use stream::{FinishReason, Piece, Prompt, Receipt, Stream, Told};
 /// The type of weights, and of keys and values.
 pub use tensor::DType;
 pub use text::Conversation;
