@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod bound;
+mod kept;
 mod machine;
 mod operations;
 mod runner;
@@ -14,6 +15,7 @@ mod schedule;
 mod served;
 
 pub use bound::{Bound, Limits};
+pub use kept::{Restored, Shared, restored, shared};
 pub use machine::Machine;
 pub use operations::{Layers, Made, attention, linear};
 pub use runner::{Room, Runner};

@@ -6,7 +6,10 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use benches::{Limits, Machine, Room, Runner, Samples, Step, decode, median, prefill, served};
+use benches::{
+    Limits, Machine, Restored, Room, Runner, Samples, Shared, Step, decode, median, prefill, restored,
+    served, shared,
+};
 use clap::Parser;
 use polysilicon::{DType, Device, Error, Gauge, Model, Opened, Sampling, Target};
 use serde_json::{Value, json};
@@ -54,6 +57,12 @@ struct Arguments {
     /// Decode through the whole library instead, and tell what that adds to the device's own time
     #[arg(long, conflicts_with = "load")]
     engine: bool,
+    /// Ask twice through the whole library with this many tokens in common, and tell when the second has its first token
+    #[arg(long, value_name = "N", conflicts_with_all = ["load", "engine"], value_parser = clap::value_parser!(u32).range(16..))]
+    shared: Option<u32>,
+    /// Keep a session of this many tokens in a file, and tell how long it takes to go on with it
+    #[arg(long, value_name = "N", conflicts_with_all = ["load", "engine", "shared"], value_parser = clap::value_parser!(u32).range(16..))]
+    session: Option<u32>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -62,9 +71,11 @@ struct Arguments {
 fn main() -> ExitCode {
     let start = Instant::now();
     let arguments = Arguments::parse();
-    let report = match (arguments.load, arguments.engine) {
-        (true, _) => load(&arguments, start),
-        (_, true) => engine(&arguments),
+    let report = match (arguments.shared, arguments.session) {
+        (Some(tokens), _) => shares(&arguments, tokens),
+        (_, Some(tokens)) => sessions(&arguments, tokens),
+        _ if arguments.load => load(&arguments, start),
+        _ if arguments.engine => engine(&arguments),
         _ => speeds(&arguments),
     };
     match report {
@@ -115,6 +126,48 @@ fn engine(arguments: &Arguments) -> Result<Value, Error> {
                 "added": wall.as_secs_f64() / device.as_secs_f64() - 1.0,
             }));
         }
+    }
+    Ok(json!({"model": model.name(), "device": model.device(), "results": results}))
+}
+
+/// Two requests with a common beginning, round after round, each of another beginning.
+fn shares(arguments: &Arguments, tokens: u32) -> Result<Value, Error> {
+    let model = model(arguments, tokens + 64)?;
+    let mut results = vec![];
+    for round in 0..=arguments.rounds {
+        let Shared { first, second, step, cached } = shared(&model, tokens, round)?;
+        results.push(json!({
+            "what": "shared",
+            "tokens": tokens,
+            "round": round,
+            "cached_tokens": cached,
+            "first_token_s": first.as_secs_f64(),
+            "second_first_token_s": second.as_secs_f64(),
+            "decode_step_s": step.as_secs_f64(),
+            // Negative where it took less than two steps.
+            "beyond_two_steps_s": second.as_secs_f64() - 2.0 * step.as_secs_f64(),
+        }));
+    }
+    Ok(json!({"model": model.name(), "device": model.device(), "results": results}))
+}
+
+/// A session kept in a file, round after round.
+fn sessions(arguments: &Arguments, tokens: u32) -> Result<Value, Error> {
+    let model = model(arguments, tokens + 64)?;
+    let mut results = vec![];
+    for round in 0..=arguments.rounds {
+        let Restored { prefill, save, restore, resume, bytes } = restored(&model, tokens, round)?;
+        results.push(json!({
+            "what": "session",
+            "tokens": tokens,
+            "round": round,
+            "prefill_s": prefill.as_secs_f64(),
+            "save_s": save.as_secs_f64(),
+            "restore_s": restore.as_secs_f64(),
+            "resume_s": resume.as_secs_f64(),
+            "bytes": bytes,
+            "share_of_prefill": restore.as_secs_f64() / prefill.as_secs_f64(),
+        }));
     }
     Ok(json!({"model": model.name(), "device": model.device(), "results": results}))
 }
