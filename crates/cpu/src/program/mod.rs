@@ -12,6 +12,7 @@ mod memory;
 mod products;
 mod report;
 mod run;
+mod shares;
 mod slot;
 
 use graph::{BackendError, Graph, Op, Plan, PlanReport, ProgramSpec, bind, expand, fuse};
@@ -20,6 +21,7 @@ use tensor::Value;
 use crate::weights::Loaded;
 use divisions::Division;
 use kernel::Node;
+use shares::Taken;
 
 pub use lower::Ways;
 pub use memory::Memory;
@@ -46,6 +48,8 @@ pub struct Program {
     /// Kernel by kernel.
     pub report: PlanReport,
     nodes: Vec<Node>,
+    /// What was taken of each node in this step.
+    taken: Vec<Taken>,
     divisions: Vec<Division>,
     ways: Ways,
     /// Where the region begins that nodes use one after another.
