@@ -30,6 +30,7 @@ mod quantize;
 mod sampling;
 mod show;
 mod stream;
+mod table;
 mod tokens;
 mod worker;
 

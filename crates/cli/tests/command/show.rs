@@ -1,6 +1,6 @@
 //! `show`, `diff` and `devices`.
 
-use crate::program::polysilicon;
+use crate::program::{ended, polysilicon, program};
 
 #[test]
 fn a_graph_is_shown_at_each_stage() {
@@ -17,7 +17,16 @@ fn a_graph_is_shown_at_each_stage() {
     let of_plan = |wanted: &[&str]| plan.lines().any(|line| wanted.iter().all(|word| line.contains(word)));
     assert!(plan.starts_with("path ") && of_plan(&["layers.0.mlp.act ", " KiB "]), "{plan}");
     assert!(of_plan(&["total ", " kernels", " MiB ", " M"]), "{plan}");
-    assert!(plan.lines().all(|line| line.len() <= 110), "{plan}");
+    assert!(plan.lines().all(|line| line.len() <= 130), "{plan}");
+}
+
+#[test]
+fn a_plan_without_predictions_says_how_to_have_them() {
+    let nothing = tempfile::tempdir().unwrap();
+    let mut command = program(&["show", "--stage", "plan", "--device", "cpu", "--context", "64"]);
+    command.env("XDG_CACHE_HOME", nothing.path());
+    let plan = ended(command).text();
+    assert!(plan.contains("`polysilicon devices --measure`") && !plan.contains("predicted\n"), "{plan}");
 }
 
 #[test]

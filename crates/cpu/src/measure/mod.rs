@@ -7,6 +7,7 @@
 mod bandwidth;
 mod caches;
 mod gauge;
+mod limits;
 mod memory;
 mod peaks;
 mod processor;
@@ -23,6 +24,7 @@ use simd::Isa;
 
 pub use caches::{Caches, caches};
 pub use gauge::Gauge;
+pub use limits::{Bound, Limits};
 pub use memory::available as available_memory;
 pub use processor::{cores, features, name};
 pub use rates::Rates;

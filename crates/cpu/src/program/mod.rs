@@ -14,10 +14,10 @@ mod report;
 mod run;
 mod slot;
 
-use graph::{BackendError, Graph, Op, Plan, PlanReport, ProgramSpec, bind, expand, fuse};
+use graph::{BackendError, Graph, Op, Plan, ProgramSpec, bind, expand, fuse};
 use tensor::Value;
 
-use crate::weights::Loaded;
+use crate::weights::Form;
 use divisions::Division;
 use kernel::Node;
 
@@ -43,8 +43,6 @@ pub struct Program {
     pub constants: Vec<Value>,
     /// Bytes of work space: the plan's arena and what kernels need beside it.
     pub work_bytes: usize,
-    /// Kernel by kernel.
-    pub report: PlanReport,
     nodes: Vec<Node>,
     divisions: Vec<Division>,
     ways: Ways,
@@ -64,7 +62,7 @@ impl Program {
     /// Makes a graph ready.
     pub fn new(
         graph: &Graph,
-        weights: &Loaded,
+        forms: &[Form],
         spec: &ProgramSpec,
         ways: Ways,
     ) -> Result<Program, BackendError> {
@@ -73,8 +71,7 @@ impl Program {
         let bound = bind(graph, &spec.bucket);
         let lowered = expand(&fuse(&bound, &kept), &spec.bucket, &takes);
         let plan = Plan::of(&lowered, &kept);
-        let mut program = Program::of_plan(plan, weights, spec, graph.page_len as usize, ways)?;
-        program.report = program.describe(graph, weights);
+        let mut program = Program::of_plan(plan, forms, spec, graph.page_len as usize, ways)?;
         program.graph = Some(bound);
         Ok(program)
     }
