@@ -15,13 +15,13 @@
 
 #![forbid(unsafe_code)]
 
+mod budget;
 mod builder;
 mod device;
 mod diff;
 mod error;
 mod facts;
 pub mod hub;
-mod memory;
 mod model;
 mod open;
 mod perplexity;
@@ -34,11 +34,13 @@ mod table;
 mod tokens;
 mod worker;
 
+pub use budget::Shortage;
 pub use builder::Builder;
 /// How activations are rounded for products.
 pub use cpu::Precision;
 pub use device::{
-    Choices, Device, DeviceInfo, Gauge, Measured, Measuring, Processor, Rates, Unit, devices, measure_devices,
+    Bound, Choices, Device, DeviceInfo, Gauge, Limits, Measured, Measuring, Processor, Rates, Unit, devices,
+    measure_devices,
 };
 pub use diff::{Diff, Divergence, TOLERANCE, diff, diff_models};
 pub use error::Error;
