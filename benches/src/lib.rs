@@ -7,6 +7,8 @@
 
 mod machine;
 mod operations;
+mod served;
 
 pub use machine::Machine;
 pub use operations::{Layers, Made, attention, linear};
+pub use served::{Served, served};

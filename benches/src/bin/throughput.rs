@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
+use benches::{Served, served};
 use clap::Parser;
 use polysilicon::bench::Workload;
 use polysilicon::{Builder, DType, Device, Error, Model, Sampling, Target};
@@ -51,6 +52,9 @@ struct Arguments {
     /// Measure nothing but the time to load and to the first token, as any user of the library has them
     #[arg(long)]
     load: bool,
+    /// Decode through the whole library instead, and tell what that adds to the device's own time
+    #[arg(long, conflicts_with = "load")]
+    engine: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -59,7 +63,12 @@ struct Arguments {
 fn main() -> ExitCode {
     let start = Instant::now();
     let arguments = Arguments::parse();
-    match if arguments.load { load(&arguments, start) } else { speeds(&arguments) } {
+    let told = match (arguments.load, arguments.engine) {
+        (true, _) => load(&arguments, start),
+        (_, true) => engine(&arguments),
+        _ => speeds(&arguments),
+    };
+    match told {
         Ok(text) => println!("{}", text.trim_end()),
         Err(error) => {
             eprintln!("polysilicon-throughput: {error}");
@@ -97,6 +106,37 @@ fn speeds(arguments: &Arguments) -> Result<String, Error> {
     };
     let report = arguments.builder()?.bench(&workload, &mut |_| {})?;
     Ok(if arguments.json { report.json() } else { report.to_string() })
+}
+
+/// Decodes through the library, with the time that the device worked beside the time that passed.
+fn engine(arguments: &Arguments) -> Result<String, Error> {
+    let model = arguments.builder()?.context(arguments.output + 16).load()?;
+    let (mut results, mut text) = (vec![], format!("{} on {}\n", model.name(), model.device()));
+    for &sequences in &arguments.sequences {
+        // The first round makes the programs.
+        for round in 0..=arguments.rounds {
+            let Served { tokens, wall, device } = served(&model, sequences, arguments.output, round.into())?;
+            let [wall, device] = [wall, device].map(|time| time.as_secs_f64());
+            let (rate, added) = (f64::from(tokens) / wall, wall / device - 1.0);
+            text += &format!(
+                "round {round}, {sequences:>3} sequences: {rate:>9.2} tokens/s, {:.1} % beside the device\n",
+                100.0 * added
+            );
+            results.push(json!({
+                "what": "served",
+                "tokens": arguments.output,
+                "depth": 0,
+                "round": round,
+                "sequences": sequences,
+                "tokens_per_s": rate,
+                "wall_s": wall,
+                "device_s": device,
+                "added": added,
+            }));
+        }
+    }
+    let report = json!({"model": model.name(), "device": model.device(), "results": results});
+    Ok(if arguments.json { report.to_string() } else { text })
 }
 
 /// Loads as the library does, and continues a prompt of 16 tokens by one.

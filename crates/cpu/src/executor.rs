@@ -196,6 +196,7 @@ impl Executor for Running {
             let bytes = program.work_bytes;
             self.work = Buffer::try_zeroed(bytes).ok_or_else(|| no_memory("work space", bytes))?;
         }
+        program.reserve(&mut self.steps);
         self.programs.push(Some(Made { program: Arc::new(program), last: None }));
         Ok(ProgramId(self.programs.len() as u32 - 1))
     }

@@ -1,15 +1,20 @@
 //! What a caller asks for, in integers.
 
+use std::time::Duration;
+
 use graph::Sampling;
 
-use crate::RefuseError;
 use crate::limits::{BIAS_ENTRIES, STOP_IDS, TOP_LOGPROBS};
+use crate::{Grammar, RefuseError};
 
 /// A prompt to continue. Stop *strings* are for whoever makes the text: it cancels.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Request {
     /// Token ids to continue; at least one.
     pub prompt: Vec<u32>,
+    /// How many of the prompt's last tokens were made by the model, in an answer that is to go on: penalties and the
+    /// grammar count them as such.
+    pub made: u32,
     /// How tokens are chosen.
     pub sampling: Sampling,
     /// The most tokens to make; the context bounds them too.
@@ -28,6 +33,14 @@ pub struct Request {
     pub bias: Vec<(u32, f32)>,
     /// Whether each token comes with the logits it was drawn from.
     pub logits: bool,
+    /// Goes before others: a level is worth ten seconds of waiting.
+    pub priority: i8,
+    /// The request ends when so much time has passed since it came, whatever was made until then.
+    pub deadline: Option<Duration>,
+    /// Whose it is: requests of unlike tenants share no state.
+    pub tenant: u64,
+    /// The form of the answer, where it has one.
+    pub grammar: Option<Box<dyn Grammar>>,
 }
 
 impl Request {
@@ -35,6 +48,7 @@ impl Request {
     pub fn new(prompt: Vec<u32>) -> Request {
         Request {
             prompt,
+            made: 0,
             sampling: Sampling::default(),
             max_tokens: u32::MAX,
             stop: vec![],
@@ -44,6 +58,10 @@ impl Request {
             top_logprobs: 0,
             bias: vec![],
             logits: false,
+            priority: 0,
+            deadline: None,
+            tenant: 0,
+            grammar: None,
         }
     }
 
@@ -53,6 +71,7 @@ impl Request {
         if self.prompt.len() as u64 >= u64::from(context) {
             return Err(RefuseError::PromptTooLong { tokens: self.prompt.len(), context });
         }
+        at_most("tokens of an answer that is to go on", self.made as usize, self.prompt.len())?;
         at_most("stop ids", self.stop.len(), STOP_IDS)?;
         at_most("logit bias entries", self.bias.len(), BIAS_ENTRIES)?;
         at_most("top log-probabilities", self.top_logprobs as usize, TOP_LOGPROBS as usize)?;

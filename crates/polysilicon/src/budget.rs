@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use engine::limits::CHUNK;
-use graph::{Backend, BackendError, Budget, Graph};
+use engine::{Facts, limits::CHUNK};
+use graph::{Backend, BackendError, Graph, Needs};
 use tensor::DType;
 use weights::{Mix, Target};
 
@@ -59,48 +59,103 @@ impl fmt::Display for Shortage {
     }
 }
 
+/// A model with what it takes besides keys and values, for contexts of one length.
+struct Sized<'a> {
+    graph: &'a Graph,
+    facts: Facts,
+    needs: Needs,
+    device: &'static str,
+}
+
+impl Sized<'_> {
+    /// Pages of each group within so many bytes; an error where not even two fit.
+    fn pages(&self, bytes: Option<u64>) -> Result<Vec<u32>, BackendError> {
+        self.facts.budget(bytes).fit(self.graph, self.needs.bytes(), self.device)
+    }
+
+    /// Whether a sequence of so many tokens fits within so many bytes.
+    fn holds(&self, tokens: u32, bytes: u64) -> bool {
+        let pages = self.pages(Some(bytes)).ok();
+        pages
+            .and_then(|pages| self.facts.context_within(&pages).ok())
+            .is_some_and(|context| context >= tokens)
+    }
+
+    /// The fewest bytes within which a sequence of so many tokens fits.
+    fn enough(&self, tokens: u32) -> u64 {
+        let least = self.needs.bytes();
+        let (mut low, mut high) =
+            (least, least.saturating_add(self.graph.pages_bytes(&self.facts.budget(None).pages)));
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.holds(tokens, middle) {
+                high = middle;
+            } else {
+                low = middle + 1;
+            }
+        }
+        high
+    }
+}
+
 impl Builder {
-    /// Refuses a budget that does not hold weights, work space and two pages.
-    pub(crate) fn check(&self, backend: &dyn Backend, graph: &Graph) -> Result<(), Error> {
+    /// Refuses so many bytes, where anyone says how many, if they do not hold weights, work space and two pages.
+    pub(crate) fn check(
+        &self,
+        backend: &dyn Backend,
+        graph: &Graph,
+        bytes: Option<u64>,
+    ) -> Result<(), Error> {
         let context = self.context_asked()?;
-        match (self.holds(backend, graph, context), self.bytes(backend.caps())) {
+        let asked = self.sized(backend, graph, context)?;
+        match (asked.pages(bytes), bytes) {
             (Err(BackendError::Memory { device, needed, .. }), Some(available)) => {
-                let whole = |&context: &u32| self.holds(backend, graph, context).is_ok_and(|holds| holds);
-                let mut shorter = std::iter::successors(Some(context / 2), |context| Some(context / 2));
                 let least = context.min(CHUNK);
+                let mut shorter = std::iter::successors(Some(context / 2), |context| Some(context / 2))
+                    .take_while(|&context| context >= PAGE_LEN);
+                let fits = |&context: &u32| {
+                    let shorter = self.sized(backend, graph, context);
+                    shorter.is_ok_and(|shorter| shorter.holds(context, available))
+                };
                 Err(Error::Memory(Box::new(Shortage {
                     device,
                     needed,
-                    weights: backend.needs(graph, &self.budget(backend, graph, context).bucket)?.weight_bytes,
+                    weights: asked.needs.weight_bytes,
                     available,
-                    context: shorter.by_ref().take_while(|&context| context >= PAGE_LEN).find(whole),
-                    target: self.smaller(backend, graph, least),
-                    enough: needed
-                        .saturating_add(graph.pages_bytes(&self.budget(backend, graph, least).pages)),
+                    context: shorter.find(fits),
+                    target: self.smaller(backend, graph, least, available),
+                    enough: asked.enough(least),
                 })))
             }
-            (held, _) => Ok(held.map(|_| ())?),
+            (pages, _) => Ok(pages.map(|_| ())?),
         }
     }
 
-    /// Whether a whole context fits; an error where not even two pages do.
-    fn holds(&self, backend: &dyn Backend, graph: &Graph, context: u32) -> Result<bool, BackendError> {
-        let budget = self.budget(backend, graph, context);
-        let taken = backend.needs(graph, &budget.bucket)?.bytes();
-        Ok(budget.fit(graph, taken, backend.caps().name)? == budget.pages)
+    fn sized<'a>(
+        &self,
+        backend: &dyn Backend,
+        graph: &'a Graph,
+        context: u32,
+    ) -> Result<Sized<'a>, BackendError> {
+        let facts = self.facts(backend, graph, context);
+        let needs = backend.needs(graph, &facts.budget(None).bucket)?;
+        Ok(Sized { graph, facts, needs, device: backend.caps().name })
     }
 
-    fn budget(&self, backend: &dyn Backend, graph: &Graph, context: u32) -> Budget {
-        self.facts(backend, graph, context).budget(self.bytes(backend.caps()))
-    }
-
-    /// The widest type narrower than the weights' own in which a context of so many tokens fits, and the bytes of
+    /// The widest type narrower than the weights' own in which a sequence of so many tokens fits, and the bytes of
     /// weights in it.
-    fn smaller(&self, backend: &dyn Backend, graph: &Graph, context: u32) -> Option<(Target, u64)> {
+    fn smaller(
+        &self,
+        backend: &dyn Backend,
+        graph: &Graph,
+        tokens: u32,
+        bytes: u64,
+    ) -> Option<(Target, u64)> {
+        let context = self.context_asked().ok()?;
         SMALLER.into_iter().find_map(|target| {
             let smaller = self.opened.graph_in(target, graph.states.first()?.dtype).ok()?;
             let fits = smaller.weight_bytes() < graph.weight_bytes()
-                && self.holds(backend, &smaller, context).ok()?;
+                && self.sized(backend, &smaller, context).ok()?.holds(tokens, bytes);
             fits.then(|| (target, smaller.weight_bytes()))
         })
     }

@@ -18,6 +18,16 @@ use crate::tokens::Tokens;
 use crate::worker::Worker;
 use crate::{Device, Error, Model, Opened, Progress};
 
+/// Requests that run at a time unless said.
+const SEQUENCES: u32 = 64;
+
+/// And the most that can be asked for.
+const SEQUENCES_MAX: u32 = 4096;
+
+/// Tokens that requests usually have: there is room for so many of each that runs, and for one that fills the context,
+/// where memory allows. More would be taken from other programs, to be used seldom.
+const USUAL: u32 = 4096;
+
 type Tell = Box<dyn Fn(Progress) + Send + Sync>;
 
 /// A model about to be loaded.
@@ -25,6 +35,7 @@ pub struct Builder {
     pub(crate) opened: Opened,
     pub(crate) device: Device,
     context: Option<u32>,
+    sequences: u32,
     kv: Option<DType>,
     pub(crate) choices: Choices,
     memory: Option<u64>,
@@ -63,6 +74,7 @@ impl Builder {
             opened,
             device: Device::Auto,
             context: None,
+            sequences: SEQUENCES,
             kv: None,
             choices: Choices::default(),
             memory: None,
@@ -82,6 +94,13 @@ impl Builder {
     #[must_use]
     pub fn context(mut self, tokens: u32) -> Self {
         self.context = Some(tokens);
+        self
+    }
+
+    /// The most requests that run at a time; others wait for their turn. 64 unless said.
+    #[must_use]
+    pub fn sequences(mut self, sequences: u32) -> Self {
+        self.sequences = sequences.clamp(1, SEQUENCES_MAX);
         self
     }
 
@@ -162,13 +181,15 @@ impl Builder {
     pub(crate) fn ready(self, backend: &dyn Backend) -> Result<Ready, Error> {
         let caps = backend.caps().clone();
         let graph = self.graph(backend)?;
-        self.check(backend, &graph)?;
+        // What is available is known before the weights take their share of it.
+        let bytes = self.bytes(&caps);
+        self.check(backend, &graph, bytes)?;
         let facts = self.facts(backend, &graph, self.context_asked()?);
         let pool = self.pool()?;
         let tokens = || if self.ids_only { Ok(Tokens::default()) } else { self.opened.tokens() };
         let (weights, tokens) = pool.install(|| rayon::join(|| self.weights(backend, &graph), tokens));
         let (weights, tokens) = (weights?, tokens?);
-        let executor = backend.open(&graph, weights, &facts.budget(self.bytes(&caps)))?;
+        let executor = backend.open(&graph, weights, &facts.budget(bytes))?;
         Ok(Ready { opened: self.opened, tokens, graph, caps, facts, executor, pool: Arc::new(pool) })
     }
 
@@ -181,10 +202,12 @@ impl Builder {
             context,
             vocab: graph.vocab,
             buckets: caps.buckets,
-            // No step is longer than a sequence.
-            chunk: CHUNK.min(context),
-            max_seqs: 1,
+            // No step is longer than all sequences together.
+            chunk: CHUNK.min(context.saturating_mul(self.sequences)),
+            max_seqs: self.sequences,
+            usual: USUAL,
             overlap: caps.overlap,
+            mixed_steps: caps.mixed_steps,
         }
     }
 

@@ -20,15 +20,20 @@ mod budget;
 mod builder;
 mod device;
 mod diff;
+#[doc(hidden)]
+pub mod entry;
 mod error;
 mod facts;
 pub mod hub;
 mod model;
 mod open;
+mod partial;
 mod perplexity;
+mod pipe;
 mod progress;
 mod quantize;
 mod sampling;
+mod session;
 mod show;
 mod stream;
 mod table;
@@ -54,6 +59,7 @@ pub use perplexity::{Against, Fit, Perplexity, Scores};
 pub use progress::Progress;
 pub use quantize::{Quantize, Quantized, quantize};
 pub use sampling::Sampling;
+pub use session::{Session, SessionError};
 pub use show::Stage;
 pub use stream::{FinishReason, Piece, Prompt, Receipt, Stream};
 /// The type of weights, and of keys and values.

@@ -30,9 +30,7 @@ pub(crate) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
 
 /// # Safety
 /// The machine has the level, and BF16.
-#[target_feature(
-    enable = "avx2,fma,f16c,bmi1,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16"
-)]
+#[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16")]
 pub(crate) unsafe fn enter_bf16<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx512::<true>(()))
 }
@@ -277,7 +275,9 @@ unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
     fn dot_bf16(self, acc: __m512, a: __m512i, b: __m512i) -> __m512 {
         if BF16 {
             // SAFETY: as above; any 32 halves are bf16.
-            return unsafe { _mm512_dpbf16_ps(acc, transmute::<__m512i, __m512bh>(a), transmute::<__m512i, __m512bh>(b)) };
+            return unsafe {
+                _mm512_dpbf16_ps(acc, transmute::<__m512i, __m512bh>(a), transmute::<__m512i, __m512bh>(b))
+            };
         }
         let acc = self.fma(self.odd_bf16(a), self.odd_bf16(b), acc);
         self.fma(self.even_bf16(a), self.even_bf16(b), acc)

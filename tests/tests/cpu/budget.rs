@@ -13,8 +13,9 @@ use tensor::DType;
 fn lacks(bytes: u64) -> Option<Box<Shortage>> {
     let done = Arc::new(AtomicU64::new(0));
     let told = done.clone();
-    let model = Model::open("embedded").expect("it is in the binary").memory(bytes).threads(2);
-    let error = model.on_progress(move |progress| told.store(progress.done, Relaxed)).load().err()?;
+    let model = Model::open("embedded").expect("it is in the binary").threads(2).sequences(1);
+    let error =
+        model.memory(bytes).on_progress(move |progress| told.store(progress.done, Relaxed)).load().err()?;
     let Error::Memory(shortage) = error else { panic!("{error}") };
     assert_eq!(done.load(Relaxed), 0, "nothing was read");
     Some(shortage)
@@ -41,11 +42,11 @@ fn what_holds_the_weights_but_no_step_is_refused_with_what_would_fit() {
         assert!(text.contains(&word), "{word}: {text}");
     }
     assert!(context < CONTEXT && narrower < weights, "{text}");
-    let open = || Model::open("embedded").expect("it is in the binary").threads(2);
+    let open = || Model::open("embedded").expect("it is in the binary").threads(2).sequences(1);
     let shorter = open().memory(bytes).context(context).load().expect("a shorter context fits");
     assert_eq!(shorter.context(), context, "all of it");
     let model = Model::open_quantized("embedded", target).expect("it is in the binary").threads(2);
-    assert!(model.memory(bytes).load().expect("a narrower type fits").context() >= 512);
+    assert!(model.sequences(1).memory(bytes).load().expect("a narrower type fits").context() >= 512);
     assert!(open().memory(shortage.enough).load().expect("that much holds it").context() >= 512);
 }
 

@@ -99,8 +99,7 @@ fn scales(
     let sources = group.sources;
     let bytes_at = 2 * LANES * fields.floats.len() * sources;
     let floats = fields.floats.iter().enumerate().flat_map(move |(i, at)| {
-        (0..sources)
-            .map(move |s| (s * block_bytes + at, 2 * ((i * sources + s) * LANES + lane), 2))
+        (0..sources).map(move |s| (s * block_bytes + at, 2 * ((i * sources + s) * LANES + lane), 2))
     });
     let (first, count) = fields.bytes;
     let bytes = (0..count).flat_map(move |i| {

@@ -332,7 +332,16 @@ impl<S: Simd, F: Format, T: Tiles> Work<'_, S, F, T> {
         double::<S, F>(self.s, &mut scales, blocks);
         self.scales[turn.index % 4] = scales;
         let (planes, scales) = (self.planes(turn), turn.index % 4);
-        Next { codes: record.wrapping_add(field_bytes::<F>(blocks)), planes, scales, block: 0, blocks, pace: 0, due: 0, steps: 1 }
+        Next {
+            codes: record.wrapping_add(field_bytes::<F>(blocks)),
+            planes,
+            scales,
+            block: 0,
+            blocks,
+            pace: 0,
+            due: 0,
+            steps: 1,
+        }
     }
 
     /// Expands a block.

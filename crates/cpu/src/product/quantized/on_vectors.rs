@@ -9,9 +9,7 @@ use std::marker::PhantomData;
 
 use simd::{Isa, Kernel, LANES, Simd};
 
-use super::format::{
-    BLOCKS, Format, Scales, WORDS, block_bytes, codes, dot, field_bytes, record_bytes,
-};
+use super::format::{BLOCKS, Format, Scales, WORDS, block_bytes, codes, dot, field_bytes, record_bytes};
 use super::task::Task;
 use crate::activation::Int8Group;
 use crate::packed::{BLOCK, GROUP};
@@ -216,12 +214,7 @@ impl<S: Simd> Group<'_, S> {
     /// # Safety
     /// As [`Group::chunk`].
     #[inline(always)]
-    unsafe fn sums<F: Format, const M: usize>(
-        &self,
-        s: S,
-        x: *const Int8Group,
-        ahead: usize,
-    ) -> [S::I; M] {
+    unsafe fn sums<F: Format, const M: usize>(&self, s: S, x: *const Int8Group, ahead: usize) -> [S::I; M] {
         let mut sums = [s.splat_i(0); M];
         let mut x = x.cast::<i32>();
         let mut at = self.codes;
