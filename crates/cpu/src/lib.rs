@@ -38,8 +38,6 @@ use graph::{Backend, BackendError, Bucket, BucketPolicy, Budget, Caps, Executor,
 use simd::Isa;
 use tensor::{DType, WeightSource};
 
-#[doc(hidden)]
-pub use attention::trial as attention_trial;
 pub use eval::eval;
 pub use options::{Options, Precision};
 pub use trace::TRACE;
