@@ -6,6 +6,7 @@ use tensor::{DType, Value};
 use super::divisions::Division;
 use super::experts::{Experts, Places};
 use super::kernel::{Attention, Kernel, Node, Operand};
+use super::shares::Taken;
 use super::{Program, Slot};
 use crate::attention::{self, Survey};
 use crate::hazards::{Access, Hazards, Region, Split};
@@ -103,6 +104,7 @@ impl Program {
         let own = own.next_multiple_of(LINE);
         Ok(Program {
             spec: spec.clone(),
+            taken: nodes.iter().map(|_| Taken::default()).collect(),
             nodes,
             divisions,
             constants,

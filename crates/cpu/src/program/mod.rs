@@ -12,6 +12,7 @@ mod memory;
 mod products;
 mod report;
 mod run;
+mod shares;
 mod slot;
 
 use graph::{BackendError, Graph, Op, Plan, ProgramSpec, bind, expand, fuse};
@@ -20,6 +21,7 @@ use tensor::Value;
 use crate::weights::Form;
 use divisions::Division;
 use kernel::Node;
+use shares::Taken;
 
 pub use lower::Ways;
 pub use memory::Memory;
@@ -44,6 +46,8 @@ pub struct Program {
     /// Bytes of work space: the plan's arena and what kernels need beside it.
     pub work_bytes: usize,
     nodes: Vec<Node>,
+    /// What was taken of each node in this step.
+    taken: Vec<Taken>,
     divisions: Vec<Division>,
     ways: Ways,
     /// Where the region begins that nodes use one after another.
