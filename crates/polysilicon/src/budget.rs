@@ -47,10 +47,11 @@ impl fmt::Display for Shortage {
         let target = self.target.map(|(target, bytes)| {
             format!("--quantize {target} ({} of weights), ", table::bytes(bytes as f64))
         });
+        let or = if context.is_some() || target.is_some() { "or " } else { "" };
         write!(
             f,
             "{} needs {needed} for weights ({weights}), work space and two pages of keys and values, and may take \
-             {available}; what fits: {}{}or the model as it is with --memory {}MiB",
+             {available}; what fits: {}{}{or}the model as it is with --memory {}MiB",
             self.device,
             context.unwrap_or_default(),
             target.unwrap_or_default(),

@@ -8,7 +8,9 @@ use cpu::measure::available_memory;
 use graph::{Backend, Caps};
 
 /// What was measured of this machine: see [`measure_devices`].
-pub use cpu::measure::{Bound, Gauge, Limits, Measured, Progress as Measuring, Rates, Unit};
+pub use cpu::measure::{
+    Bound, Gauge, Limits, Measured, Node as MemoryNode, Progress as Measuring, Rates, Unit,
+};
 
 use crate::Error;
 
@@ -57,6 +59,8 @@ pub struct Processor {
     pub cores: usize,
     /// Instructions that kernels may care for, by the names the maker gives them.
     pub features: Vec<&'static str>,
+    /// Which cores are near which memory; none where the system does not say.
+    pub nodes: Vec<MemoryNode>,
     /// Bandwidth and peaks, where they have been measured.
     pub measured: Option<Measured>,
 }
@@ -78,6 +82,7 @@ fn describe(measured: Option<Measured>) -> Vec<DeviceInfo> {
         name: cpu::measure::name(),
         cores: cpu::measure::cores(),
         features: cpu::measure::features(),
+        nodes: cpu::measure::nodes(),
         measured,
     };
     let info = |(place, &device): (usize, &Device)| {

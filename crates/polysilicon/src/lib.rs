@@ -45,8 +45,8 @@ pub use builder::Builder;
 /// How activations are rounded for products.
 pub use cpu::Precision;
 pub use device::{
-    Bound, Choices, Device, DeviceInfo, Gauge, Limits, Measured, Measuring, Processor, Rates, Unit, devices,
-    measure_devices,
+    Bound, Choices, Device, DeviceInfo, Gauge, Limits, Measured, Measuring, MemoryNode, Processor, Rates,
+    Unit, devices, measure_devices,
 };
 pub use diff::{Diff, Divergence, TOLERANCE, diff, diff_models};
 pub use error::Error;

@@ -76,6 +76,9 @@ fn devices_are_listed_with_the_one_that_auto_takes() {
     assert_eq!(devices.iter().filter(|device| device["auto"] == true).count(), 1);
     assert!(devices.iter().any(|device| device["name"] == "reference"), "{found}");
     assert!(found["machine"]["cores"].as_u64().is_some_and(|cores| cores > 0), "{found}");
+    for node in found["machine"]["nodes"].as_array().expect("a list") {
+        assert!(node["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{found}");
+    }
     let text = polysilicon(&["devices"]).text();
     assert!(text.contains("reference") && text.contains("(auto)") && text.contains("machine: "), "{text}");
 }
