@@ -103,7 +103,7 @@ impl Engine {
         let launched = batch.feed(plan, roster, &patches, |feed, bucket| {
             let names = probe.patches.iter().map(|(name, _)| (*name).to_owned());
             let taps = probe.taps.iter().map(|&name| name.to_owned()).collect();
-            let spec = ProgramSpec { bucket, taps, patches: names.collect() };
+            let spec = ProgramSpec { bucket, taps, patches: names.collect(), timed: false };
             let program = programs.find(&mut **executor, spec)?;
             executor.launch(program, feed)
         });

@@ -16,7 +16,9 @@
 #![forbid(unsafe_code)]
 
 mod beams;
+pub mod bench;
 mod best;
+mod budget;
 mod builder;
 mod device;
 mod diff;
@@ -25,7 +27,6 @@ pub mod entry;
 mod error;
 mod facts;
 pub mod hub;
-mod memory;
 mod model;
 mod open;
 mod partial;
@@ -38,15 +39,18 @@ mod session;
 mod show;
 mod speculation;
 mod stream;
+mod table;
 mod tokens;
 mod worker;
 
 pub use beams::{Beams, Found};
+pub use budget::Shortage;
 pub use builder::Builder;
 /// How activations are rounded for products.
 pub use cpu::Precision;
 pub use device::{
-    Choices, Device, DeviceInfo, Gauge, Measured, Measuring, Processor, Rates, Unit, devices, measure_devices,
+    Bound, Choices, Device, DeviceInfo, Gauge, Limits, Measured, Measuring, MemoryNode, Processor, Rates,
+    Unit, devices, measure_devices,
 };
 pub use diff::{Diff, Divergence, TOLERANCE, diff, diff_models};
 pub use error::Error;

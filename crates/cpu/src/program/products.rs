@@ -11,7 +11,7 @@ use super::memory::Memory;
 use super::shares::{Taken, least};
 use super::{Program, Slot};
 use crate::activation::{Activation, Int8, Int8Group, Rows, bf16_values, int8_groups};
-use crate::packed::{BLOCK, View};
+use crate::packed::{BLOCK, Layout, View};
 use crate::part::Part;
 use crate::product::{Output, Rounding, product, scratch_bytes};
 use crate::rows::{add_in_place, gated_act_in_place};
@@ -30,14 +30,14 @@ pub fn span(rows: usize) -> usize {
 }
 
 /// The most bytes of scratch that products by this weight want.
-pub fn scratch_of(isa: Isa, weight: &View<'_>, rounding: Rounding, rows: usize) -> usize {
-    let stride = weight.layout.cols.next_multiple_of(BLOCK);
+pub fn scratch_of(isa: Isa, layout: Layout, rounding: Rounding, rows: usize) -> usize {
+    let stride = layout.cols.next_multiple_of(BLOCK);
     let x = match rounding {
         Rounding::None => Activation::F32(Rows { rows, stride, values: &[] }),
         Rounding::Bf16 => Activation::Bf16(Rows { rows, stride, values: &[] }),
         Rounding::Int8 => Activation::Int8(Int8::new(rows, &[])),
     };
-    scratch_bytes(isa, weight, &x)
+    scratch_bytes(isa, &View { layout, bytes: &[] }, &x)
 }
 
 impl Operand {

@@ -282,7 +282,7 @@ impl Executor for NoCopies {
         unreachable!("nothing is imported here")
     }
 
-    fn report(&self, program: ProgramId) -> &PlanReport {
+    fn report(&self, program: ProgramId) -> PlanReport {
         self.0.report(program)
     }
 }
