@@ -5,10 +5,12 @@
 
 #![forbid(unsafe_code)]
 
+mod kept;
 mod machine;
 mod operations;
 mod served;
 
+pub use kept::{Restored, Shared, restored, shared};
 pub use machine::Machine;
 pub use operations::{Layers, Made, attention, linear};
 pub use served::{Served, served};

@@ -14,6 +14,7 @@
 
 mod attention;
 mod decode;
+mod engine;
 mod load;
 mod ops;
 mod prefill;
@@ -40,6 +41,7 @@ fn main() -> Result<(), Error> {
         decode::bench(&mut bench)?;
         prefill::bench(&mut bench)?;
         load::bench(&mut bench)?;
+        engine::bench(&mut bench);
         criterion.final_summary();
         Ok(())
     })

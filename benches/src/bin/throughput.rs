@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use benches::{Served, served};
+use benches::{Restored, Served, Shared, restored, served, shared};
 use clap::Parser;
 use polysilicon::bench::Workload;
 use polysilicon::{Builder, DType, Device, Error, Model, Sampling, Target};
@@ -55,6 +55,12 @@ struct Arguments {
     /// Decode through the whole library instead, and tell what that adds to the device's own time
     #[arg(long, conflicts_with = "load")]
     engine: bool,
+    /// Ask twice through the whole library with this many tokens in common, and tell when the second has its first token
+    #[arg(long, value_name = "N", conflicts_with_all = ["load", "engine"], value_parser = clap::value_parser!(u32).range(16..))]
+    shared: Option<u32>,
+    /// Keep a session of this many tokens in a file, and tell how long it takes to go on with it
+    #[arg(long, value_name = "N", conflicts_with_all = ["load", "engine", "shared"], value_parser = clap::value_parser!(u32).range(16..))]
+    session: Option<u32>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -63,9 +69,11 @@ struct Arguments {
 fn main() -> ExitCode {
     let start = Instant::now();
     let arguments = Arguments::parse();
-    let told = match (arguments.load, arguments.engine) {
-        (true, _) => load(&arguments, start),
-        (_, true) => engine(&arguments),
+    let told = match (arguments.shared, arguments.session) {
+        (Some(tokens), _) => shares(&arguments, tokens),
+        (_, Some(tokens)) => sessions(&arguments, tokens),
+        _ if arguments.load => load(&arguments, start),
+        _ if arguments.engine => engine(&arguments),
         _ => speeds(&arguments),
     };
     match told {
@@ -110,22 +118,27 @@ fn speeds(arguments: &Arguments) -> Result<String, Error> {
 
 /// Decodes through the library, with the time that the device worked beside the time that passed.
 fn engine(arguments: &Arguments) -> Result<String, Error> {
-    let model = arguments.builder()?.context(arguments.output + 16).load()?;
+    let deepest = arguments.depth.iter().copied().max().unwrap_or(0);
+    let model = arguments.builder()?.context(deepest + arguments.output + 16).load()?;
     let (mut results, mut text) = (vec![], format!("{} on {}\n", model.name(), model.device()));
-    for &sequences in &arguments.sequences {
+    for (&depth, &sequences) in
+        arguments.depth.iter().flat_map(|depth| arguments.sequences.iter().map(move |seqs| (depth, seqs)))
+    {
         // The first round makes the programs.
         for round in 0..=arguments.rounds {
-            let Served { tokens, wall, device } = served(&model, sequences, arguments.output, round.into())?;
+            let Served { tokens, wall, device } =
+                served(&model, sequences, depth, arguments.output, round.into())?;
             let [wall, device] = [wall, device].map(|time| time.as_secs_f64());
             let (rate, added) = (f64::from(tokens) / wall, wall / device - 1.0);
             text += &format!(
-                "round {round}, {sequences:>3} sequences: {rate:>9.2} tokens/s, {:.1} % beside the device\n",
+                "round {round}, {sequences:>3} sequences at {depth}: {rate:>9.2} tokens/s, {:.1} % beside the \
+                 device\n",
                 100.0 * added
             );
             results.push(json!({
                 "what": "served",
                 "tokens": arguments.output,
-                "depth": 0,
+                "depth": depth,
                 "round": round,
                 "sequences": sequences,
                 "tokens_per_s": rate,
@@ -134,6 +147,65 @@ fn engine(arguments: &Arguments) -> Result<String, Error> {
                 "added": added,
             }));
         }
+    }
+    let report = json!({"model": model.name(), "device": model.device(), "results": results});
+    Ok(if arguments.json { report.to_string() } else { text })
+}
+
+/// Two requests with a common beginning, round after round, each of another beginning.
+fn shares(arguments: &Arguments, tokens: u32) -> Result<String, Error> {
+    let model = arguments.builder()?.context(tokens + 64).load()?;
+    let (mut results, mut text) = (vec![], format!("{} on {}\n", model.name(), model.device()));
+    for round in 0..=arguments.rounds {
+        let Shared { first, second, step, cached } = shared(&model, tokens, round)?;
+        let [first, second, step] = [first, second, step].map(|time| time.as_secs_f64());
+        // Negative where it took less than two steps.
+        let beyond = second - 2.0 * step;
+        text += &format!(
+            "round {round}, {tokens} tokens in common, {cached} cached: first token after {first:.3} s, the second \
+             time after {second:.4} s: two steps of {step:.4} s and {:.1} ms\n",
+            1e3 * beyond
+        );
+        results.push(json!({
+            "what": "shared",
+            "tokens": tokens,
+            "round": round,
+            "cached_tokens": cached,
+            "first_token_s": first,
+            "second_first_token_s": second,
+            "decode_step_s": step,
+            "beyond_two_steps_s": beyond,
+        }));
+    }
+    let report = json!({"model": model.name(), "device": model.device(), "results": results});
+    Ok(if arguments.json { report.to_string() } else { text })
+}
+
+/// A session kept in a file, round after round.
+fn sessions(arguments: &Arguments, tokens: u32) -> Result<String, Error> {
+    let model = arguments.builder()?.context(tokens + 64).load()?;
+    let (mut results, mut text) = (vec![], format!("{} on {}\n", model.name(), model.device()));
+    for round in 0..=arguments.rounds {
+        let Restored { prefill, save, restore, resume, bytes } = restored(&model, tokens, round)?;
+        let [prefill, save, restore, resume] =
+            [prefill, save, restore, resume].map(|time| time.as_secs_f64());
+        let share = restore / prefill;
+        text += &format!(
+            "round {round}, {tokens} tokens, {bytes} bytes: prefill {prefill:.3} s, saved in {save:.3} s, restored in \
+             {restore:.3} s ({:.1} % of the prefill), next token after {resume:.3} s\n",
+            100.0 * share
+        );
+        results.push(json!({
+            "what": "session",
+            "tokens": tokens,
+            "round": round,
+            "prefill_s": prefill,
+            "save_s": save,
+            "restore_s": restore,
+            "resume_s": resume,
+            "bytes": bytes,
+            "share_of_prefill": share,
+        }));
     }
     let report = json!({"model": model.name(), "device": model.device(), "results": results});
     Ok(if arguments.json { report.to_string() } else { text })

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use cpu::Precision;
 use cpu::measure::available_memory;
-use engine::{Engine, Facts, limits::CHUNK};
+use engine::{DraftModel, Engine, Facts, limits::CHUNK};
 use graph::{Backend, Caps, Executor, Graph, Weights};
 use tensor::DType;
 use weights::Target;
@@ -14,6 +14,7 @@ use weights::Target;
 use crate::device::Choices;
 use crate::open::PAGE_LEN;
 use crate::progress::Watched;
+use crate::speculation::check_draft;
 use crate::tokens::Tokens;
 use crate::worker::Worker;
 use crate::{Device, Error, Model, Opened, Progress};
@@ -40,6 +41,7 @@ pub struct Builder {
     pub(crate) choices: Choices,
     memory: Option<u64>,
     ids_only: bool,
+    draft: Option<Box<Builder>>,
     tell: Tell,
 }
 
@@ -79,6 +81,7 @@ impl Builder {
             choices: Choices::default(),
             memory: None,
             ids_only: false,
+            draft: None,
             tell,
         }
     }
@@ -140,6 +143,24 @@ impl Builder {
         self
     }
 
+    /// Loads a smaller model of the same vocabulary beside it, which guesses what it will say: see [`Speculation`]. It
+    /// runs where this one does, within the same memory.
+    ///
+    /// ```
+    /// # use polysilicon::Model;
+    /// let model = Model::open("embedded")?.draft(Model::open("embedded")?).load()?;
+    /// let answer = model.generate("The cat", &polysilicon::Sampling::default().max_tokens(30))?.finish()?;
+    /// assert!(answer.accepted_tokens <= answer.drafted_tokens);
+    /// # Ok::<(), polysilicon::Error>(())
+    /// ```
+    ///
+    /// [`Speculation`]: crate::Speculation
+    #[must_use]
+    pub fn draft(mut self, draft: Builder) -> Self {
+        self.draft = Some(Box::new(draft));
+        self
+    }
+
     /// Tells how far loading is.
     #[must_use]
     pub fn on_progress(mut self, tell: impl Fn(Progress) + Send + Sync + 'static) -> Self {
@@ -154,11 +175,40 @@ impl Builder {
     }
 
     /// As [`Builder::load`], on a backend of the caller's own.
-    pub fn load_on(self, backend: &dyn Backend) -> Result<Model, Error> {
+    pub fn load_on(mut self, backend: &dyn Backend) -> Result<Model, Error> {
         let start = Instant::now();
+        let draft = match self.draft.take() {
+            Some(draft) => Some(self.load_draft(*draft, backend)?),
+            None => None,
+        };
         let Ready { opened, tokens, graph, caps, facts, executor, pool } = self.ready(backend)?;
         let worker = Worker::start(Engine::new(executor, facts)?, pool);
-        Ok(Model::new(opened, tokens, graph, caps, worker, start.elapsed()))
+        Ok(Model::new(opened, tokens, graph, caps, draft, worker, start.elapsed()))
+    }
+
+    /// Loads the model that guesses for this one, and leaves this one its share of the memory: as their weights are.
+    fn load_draft(&mut self, draft: Builder, backend: &dyn Backend) -> Result<DraftModel, Error> {
+        if !self.ids_only {
+            check_draft(&draft.opened, &self.opened)?;
+        }
+        let bytes =
+            |builder: &Builder| Ok::<_, Error>(u128::from(builder.graph(backend)?.weight_bytes().max(1)));
+        let (of_draft, of_model) = (bytes(&draft)?, bytes(self)?);
+        let memory = self.bytes(backend.caps());
+        let share = memory.map(|all| (u128::from(all) * of_draft / (of_draft + of_model)) as u64);
+        self.memory = memory.zip(share).map(|(all, share)| all - share);
+        let draft = Builder {
+            // What is longer it guesses nothing for.
+            context: Some(self.context_asked()?.min(draft.context_asked()?)),
+            sequences: self.sequences,
+            choices: self.choices,
+            memory: share,
+            ids_only: true,
+            draft: None,
+            ..draft
+        };
+        let Ready { executor, facts, .. } = draft.ready(backend)?;
+        Ok(DraftModel::new(Engine::new(executor, facts)?))
     }
 
     /// The backend that will run it.

@@ -15,7 +15,9 @@
 
 #![forbid(unsafe_code)]
 
+mod beams;
 pub mod bench;
+mod best;
 mod budget;
 mod builder;
 mod device;
@@ -35,11 +37,13 @@ mod quantize;
 mod sampling;
 mod session;
 mod show;
+mod speculation;
 mod stream;
 mod table;
 mod tokens;
 mod worker;
 
+pub use beams::{Beams, Found};
 pub use budget::Shortage;
 pub use builder::Builder;
 /// How activations are rounded for products.
@@ -61,7 +65,8 @@ pub use quantize::{Quantize, Quantized, quantize};
 pub use sampling::Sampling;
 pub use session::{Session, SessionError};
 pub use show::Stage;
-pub use stream::{FinishReason, Piece, Prompt, Receipt, Stream};
+pub use speculation::Speculation;
+pub use stream::{FinishReason, Piece, Prompt, Receipt, Stream, Told};
 /// The type of weights, and of keys and values.
 pub use tensor::DType;
 pub use text::Conversation;
