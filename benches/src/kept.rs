@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use polysilicon::{Error, Model, Sampling, Session};
 
 /// Tokens that follow what two prompts have in common.
-const TAIL: u32 = 8;
+const TAIL: u32 = 4;
 
 /// Tokens decoded to know what a step takes.
 const DECODED: u32 = 16;

@@ -118,22 +118,27 @@ fn speeds(arguments: &Arguments) -> Result<String, Error> {
 
 /// Decodes through the library, with the time that the device worked beside the time that passed.
 fn engine(arguments: &Arguments) -> Result<String, Error> {
-    let model = arguments.builder()?.context(arguments.output + 16).load()?;
+    let deepest = arguments.depth.iter().copied().max().unwrap_or(0);
+    let model = arguments.builder()?.context(deepest + arguments.output + 16).load()?;
     let (mut results, mut text) = (vec![], format!("{} on {}\n", model.name(), model.device()));
-    for &sequences in &arguments.sequences {
+    for (&depth, &sequences) in
+        arguments.depth.iter().flat_map(|depth| arguments.sequences.iter().map(move |seqs| (depth, seqs)))
+    {
         // The first round makes the programs.
         for round in 0..=arguments.rounds {
-            let Served { tokens, wall, device } = served(&model, sequences, arguments.output, round.into())?;
+            let Served { tokens, wall, device } =
+                served(&model, sequences, depth, arguments.output, round.into())?;
             let [wall, device] = [wall, device].map(|time| time.as_secs_f64());
             let (rate, added) = (f64::from(tokens) / wall, wall / device - 1.0);
             text += &format!(
-                "round {round}, {sequences:>3} sequences: {rate:>9.2} tokens/s, {:.1} % beside the device\n",
+                "round {round}, {sequences:>3} sequences at {depth}: {rate:>9.2} tokens/s, {:.1} % beside the \
+                 device\n",
                 100.0 * added
             );
             results.push(json!({
                 "what": "served",
                 "tokens": arguments.output,
-                "depth": 0,
+                "depth": depth,
                 "round": round,
                 "sequences": sequences,
                 "tokens_per_s": rate,
@@ -154,11 +159,12 @@ fn shares(arguments: &Arguments, tokens: u32) -> Result<String, Error> {
     for round in 0..=arguments.rounds {
         let Shared { first, second, step, cached } = shared(&model, tokens, round)?;
         let [first, second, step] = [first, second, step].map(|time| time.as_secs_f64());
+        // Negative where it took less than two steps.
+        let beyond = second - 2.0 * step;
         text += &format!(
-            "round {round}: first tokens after {:.1} and {:.1} ms, {cached} of {tokens} kept; a step takes {:.1} ms\n",
-            first * 1e3,
-            second * 1e3,
-            step * 1e3
+            "round {round}, {tokens} tokens in common, {cached} cached: first token after {first:.3} s, the second \
+             time after {second:.4} s: two steps of {step:.4} s and {:.1} ms\n",
+            1e3 * beyond
         );
         results.push(json!({
             "what": "shared",
@@ -168,8 +174,7 @@ fn shares(arguments: &Arguments, tokens: u32) -> Result<String, Error> {
             "first_token_s": first,
             "second_first_token_s": second,
             "decode_step_s": step,
-            // Negative where it took less than two steps.
-            "beyond_two_steps_s": second - 2.0 * step,
+            "beyond_two_steps_s": beyond,
         }));
     }
     let report = json!({"model": model.name(), "device": model.device(), "results": results});
@@ -184,12 +189,11 @@ fn sessions(arguments: &Arguments, tokens: u32) -> Result<String, Error> {
         let Restored { prefill, save, restore, resume, bytes } = restored(&model, tokens, round)?;
         let [prefill, save, restore, resume] =
             [prefill, save, restore, resume].map(|time| time.as_secs_f64());
+        let share = restore / prefill;
         text += &format!(
-            "round {round}: {tokens} tokens computed in {:.1} ms, written in {:.1}, read in {:.1}, gone on with in {:.1}\n",
-            prefill * 1e3,
-            save * 1e3,
-            restore * 1e3,
-            resume * 1e3
+            "round {round}, {tokens} tokens, {bytes} bytes: prefill {prefill:.3} s, saved in {save:.3} s, restored in \
+             {restore:.3} s ({:.1} % of the prefill), next token after {resume:.3} s\n",
+            100.0 * share
         );
         results.push(json!({
             "what": "session",
@@ -200,7 +204,7 @@ fn sessions(arguments: &Arguments, tokens: u32) -> Result<String, Error> {
             "restore_s": restore,
             "resume_s": resume,
             "bytes": bytes,
-            "share_of_prefill": restore / prefill,
+            "share_of_prefill": share,
         }));
     }
     let report = json!({"model": model.name(), "device": model.device(), "results": results});
