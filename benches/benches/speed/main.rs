@@ -17,6 +17,7 @@ mod decode;
 mod load;
 mod ops;
 mod prefill;
+mod sampler;
 mod steps;
 
 use std::time::Duration;
@@ -41,6 +42,7 @@ fn main() -> Result<(), Error> {
         decode::bench(&mut bench)?;
         prefill::bench(&mut bench)?;
         load::bench(&mut bench)?;
+        sampler::bench(&mut bench);
         criterion.final_summary();
         Ok(())
     })

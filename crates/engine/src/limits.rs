@@ -14,6 +14,9 @@ pub const TOP_LOGPROBS: u32 = 20;
 /// The most entries of a logit bias, as in the OpenAI interface.
 pub const BIAS_ENTRIES: usize = 1024;
 
+/// The most tokens that may end what DRY takes for a repetition: all that contain one of a few characters.
+pub const BREAKERS: usize = 1 << 16;
+
 /// The most token ids that may end a request. Models declare a handful, some of them hundreds.
 pub const STOP_IDS: usize = 1024;
 

@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn penalties_count_tokens_and_wait_for_them() {
-        let penalties = Penalties { repetition: 1.1, presence: 0.0, frequency: 0.0 };
+        let penalties = Penalties { repetition: 1.1, ..Penalties::NONE };
         let sampling = Sampling { penalties, ..Sampling::default() };
         let (mut roster, id) = seated(Request { sampling, ..Request::new(vec![4, 2, 4]) }, 100);
         let sequence = roster.find_mut(id).expect("it is alive");

@@ -126,7 +126,7 @@ fn logprobs_and_logits_come_on_request() {
 
 #[test]
 fn penalties_wait_for_each_token() {
-    let penalties = Penalties { repetition: 1.0, presence: 0.0, frequency: 9.0 };
+    let penalties = Penalties { frequency: 9.0, ..Penalties::NONE };
     let sampling = Sampling { penalties, ..Sampling::default() };
     let (mut engine, tally) = engine(facts(&[0], 4, 64, 64), None);
     let run = run(&mut engine, Request { max_tokens: 40, sampling, ..Request::new(prompt(3)) });

@@ -63,7 +63,8 @@ impl Sampling {
     /// subtracted once, `frequency` for each time.
     #[must_use]
     pub fn penalties(mut self, repetition: f32, presence: f32, frequency: f32) -> Self {
-        self.choice.penalties = Penalties { repetition, presence, frequency };
+        let dry = self.choice.penalties.dry;
+        self.choice.penalties = Penalties { repetition, presence, frequency, dry };
         self
     }
 
