@@ -11,10 +11,12 @@ mod operations;
 mod runner;
 mod samples;
 mod schedule;
+mod served;
 
 pub use bound::{Bound, Limits};
 pub use machine::Machine;
 pub use operations::{Layers, Made, attention, linear};
 pub use runner::{Room, Runner};
-pub use samples::Samples;
+pub use samples::{Samples, median};
 pub use schedule::{CHUNK, Part, Step, decode, prefill};
+pub use served::{Served, served};

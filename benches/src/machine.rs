@@ -1,7 +1,7 @@
 //! What to run on: a device, its threads, and the limits of both.
 
 use graph::Backend;
-use polysilicon::{Choices, Device, Error, Measured, measure_devices};
+use polysilicon::{Choices, Device, Error, Gauge, Measured, measure_devices};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::Limits;
@@ -55,6 +55,11 @@ impl Machine {
             eprintln!("other programs use this machine's cores: shares of its limits will be too high");
         }
         Some(Limits::new(measured, self.threads))
+    }
+
+    /// What memory gives while something is measured; `None` where the device is not this processor.
+    pub fn gauge(&self) -> Option<Gauge> {
+        self.measured(false).map(|_| Gauge::new(self.threads))
     }
 
     fn measured(&self, again: bool) -> Option<Measured> {

@@ -14,13 +14,7 @@ impl Samples {
 
     /// The middle one, in seconds; of an even number the mean of the two in the middle. Zero where there is none.
     pub fn median_s(&self) -> f64 {
-        let mut seconds = self.seconds().collect::<Vec<_>>();
-        seconds.sort_by(f64::total_cmp);
-        match seconds.len() {
-            0 => 0.0,
-            n if n % 2 == 1 => seconds[n / 2],
-            n => (seconds[n / 2 - 1] + seconds[n / 2]) / 2.0,
-        }
+        median(self.seconds().collect())
     }
 
     /// Whether there is none.
@@ -31,6 +25,16 @@ impl Samples {
     /// Every round, in seconds, as they came.
     pub fn seconds(&self) -> impl Iterator<Item = f64> + '_ {
         self.0.iter().map(Duration::as_secs_f64)
+    }
+}
+
+/// The middle one; of an even number the mean of the two in the middle. Zero where there is none.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => values[n / 2],
+        n => (values[n / 2 - 1] + values[n / 2]) / 2.0,
     }
 }
 

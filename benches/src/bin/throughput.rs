@@ -6,9 +6,9 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use benches::{Limits, Machine, Room, Runner, Samples, Step, decode, prefill};
+use benches::{Limits, Machine, Room, Runner, Samples, Step, decode, median, prefill, served};
 use clap::Parser;
-use polysilicon::{DType, Device, Error, Model, Opened, Sampling, Target};
+use polysilicon::{DType, Device, Error, Gauge, Model, Opened, Sampling, Target};
 use serde_json::{Value, json};
 
 /// Measures how fast a model runs on a device: a warming round, then as many as are asked for.
@@ -51,6 +51,9 @@ struct Arguments {
     /// Measure nothing but the time to load and to the first token, as any user of the library has them
     #[arg(long)]
     load: bool,
+    /// Decode through the whole library instead, and tell what that adds to the device's own time
+    #[arg(long, conflicts_with = "load")]
+    engine: bool,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -59,7 +62,11 @@ struct Arguments {
 fn main() -> ExitCode {
     let start = Instant::now();
     let arguments = Arguments::parse();
-    let report = if arguments.load { load(&arguments, start) } else { speeds(&arguments) };
+    let report = match (arguments.load, arguments.engine) {
+        (true, _) => load(&arguments, start),
+        (_, true) => engine(&arguments),
+        _ => speeds(&arguments),
+    };
     match report {
         Ok(report) if arguments.json => println!("{report}"),
         Ok(report) => print!("{}", text(&report)),
@@ -71,20 +78,50 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Loads as the library does, and continues a prompt of 16 tokens by one.
-fn load(arguments: &Arguments, start: Instant) -> Result<Value, Error> {
+/// The model as any user of the library has it.
+fn model(arguments: &Arguments, context: u32) -> Result<Model, Error> {
     let builder = match arguments.quantize {
         Some(target) => Model::open_quantized(&arguments.model, target)?,
         None => Model::open(&arguments.model)?,
     };
-    let mut builder = builder.device(arguments.device).context(512);
+    let mut builder = builder.device(arguments.device).context(context);
     if let Some(threads) = arguments.threads {
         builder = builder.threads(threads);
     }
     if let Some(kv) = arguments.kv {
         builder = builder.kv(kv);
     }
-    let model = builder.load()?;
+    builder.load()
+}
+
+/// Decodes through the library, with the time that the device worked beside the time that passed.
+fn engine(arguments: &Arguments) -> Result<Value, Error> {
+    let model = model(arguments, arguments.output + 16)?;
+    let mut results = vec![];
+    for &sequences in &arguments.sequences {
+        // The first round makes the programs.
+        for round in 0..=arguments.rounds {
+            let benches::Served { tokens, wall, device } =
+                served(&model, sequences, arguments.output, round.into())?;
+            results.push(json!({
+                "what": "served",
+                "tokens": arguments.output,
+                "depth": 0,
+                "round": round,
+                "sequences": sequences,
+                "tokens_per_s": f64::from(tokens) / wall.as_secs_f64(),
+                "wall_s": wall.as_secs_f64(),
+                "device_s": device.as_secs_f64(),
+                "added": wall.as_secs_f64() / device.as_secs_f64() - 1.0,
+            }));
+        }
+    }
+    Ok(json!({"model": model.name(), "device": model.device(), "results": results}))
+}
+
+/// Loads as the library does, and continues a prompt of 16 tokens by one.
+fn load(arguments: &Arguments, start: Instant) -> Result<Value, Error> {
+    let model = model(arguments, 512)?;
     let loaded = start.elapsed();
     let prompt = (1..=16).map(|i| i * 7919 % model.graph().vocab).collect::<Vec<u32>>();
     model.generate(prompt, &Sampling::default().max_tokens(1).ignore_end(true))?.finish()?;
@@ -120,11 +157,11 @@ fn speeds(arguments: &Arguments) -> Result<Value, Error> {
         "threads": machine.threads,
         "kv": arguments.kv.unwrap_or(caps.kv[0]).name(),
         "weight_bytes": graph.weight_bytes(),
-        "bandwidth_bytes_per_s": limits.as_ref().map(Limits::bandwidth),
     });
     report["results"] = machine.install(|| {
         let runner = Runner::open(&*machine.backend, graph, &**opened.source(), room)?;
-        let mut bench = Bench { runner, limits, rounds: arguments.rounds, results: vec![] };
+        let (gauge, rounds) = (machine.gauge(), arguments.rounds);
+        let mut bench = Bench { runner, limits, gauge, rounds, results: vec![] };
         bench.all(arguments)?;
         Ok::<_, Error>(Value::Array(bench.results))
     })?;
@@ -134,6 +171,7 @@ fn speeds(arguments: &Arguments) -> Result<Value, Error> {
 struct Bench {
     runner: Runner,
     limits: Option<Limits>,
+    gauge: Option<Gauge>,
     rounds: u32,
     results: Vec<Value>,
 }
@@ -160,18 +198,25 @@ impl Bench {
     /// A warming round, and the others; each runs the same positions anew.
     fn measure(&mut self, mut what: Value, steps: &[Step], tokens: u32) -> Result<(), Error> {
         self.runner.run(steps)?;
-        let mut samples = Samples::default();
+        let (mut samples, mut bandwidths) = (Samples::default(), vec![]);
+        let mut before = self.gauge.as_mut().map(Gauge::bandwidth);
         for _ in 0..self.rounds {
             samples.push(self.runner.run(steps)?);
+            let after = self.gauge.as_mut().map(Gauge::bandwidth);
+            bandwidths.extend(before.zip(after).map(|(before, after)| (before + after) / 2.0));
+            before = after;
         }
         let rate = |seconds: f64| f64::from(tokens) / seconds;
         what["tokens_per_s"] = json!(rate(samples.median_s()));
         what["rounds"] = samples.seconds().map(rate).collect();
         if let Some(limits) = &self.limits {
             let bound = limits.of(self.runner.graph(), steps);
+            let shares =
+                samples.seconds().zip(&bandwidths).map(|(seconds, rate)| bound.bytes / rate / seconds);
             what["bytes"] = json!(bound.bytes);
             what["operations"] = json!(bound.operations);
-            what["share_of_bandwidth"] = json!(bound.memory_s / samples.median_s());
+            what["bandwidths_bytes_per_s"] = json!(bandwidths);
+            what["share_of_bandwidth"] = json!(median(shares.collect()));
             what["share_of_peak"] = json!(bound.compute_s / samples.median_s());
         }
         self.results.push(what);
@@ -190,15 +235,22 @@ fn text(report: &Value) -> String {
     for result in report["results"].as_array().into_iter().flatten() {
         let number = |name: &str| result[name].as_f64().unwrap_or(f64::NAN);
         text += &format!(
-            "{:8} {:>6} tokens at {:>6}, {:>3} sequences: {:>9.2} tokens/s, {:>3.0} % of bandwidth, {:>3.0} % of peak\n",
+            "{:8} {:>6} tokens at {:>6}, {:>3} sequences: {:>9.2} tokens/s, {:>3.0} % of bandwidth ({:.0} GB/s), {:>3.0} % of peak\n",
             result["what"].as_str().unwrap_or_default(),
             number("tokens"),
             number("depth"),
             number("sequences"),
             number("tokens_per_s"),
             100.0 * number("share_of_bandwidth"),
+            bandwidth(result) / 1e9,
             100.0 * number("share_of_peak"),
         );
     }
     text
+}
+
+/// The middle of what memory gave meanwhile.
+fn bandwidth(result: &Value) -> f64 {
+    let all = result["bandwidths_bytes_per_s"].as_array();
+    median(all.into_iter().flatten().filter_map(Value::as_f64).collect())
 }

@@ -2,9 +2,12 @@
 
 use std::mem;
 
-use graph::{Bucket, BucketPolicy, Feed, Group, GroupCounts, GroupFeed, PageId, Row, StepCounts, Token};
+use graph::{
+    Bucket, BucketPolicy, Copy, Feed, Group, GroupCounts, GroupFeed, PageId, Row, StepCounts, Token,
+};
 
 use crate::page_table::first_seen;
+use crate::policy::admission::Room;
 use crate::random::uniform;
 use crate::roster::Roster;
 use crate::sequence::Sequence;
@@ -19,21 +22,10 @@ pub(crate) struct Part {
     pub from: u32,
     /// Its tokens in the step, at least one.
     pub count: u32,
-    /// Which of them are sampled.
-    pub rows: Rows,
+    /// How many of them, the last ones, are sampled.
+    pub rows: u32,
     /// The row of the step before that makes the token, where the host does not know it; there is one token then.
     pub previous: Option<u32>,
-}
-
-/// Which tokens of a part are sampled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rows {
-    /// None: more of the prompt follows.
-    None,
-    /// The last, as the request wants it.
-    Last,
-    /// All, for their logits.
-    All,
 }
 
 impl Part {
@@ -41,16 +33,32 @@ impl Part {
     pub(crate) fn end(&self) -> u32 {
         self.from + self.count
     }
+}
 
-    /// Rows it adds to the step.
-    pub(crate) fn row_count(&self) -> u32 {
-        match self.rows {
-            Rows::None => 0,
-            Rows::Last => 1,
-            Rows::All => self.count,
-        }
+/// What a step does.
+#[derive(Debug, Default)]
+pub(crate) struct Plan {
+    /// Its parts, whose pages have been granted.
+    pub parts: Vec<Part>,
+    /// Pages copied first, for sequences that are to write into what others read.
+    pub copies: Vec<Copy>,
+    /// Pages that it copies from and that their holders have given up.
+    pub releases: Vec<(usize, PageId)>,
+    /// Kept for its memory.
+    pub rooms: Vec<Room>,
+}
+
+impl Plan {
+    /// Begins another.
+    pub(crate) fn clear(&mut self) {
+        self.parts.clear();
+        self.copies.clear();
+        self.releases.clear();
     }
 }
+
+/// Entries of page tables that there is room for from the start.
+const TABLE: usize = 1 << 20;
 
 /// The vectors behind a feed.
 #[derive(Debug)]
@@ -69,7 +77,7 @@ pub(crate) struct Batch {
 }
 
 /// The vectors behind one group's feed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct GroupPages {
     table: Vec<PageId>,
     width: u32,
@@ -78,32 +86,43 @@ struct GroupPages {
 }
 
 impl Batch {
-    /// An empty batch.
+    /// An empty batch, with room for steps that are not out of the ordinary.
     pub(crate) fn new(facts: &Facts) -> Batch {
+        let (tokens, seqs) = (facts.step_tokens() as usize, facts.max_seqs as usize);
+        let pages = |&group: &Group| {
+            let table = seqs.saturating_mul(facts.sequence_pages(group) as usize).min(TABLE);
+            GroupPages {
+                table: Vec::with_capacity(table),
+                width: 0,
+                base: Vec::with_capacity(seqs),
+                slots: Vec::with_capacity(tokens),
+            }
+        };
         Batch {
             groups: facts.groups.clone(),
             page_len: facts.page_len,
             buckets: facts.buckets,
-            tokens: vec![],
-            positions: vec![],
-            sequences: vec![],
-            pages: facts.groups.iter().map(|_| GroupPages::default()).collect(),
+            tokens: Vec::with_capacity(tokens),
+            positions: Vec::with_capacity(tokens),
+            sequences: Vec::with_capacity(tokens),
+            pages: facts.groups.iter().map(pages).collect(),
             counts: StepCounts::default(),
             rows: vec![],
             group_feeds: vec![],
         }
     }
 
-    /// Fills the feed of these parts and hands it on with the bucket it runs in. Every position of the parts must
-    /// have its page.
+    /// Fills the feed of a plan and hands it on with the bucket it runs in. Every position of its parts must have its
+    /// page.
     pub(crate) fn feed<T>(
         &mut self,
-        parts: &[Part],
+        plan: &Plan,
         roster: &Roster,
         patches: &[&[f32]],
         run: impl FnOnce(&Feed<'_>, Bucket) -> T,
     ) -> T {
         self.clear();
+        let parts = &plan.parts;
         for (part, index) in parts.iter().zip(0..) {
             self.push_tokens(part, index, &roster[part.sequence]);
         }
@@ -121,7 +140,7 @@ impl Batch {
             sequences: &self.sequences,
             rows: &rows,
             groups: &groups,
-            copies: &[],
+            copies: &plan.copies,
             patches,
             counts: &unpadded,
         };
@@ -194,7 +213,7 @@ fn push_rows<'a>(rows: &mut Vec<Row<'a>>, parts: &[Part], roster: &'a Roster) {
         end += part.count;
         let sequence = &roster[part.sequence];
         let request = sequence.request();
-        for back in (0..part.row_count()).rev() {
+        for back in (0..part.rows).rev() {
             // The token drawn stands one after the token it is drawn from.
             let position = u64::from(part.end() - back);
             rows.push(Row {
@@ -205,9 +224,9 @@ fn push_rows<'a>(rows: &mut Vec<Row<'a>>, parts: &[Part], roster: &'a Roster) {
                 recent: sequence.tokens(),
                 breakers: &request.breakers,
                 bias: &request.bias,
-                mask: None,
+                mask: sequence.mask(),
                 top: request.top_logprobs,
-                logits: request.logits || part.rows == Rows::All,
+                logits: request.logits,
             });
         }
     }
@@ -241,13 +260,15 @@ mod tests {
             chunk: 8,
             max_seqs: 4,
             overlap: true,
+            mixed_steps: true,
+            usual: 64,
         }
     }
 
     /// A sequence whose pages in both groups are these; the window group has dropped `base` pages.
     fn seat(roster: &mut Roster, tokens: Vec<u32>, pages: [&[u32]; 2], base: u32) -> SequenceId {
         let request = Request { seed: 7, top_logprobs: 2, ..Request::new(tokens) };
-        let mut sequence = Sequence::new(request, 2, 64, Duration::ZERO);
+        let mut sequence = Sequence::new(request, &facts(), 64, Duration::ZERO);
         for (table, pages) in sequence.tables_mut().iter_mut().zip(pages) {
             pages.iter().for_each(|&page| table.push(PageId(page)));
         }
@@ -263,13 +284,12 @@ mod tests {
         let known = seat(&mut roster, (20..31).collect(), [&[3, 4, 5], &[9, 9, 5]], 2);
         let made = seat(&mut roster, vec![30; 4], [&[6, 7], &[6, 7]], 0);
         let part = |sequence, from, count, rows, previous| Part { sequence, from, count, rows, previous };
-        let parts = [
-            part(chunk, 1, 3, Rows::None, None),
-            part(known, 10, 1, Rows::Last, None),
-            part(made, 4, 1, Rows::Last, Some(1)),
-        ];
+        let parts = [part(chunk, 1, 3, 0, None), part(known, 10, 1, 1, None), part(made, 4, 1, 1, Some(1))];
+        let copy = Copy { group: graph::GroupId(0), from: PageId(8), to: PageId(5) };
+        let plan = Plan { parts: parts.to_vec(), copies: vec![copy], ..Plan::default() };
         let mut batch = Batch::new(&facts());
-        batch.feed(&parts, &roster, &[], |feed, bucket| {
+        batch.feed(&plan, &roster, &[], |feed, bucket| {
+            assert_eq!(feed.copies, [copy]);
             let hosts = [11, 12, 13, 30].map(Token::Host);
             assert_eq!(feed.tokens, [&hosts[..], &[Token::Previous(1)]].concat());
             assert_eq!(feed.positions, [1, 2, 3, 10, 4]);
@@ -293,19 +313,19 @@ mod tests {
     }
 
     #[test]
-    fn all_rows_have_their_logits_and_memory_is_kept() {
+    fn all_tokens_may_have_rows_and_memory_is_kept() {
         let mut roster = Roster::default();
         let id = seat(&mut roster, vec![1, 2, 3], [&[1], &[1]], 0);
-        let part = Part { sequence: id, from: 0, count: 3, rows: Rows::All, previous: None };
+        let part = Part { sequence: id, from: 0, count: 3, rows: 3, previous: None };
+        let plan = Plan { parts: vec![part], ..Plan::default() };
         let mut batch = Batch::new(&facts());
         let tokens = |feed: &Feed<'_>, bucket: Bucket| {
             assert_eq!(bucket, Bucket { tokens: 4, seqs: 1, queries: 0, pages: 1, rows: 4 });
-            assert!(feed.rows.iter().all(|row| row.logits));
             feed.rows.iter().map(|row| row.token).collect::<Vec<_>>()
         };
-        assert_eq!(batch.feed(&[part], &roster, &[], tokens), [0, 1, 2]);
+        assert_eq!(batch.feed(&plan, &roster, &[], tokens), [0, 1, 2]);
         let memory = (batch.rows.as_ptr(), batch.group_feeds.as_ptr(), batch.rows.capacity());
-        assert_eq!(batch.feed(&[part], &roster, &[], tokens), [0, 1, 2]);
+        assert_eq!(batch.feed(&plan, &roster, &[], tokens), [0, 1, 2]);
         assert_eq!(memory, (batch.rows.as_ptr(), batch.group_feeds.as_ptr(), batch.rows.capacity()));
         assert!(memory.2 >= 3);
     }

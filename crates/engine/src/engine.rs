@@ -1,20 +1,25 @@
-//! The engine: what it owns, and how sequences come and go. How it steps is in `step.rs`.
+//! The engine: what it owns, and how sequences come and go. What a step does is decided in `schedule.rs`, how it is
+//! done is in `step.rs`.
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use graph::{Executor, Fetch, GroupId, PageId};
+use graph::{Executor, Fetch, PageId};
 
-use crate::batch::{Batch, Part};
-use crate::clock::Clock;
+use crate::batch::{Batch, Plan};
 use crate::event::Record;
-use crate::page_table::PageTable;
+use crate::flight::{Flight, give_up};
+use crate::limits::check_answers;
+use crate::line::Line;
+use crate::pages::Pages;
+use crate::policy::admission;
+use crate::policy::sharing::Kind;
 use crate::programs::Programs;
 use crate::roster::Roster;
 use crate::sequence::Sequence;
-use crate::step::Flight;
-use crate::{Ending, EngineError, Facts, Finish, PagePool, RefuseError, Request, SequenceId};
+use crate::{Clock, Ending, EngineError, Facts, Finish, RefuseError, Request, SequenceId};
 
 /// Runs requests on an executor. One thread owns it.
 pub struct Engine {
@@ -22,17 +27,29 @@ pub struct Engine {
     pub(crate) facts: Facts,
     /// The most tokens of a sequence: what the facts say, or what the pages hold.
     pub(crate) context: u32,
-    /// Pages, per group.
-    pub(crate) pools: Vec<PagePool>,
+    pub(crate) pages: Pages,
     pub(crate) roster: Roster,
+    pub(crate) line: Line,
+    /// What the pages had been through when the first in line did not fit; it is not tried again before they change.
+    pub(crate) stuck: Option<u64>,
+    /// Sequences whose answers have a form.
+    pub(crate) forms: u32,
+    /// Sequences that want no token at all.
+    pub(crate) unasked: Vec<SequenceId>,
     pub(crate) batch: Batch,
     pub(crate) programs: Programs,
     /// What the next step does; kept for its memory.
-    pub(crate) parts: Vec<Part>,
+    pub(crate) plan: Plan,
+    /// What the step before was for.
+    pub(crate) kind: Kind,
     /// Steps in flight, the oldest first.
     pub(crate) flights: VecDeque<Flight>,
     /// Flights that have landed; kept for their memory.
     pub(crate) landed: Vec<Flight>,
+    /// Steps launched.
+    pub(crate) steps: u64,
+    /// Pages to give up because others hold the same; empty between steps, kept for its memory.
+    pub(crate) doubles: Vec<(usize, PageId)>,
     pub(crate) fetch: Fetch,
     pub(crate) events: Vec<Record>,
     pub(crate) clock: Clock,
@@ -44,22 +61,38 @@ impl Engine {
     /// # Panics
     /// Where a size among the facts is zero: they come from a verified graph.
     pub fn new(executor: Box<dyn Executor>, facts: Facts) -> Result<Engine, EngineError> {
+        Engine::with_clock(executor, facts, Clock::system())
+    }
+
+    /// As [`Engine::new`], by a clock of the caller's.
+    pub fn with_clock(
+        executor: Box<dyn Executor>,
+        facts: Facts,
+        clock: Clock,
+    ) -> Result<Engine, EngineError> {
         facts.check();
         let context = facts.context_within(executor.pages())?;
         Ok(Engine {
             context,
-            pools: executor.pages().iter().map(|&pages| PagePool::new(facts.usable(pages))).collect(),
+            pages: Pages::new(&facts, executor.pages()),
             batch: Batch::new(&facts),
             executor,
             facts,
             roster: Roster::default(),
-            programs: Programs::default(),
-            parts: vec![],
+            line: Line::default(),
+            stuck: None,
+            forms: 0,
+            unasked: vec![],
+            programs: Programs::new(),
+            plan: Plan::default(),
+            kind: Kind::default(),
             flights: VecDeque::new(),
             landed: vec![],
+            steps: 0,
+            doubles: vec![],
             fetch: Fetch::default(),
             events: vec![],
-            clock: Clock::start(),
+            clock,
         })
     }
 
@@ -75,11 +108,32 @@ impl Engine {
 
     /// Takes a request. Its tokens come from [`Engine::step`].
     pub fn start(&mut self, request: Request) -> Result<SequenceId, RefuseError> {
-        if !self.is_idle() {
-            return Err(RefuseError::Busy);
-        }
+        Ok(self.start_answers(request, 1)?[0])
+    }
+
+    /// Takes a request for several answers, each a sequence of its own that draws its own numbers. The prompt is
+    /// computed once.
+    pub fn start_answers(&mut self, request: Request, answers: u32) -> Result<Vec<SequenceId>, RefuseError> {
         request.check(self.facts.vocab, self.context)?;
-        Ok(self.seat(request))
+        check_answers(answers)?;
+        admission::check(self.roster.len(), answers)?;
+        let mut ids = Vec::with_capacity(answers as usize);
+        for answer in 1..u64::from(answers) {
+            let answer = request.answer.wrapping_add(answer);
+            ids.push(self.seat(Request { answer, ..request.clone() }));
+        }
+        let stem = self.seat(request);
+        for &id in &ids {
+            if let Some(sequence) = self.roster.find_mut(id) {
+                (sequence.stem, sequence.parked) = (Some(stem), true);
+            }
+        }
+        self.line_up(stem);
+        if let Some(sequence) = self.roster.find_mut(stem) {
+            sequence.answers.clone_from(&ids);
+        }
+        ids.insert(0, stem);
+        Ok(ids)
     }
 
     /// Ends a sequence now; what steps in flight still make for it is dropped. `None` where it has ended before.
@@ -87,15 +141,79 @@ impl Engine {
         self.retire(sequence).map(|sequence| sequence.ending(Finish::Cancelled, self.clock.now()))
     }
 
+    /// Leaves a sequence out of all steps to come, until [`Engine::resume`]: its reader has stalled. Others may take
+    /// its pages meanwhile; it loses no token by that.
+    pub fn pause(&mut self, id: SequenceId) {
+        if let Some(sequence) = self.roster.find_mut(id) {
+            sequence.paused = true;
+            self.line.stop_waiting(sequence.turn, id);
+        }
+    }
+
+    /// Goes on with a sequence that was paused.
+    pub fn resume(&mut self, id: SequenceId) {
+        if let Some(sequence) = self.roster.find_mut(id) {
+            sequence.paused = false;
+            self.line_up(id);
+        }
+    }
+
     /// Whether no sequence is alive, so that [`Engine::step`] would have no event.
     pub fn is_idle(&self) -> bool {
         self.roster.is_empty()
     }
 
-    /// Gives a checked request its place.
+    /// Whether [`Engine::step`] would have nothing to do before a sequence is resumed or a deadline passes.
+    pub fn is_resting(&self) -> bool {
+        let mut running = self.line.running().iter();
+        self.flights.is_empty()
+            && self.unasked.is_empty()
+            && self.line.first().is_none()
+            && running.all(|&(_, id)| self.roster[id].paused)
+    }
+
+    /// How long until the next deadline, where one was asked for.
+    pub fn until_deadline(&self) -> Option<Duration> {
+        self.line.next_deadline().map(|deadline| deadline.saturating_sub(self.clock.now()))
+    }
+
+    /// Gives a checked request its seat.
     pub(crate) fn seat(&mut self, request: Request) -> SequenceId {
-        let (groups, now) = (self.facts.groups.len(), self.clock.now());
-        self.roster.insert(Sequence::new(request, groups, self.context, now))
+        self.forms += u32::from(request.grammar.is_some());
+        let sequence = Sequence::new(request, &self.facts, self.context, self.clock.now());
+        let (deadline, unasked) = (sequence.deadline(), sequence.finish().is_some());
+        let id = self.roster.insert(sequence);
+        if let Some(deadline) = deadline {
+            self.line.end_at(deadline, id);
+        }
+        if unasked {
+            self.unasked.push(id);
+        }
+        id
+    }
+
+    /// Puts a sequence in line that could run and does not.
+    fn line_up(&mut self, id: SequenceId) {
+        let Some(sequence) = self.roster.find(id) else { return };
+        if !(sequence.running || sequence.paused || sequence.parked) && sequence.finish().is_none() {
+            self.line.wait(sequence.turn, id);
+        }
+    }
+
+    /// Lets the answers begin that waited for a prompt.
+    pub(crate) fn let_answers_begin(&mut self, stem: SequenceId) {
+        let Some(sequence) = self.roster.find_mut(stem) else { return };
+        let answers = std::mem::take(&mut sequence.answers);
+        self.unpark(&answers);
+    }
+
+    fn unpark(&mut self, answers: &[SequenceId]) {
+        for &id in answers {
+            if let Some(sequence) = self.roster.find_mut(id) {
+                sequence.parked = false;
+                self.line_up(id);
+            }
+        }
     }
 
     /// Ends a sequence and tells the caller.
@@ -106,7 +224,7 @@ impl Engine {
         }
     }
 
-    /// Ends a sequence whose step failed and tells the caller.
+    /// Ends a sequence that failed and tells the caller.
     pub(crate) fn fail(&mut self, id: SequenceId, error: Arc<EngineError>) {
         if self.retire(id).is_some() {
             self.events.push(Record::Failed { sequence: id, error });
@@ -116,54 +234,48 @@ impl Engine {
     /// Takes a sequence out and gives up its pages.
     pub(crate) fn retire(&mut self, id: SequenceId) -> Option<Sequence> {
         let mut sequence = self.roster.remove(id)?;
-        for (table, group) in sequence.tables_mut().iter_mut().zip(0..) {
-            for page in table.clear() {
-                give_up(&mut self.pools, &mut self.flights, GroupId(group), page);
-            }
+        self.line.stop_waiting(sequence.turn, id);
+        self.line.stop_running(sequence.turn, id);
+        self.forms -= u32::from(sequence.form_mut().is_some());
+        if let Some(deadline) = sequence.deadline() {
+            self.line.forget_deadline(deadline, id);
         }
+        strip(&mut self.pages, &mut self.flights, &mut sequence);
+        self.unpark(&sequence.answers);
         Some(sequence)
     }
 
-    /// Gets the pages that a part writes, after giving up those it no longer sees; says whether there were enough.
-    pub(crate) fn grant(&mut self, part: &Part) -> bool {
-        let Engine { roster, pools, flights, facts, .. } = self;
-        let Some(sequence) = roster.find_mut(part.sequence) else { return false };
-        for ((table, &group), id) in sequence.tables_mut().iter_mut().zip(&facts.groups).zip(0..) {
-            for page in table.drop_unseen(group, part.from, facts.page_len) {
-                give_up(pools, flights, GroupId(id), page);
-            }
-        }
-        let missing = |table: &PageTable| table.missing(part.end(), facts.page_len);
-        let enough = |(table, pool): (_, &PagePool)| missing(table) <= pool.free();
-        if !sequence.tables().iter().zip(&*pools).all(enough) {
-            return false;
-        }
-        for (table, pool) in sequence.tables_mut().iter_mut().zip(pools) {
-            (0..missing(table)).filter_map(|_| pool.take()).for_each(|page| table.push(page));
-        }
-        true
+    /// Takes its pages from a running sequence and puts it back in line.
+    pub(crate) fn preempt(&mut self, id: SequenceId) {
+        let Some(sequence) = self.roster.find_mut(id) else { return };
+        self.line.stop_running(sequence.turn, id);
+        strip(&mut self.pages, &mut self.flights, sequence);
+        self.line_up(id);
     }
 }
 
-/// Gives a page back, after the newest step in flight: that one may still name it.
-fn give_up(pools: &mut [PagePool], flights: &mut VecDeque<Flight>, group: GroupId, page: PageId) {
-    match flights.back_mut() {
-        Some(flight) => flight.releases.push((group, page)),
-        None => {
-            pools[group.index()].release(page);
+/// Takes its pages from a sequence, which rests then.
+pub(crate) fn strip(pages: &mut Pages, flights: &mut VecDeque<Flight>, sequence: &mut Sequence) {
+    let last = sequence.step;
+    for (group, table) in sequence.tables_mut().iter_mut().enumerate() {
+        for page in table.clear() {
+            give_up(pages, flights, last, group, page);
         }
     }
+    pages.leave(&sequence.indexed);
+    sequence.rest();
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Engine { facts, context, pools, flights, .. } = self;
-        let flights = flights.len();
+        let Engine { facts, context, pages, flights, line, .. } = self;
         f.debug_struct("Engine")
             .field("facts", facts)
             .field("context", context)
-            .field("pools", pools)
-            .field("flights", &flights)
+            .field("pools", &pages.pools)
+            .field("flights", &flights.len())
+            .field("running", &line.running().len())
+            .field("waiting", &line.waiting())
             .finish_non_exhaustive()
     }
 }

@@ -51,9 +51,19 @@ pub enum RefuseError {
         /// What it may be, in words.
         range: &'static str,
     },
-    /// Another request is running.
-    #[error("the engine is running another request; wait for its end or cancel it")]
+    /// Steps are in flight.
+    #[error("the engine is in the middle of a step; wait for its end")]
     Busy,
+    /// Too many requests are alive.
+    #[error(
+        "{alive} requests are waiting or running, and {limit} are the most; try again when some have ended"
+    )]
+    Full {
+        /// How many there are.
+        alive: u32,
+        /// How many there may be.
+        limit: u32,
+    },
 }
 
 /// Why the engine could not do what was asked.
@@ -81,6 +91,18 @@ pub enum EngineError {
         "the model's logits are not numbers; its weights are damaged, or the device is wrong, which `polysilicon diff` tells"
     )]
     NotNumbers,
+    /// A prefix was to be written that is not kept any more.
+    #[error("the state of {positions} positions is kept no longer; compute them again")]
+    NotKept {
+        /// How many.
+        positions: u32,
+    },
+    /// What was read is not what was written.
+    #[error("the state that was read is damaged: {0}")]
+    Damaged(String),
+    /// The form of an answer could not be kept to.
+    #[error("the answer's grammar failed: {0}")]
+    Grammar(String),
     /// The device's answer does not fit what it was asked: a bug of the backend.
     #[error(
         "the device gave {given} {what} for a step that asked for {wanted}; please report this as a bug of the backend"

@@ -25,6 +25,8 @@ pub enum Event<'a> {
         top: &'a [(u32, f32)],
         /// `[V]` the logits it was drawn from; empty where the request did not ask.
         logits: &'a [f32],
+        /// What the sequence has used so far.
+        usage: Usage,
     },
     /// The sequence is complete and gone.
     Finished {
@@ -61,6 +63,8 @@ pub enum Finish {
     Length,
     /// The caller no longer wanted it.
     Cancelled,
+    /// Its deadline has passed.
+    Deadline,
 }
 
 /// What a sequence used.
@@ -76,7 +80,7 @@ pub struct Usage {
     pub prefill: Duration,
     /// From the first token to the last.
     pub decode: Duration,
-    /// What the device worked on its steps.
+    /// Its share of what the device worked on its steps, by tokens.
     pub device: Duration,
 }
 
@@ -99,7 +103,7 @@ impl<'a> Iterator for Events<'a> {
 
     fn next(&mut self) -> Option<Event<'a>> {
         self.records.next().map(|record| match record {
-            Record::Token { sequence, row, top, logits } => {
+            Record::Token { sequence, row, top, logits, usage } => {
                 let sampled = self.fetch.sampled[*row];
                 Event::Token {
                     sequence: *sequence,
@@ -107,6 +111,7 @@ impl<'a> Iterator for Events<'a> {
                     logprob: sampled.logprob,
                     top: &self.fetch.top[top.clone()],
                     logits: &self.fetch.logits[logits.clone()],
+                    usage: *usage,
                 }
             }
             Record::Finished { sequence, ending } => Event::Finished { sequence: *sequence, ending: *ending },
@@ -118,7 +123,7 @@ impl<'a> Iterator for Events<'a> {
 /// An event as the engine keeps it: places in the step's fetch, so that nothing is copied.
 #[derive(Debug)]
 pub(crate) enum Record {
-    Token { sequence: SequenceId, row: usize, top: Range<usize>, logits: Range<usize> },
+    Token { sequence: SequenceId, row: usize, top: Range<usize>, logits: Range<usize>, usage: Usage },
     Finished { sequence: SequenceId, ending: Ending },
     Failed { sequence: SequenceId, error: Arc<EngineError> },
 }

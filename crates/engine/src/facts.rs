@@ -22,21 +22,29 @@ pub struct Facts {
     pub chunk: u32,
     /// The most sequences in one step.
     pub max_seqs: u32,
+    /// Tokens that a sequence usually has: pages are asked for so many of each sequence, and for one whole context.
+    pub usual: u32,
     /// Whether the device works on a step while the next one is launched.
     pub overlap: bool,
+    /// Whether prompts and decoding may share a step.
+    pub mixed_steps: bool,
 }
 
 impl Facts {
     /// What to open the device with, so that every step of the engine fits.
     pub fn budget(&self, bytes: Option<u64>) -> Budget {
         let bucket = Bucket {
-            tokens: self.chunk.max(self.max_seqs),
+            tokens: self.step_tokens(),
             seqs: self.max_seqs,
             queries: 0,
             pages: self.groups.iter().map(|&group| self.sequence_pages(group)).max().unwrap_or(0),
-            rows: self.logit_rows().max(self.max_seqs),
+            rows: self.step_rows(),
         };
-        let pages = |&group| self.sequence_pages(group).saturating_mul(self.max_seqs).saturating_add(1);
+        let pages = |&group: &Group| {
+            let whole = self.sequence_pages(group);
+            let usual = whole.min(self.usual.div_ceil(self.page_len));
+            usual.saturating_mul(self.max_seqs - 1).saturating_add(whole).saturating_add(1)
+        };
         Budget { bytes, bucket: self.buckets.round(bucket), pages: self.groups.iter().map(pages).collect() }
     }
 
@@ -45,6 +53,16 @@ impl Facts {
     pub(crate) fn check(&self) {
         assert!(self.page_len > 0 && self.chunk > 0, "pages and chunks hold at least one token");
         assert!(self.vocab > 0 && self.context > 0 && self.max_seqs > 0, "there is a token, and room for it");
+    }
+
+    /// The most tokens of one step.
+    pub(crate) fn step_tokens(&self) -> u32 {
+        self.chunk.max(self.max_seqs)
+    }
+
+    /// The most rows of one step.
+    pub(crate) fn step_rows(&self) -> u32 {
+        self.logit_rows().max(self.max_seqs)
     }
 
     /// Steps that are launched before the first of them is waited for.
@@ -83,7 +101,7 @@ impl Facts {
     }
 
     /// The most pages one sequence ever holds in a group, those included that steps in flight still name.
-    fn sequence_pages(&self, group: Group) -> u32 {
+    pub(crate) fn sequence_pages(&self, group: Group) -> u32 {
         let whole = self.context.div_ceil(self.page_len);
         match group {
             Group::Pages { window: None } => whole,
@@ -92,6 +110,25 @@ impl Facts {
                 // A stretch of positions that does not start on a page touches one more.
                 whole.min(window.saturating_add(steps).div_ceil(self.page_len).saturating_add(1))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+impl Facts {
+    /// Of a model without layers.
+    pub(crate) fn tiny() -> Facts {
+        Facts {
+            groups: vec![],
+            page_len: 4,
+            context: 8,
+            vocab: 100,
+            buckets: BucketPolicy::Exact,
+            chunk: 4,
+            max_seqs: 1,
+            usual: 8,
+            overlap: false,
+            mixed_steps: true,
         }
     }
 }
@@ -109,14 +146,16 @@ mod tests {
             buckets: BucketPolicy::Exact,
             chunk: 16,
             max_seqs: 2,
+            usual: 40,
             overlap: true,
+            mixed_steps: true,
         }
     }
 
     #[test]
     fn a_window_needs_few_pages() {
         let budget = facts().budget(None);
-        assert_eq!(budget.pages, [2 * 25 + 1, 2 * 11 + 1]);
+        assert_eq!(budget.pages, [25 + 10 + 1, 11 + 10 + 1]);
         assert_eq!(budget.bucket, Bucket { tokens: 16, seqs: 2, queries: 0, pages: 25, rows: 16 });
         assert_eq!(Facts { vocab: 1 << 24, ..facts() }.budget(None).bucket.rows, 2);
     }

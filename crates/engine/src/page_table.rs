@@ -1,5 +1,7 @@
 //! The pages that one sequence holds in one group.
 
+use std::mem;
+
 use graph::{Group, PageId};
 
 /// Pages of a sequence in order, from `base` on; those before are behind the window and gone.
@@ -20,9 +22,30 @@ impl PageTable {
         &self.pages
     }
 
+    /// Makes room for so many pages, so that pushing them allocates nothing.
+    pub(crate) fn reserve(&mut self, pages: u32) {
+        self.pages.reserve_exact((pages as usize).saturating_sub(self.pages.len()));
+    }
+
+    /// Lets an empty table begin at this page of the sequence.
+    pub(crate) fn begin(&mut self, base: u32) {
+        assert!(self.pages.is_empty(), "a table that holds pages has begun");
+        self.base = base;
+    }
+
     /// Appends a page.
     pub(crate) fn push(&mut self, page: PageId) {
         self.pages.push(page);
+    }
+
+    /// The page held as page `number` of the sequence.
+    pub(crate) fn page(&self, number: u32) -> Option<PageId> {
+        self.pages.get(number.checked_sub(self.base)? as usize).copied()
+    }
+
+    /// Holds another page in the place of page `number`, which it gives back.
+    pub(crate) fn replace(&mut self, number: u32, page: PageId) -> PageId {
+        mem::replace(&mut self.pages[(number - self.base) as usize], page)
     }
 
     /// Pages still missing to hold all positions before `end`.
@@ -49,9 +72,10 @@ impl PageTable {
         self.pages.drain(..gone as usize)
     }
 
-    /// Gives up all pages.
+    /// Gives up all pages, the last first: of a prefix that is kept, its end is to go before its beginning.
     pub(crate) fn clear(&mut self) -> impl Iterator<Item = PageId> {
-        self.pages.drain(..)
+        self.base = 0;
+        self.pages.drain(..).rev()
     }
 }
 
@@ -80,5 +104,10 @@ mod tests {
         assert_eq!(table.drop_unseen(group, 8, 4).collect::<Vec<_>>(), [PageId(7)]);
         assert_eq!((table.base(), table.slot(6, 4), table.missing(12, 4)), (1, 8 * 4 + 2, 0));
         assert_eq!(table.drop_unseen(Group::Pages { window: None }, 100, 4).count(), 0);
+        assert_eq!((table.page(0), table.page(1), table.page(3)), (None, Some(PageId(8)), None));
+        assert_eq!((table.replace(2, PageId(5)), table.slot(8, 4)), (PageId(9), 5 * 4));
+        assert_eq!(table.clear().collect::<Vec<_>>(), [PageId(5), PageId(8)]);
+        table.begin(3);
+        assert_eq!(table.missing(16, 4), 1);
     }
 }

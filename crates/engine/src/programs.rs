@@ -5,12 +5,17 @@ use graph::{BackendError, Executor, ProgramId, ProgramSpec};
 use crate::limits::PROGRAMS;
 
 /// The programs of one executor, the one used last at the end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Programs {
     made: Vec<(ProgramSpec, ProgramId)>,
 }
 
 impl Programs {
+    /// None yet.
+    pub(crate) fn new() -> Programs {
+        Programs { made: Vec::with_capacity(PROGRAMS) }
+    }
+
     /// The program of a spec, made where there is none.
     pub(crate) fn find(
         &mut self,

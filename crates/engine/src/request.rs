@@ -1,15 +1,21 @@
 //! What a caller asks for, in integers.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use graph::{Dry, Sampling};
 
-use crate::RefuseError;
-use crate::limits::{BIAS_ENTRIES, BREAKERS, STOP_IDS, TOP_LOGPROBS};
+use crate::limits::{BIAS_ENTRIES, STOP_IDS, TOP_LOGPROBS};
+use crate::{Grammar, RefuseError};
 
 /// A prompt to continue. Stop *strings* are for whoever makes the text: it cancels.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Request {
     /// Token ids to continue; at least one.
     pub prompt: Vec<u32>,
+    /// How many of the prompt's last tokens were made by the model, in an answer that is to go on: penalties and the
+    /// grammar count them as such.
+    pub made: u32,
     /// How tokens are chosen.
     pub sampling: Sampling,
     /// The most tokens to make; the context bounds them too.
@@ -26,10 +32,18 @@ pub struct Request {
     pub top_logprobs: u32,
     /// Added to the logits of single tokens before choosing.
     pub bias: Vec<(u32, f32)>,
-    /// Tokens that end what DRY takes for a repetition, in rising order.
-    pub breakers: Vec<u32>,
+    /// One bit per token id, set where it ends what DRY takes for a repetition; shorter where the rest are clear.
+    pub breakers: Arc<[u32]>,
     /// Whether each token comes with the logits it was drawn from.
     pub logits: bool,
+    /// Goes before others: a level is worth ten seconds of waiting.
+    pub priority: i8,
+    /// The request ends when so much time has passed since it came, whatever was made until then.
+    pub deadline: Option<Duration>,
+    /// Whose it is: requests of unlike tenants share no state.
+    pub tenant: u64,
+    /// The form of the answer, where it has one.
+    pub grammar: Option<Box<dyn Grammar>>,
 }
 
 impl Request {
@@ -37,6 +51,7 @@ impl Request {
     pub fn new(prompt: Vec<u32>) -> Request {
         Request {
             prompt,
+            made: 0,
             sampling: Sampling::default(),
             max_tokens: u32::MAX,
             stop: vec![],
@@ -45,8 +60,12 @@ impl Request {
             answer: 0,
             top_logprobs: 0,
             bias: vec![],
-            breakers: vec![],
+            breakers: Arc::default(),
             logits: false,
+            priority: 0,
+            deadline: None,
+            tenant: 0,
+            grammar: None,
         }
     }
 
@@ -56,9 +75,10 @@ impl Request {
         if self.prompt.len() as u64 >= u64::from(context) {
             return Err(RefuseError::PromptTooLong { tokens: self.prompt.len(), context });
         }
+        at_most("tokens of an answer that is to go on", self.made as usize, self.prompt.len())?;
         at_most("stop ids", self.stop.len(), STOP_IDS)?;
         at_most("logit bias entries", self.bias.len(), BIAS_ENTRIES)?;
-        at_most("tokens that end repetitions", self.breakers.len(), BREAKERS)?;
+        at_most("words of tokens that end repetitions", self.breakers.len(), vocab.div_ceil(32) as usize)?;
         at_most("top log-probabilities", self.top_logprobs as usize, TOP_LOGPROBS as usize)?;
         for &id in &self.stop {
             known(id, vocab, || "the stop ids".into())?;
@@ -66,9 +86,6 @@ impl Request {
         for &(id, bias) in &self.bias {
             known(id, vocab, || "the logit bias".into())?;
             within("a logit bias", bias, "a number", !bias.is_nan() && bias < f32::INFINITY)?;
-        }
-        for &id in &self.breakers {
-            known(id, vocab, || "the tokens that end repetitions".into())?;
         }
         check_sampling(&self.sampling)
     }
@@ -134,9 +151,8 @@ mod tests {
         assert!(refusal(|r| r.bias = vec![(1, 0.0); 1025]).contains("1025 logit bias entries"));
         assert!(refusal(|r| r.bias = vec![(1, f32::NAN)]).contains("a logit bias is NaN"));
         assert!(
-            refusal(|r| r.breakers = vec![10]).contains("token id 10 (in the tokens that end repetitions)")
+            refusal(|r| r.breakers = Arc::new([0, 0])).contains("2 words of tokens that end repetitions")
         );
-        assert!(refusal(|r| r.breakers = vec![0; 65537]).contains("65537 tokens that end repetitions"));
         assert!(refusal(|r| r.top_logprobs = 21).contains("21 top log-probabilities"));
     }
 

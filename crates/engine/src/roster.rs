@@ -57,7 +57,13 @@ impl Roster {
         self.empty.len() == self.seats.len()
     }
 
+    /// How many are there.
+    pub(crate) fn len(&self) -> u32 {
+        (self.seats.len() - self.empty.len()) as u32
+    }
+
     /// All that are alive, with their ids.
+    #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (SequenceId, &Sequence)> {
         self.seats.iter().zip(0..).filter_map(|(taken, seat)| {
             taken.as_ref().map(|(number, sequence)| (SequenceId { number: *number, seat }, sequence))
@@ -79,11 +85,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::Request;
+    use crate::{Facts, Request};
 
     #[test]
     fn an_id_outlives_its_sequence_and_finds_nothing() {
-        let sequence = || Sequence::new(Request::new(vec![1]), 1, 8, Duration::ZERO);
+        let sequence = || Sequence::new(Request::new(vec![1]), &Facts::tiny(), 8, Duration::ZERO);
         let mut roster = Roster::default();
         let (a, b) = (roster.insert(sequence()), roster.insert(sequence()));
         assert!(roster.remove(a).is_some() && roster.remove(a).is_none());

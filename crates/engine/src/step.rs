@@ -1,124 +1,148 @@
 //! The step loop: while one step runs, the next is launched behind it; then the older one's tokens are delivered.
 
-use std::ops::Range;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use graph::{Fetch, GroupId, PageId, ProgramSpec, StepId};
+use graph::{ProgramSpec, StepId};
 
-use crate::batch::Rows;
 use crate::event::Record;
+use crate::flight::{Flight, Flown, Rows, give_up};
+use crate::grammar::Form;
 use crate::prompt::Probe;
 use crate::{Engine, EngineError, Events, Finish, SequenceId};
-
-/// A step that was launched and not yet finished.
-#[derive(Debug)]
-pub(crate) struct Flight {
-    pub step: StepId,
-    /// Sequences with tokens in it.
-    pub sequences: Vec<SequenceId>,
-    /// What its rows were asked for. A row's sequence may have ended while the step ran.
-    pub rows: Vec<FlightRow>,
-    /// Pages given up while it was the newest step.
-    pub releases: Vec<(GroupId, PageId)>,
-}
-
-/// What one row of a step was asked for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FlightRow {
-    pub sequence: SequenceId,
-    /// Entries of `Fetch::top`.
-    pub top: usize,
-    /// Floats of `Fetch::logits`.
-    pub logits: usize,
-}
 
 impl Engine {
     /// Waits for the oldest step in flight and tells what it gave, having launched the next behind it. Call it until
     /// [`Engine::is_idle`].
     pub fn step(&mut self) -> Events<'_> {
-        self.events.clear();
-        self.fetch.clear();
-        self.finish_unasked();
-        while self.flights.len() < self.facts.steps_in_flight() && self.launch_next() {}
-        if let Some(flight) = self.flights.pop_front() {
-            self.land(flight);
+        self.begin_events();
+        if !self.facts.overlap {
+            // A launch returns when its step is done: there is no meanwhile.
+            self.make_masks();
         }
+        while self.flights.len() < self.facts.steps_in_flight() && self.launch_next() {}
+        if self.make_masks() && self.flights.is_empty() {
+            self.launch_next();
+        }
+        self.land_oldest();
         Events { records: self.events.iter(), fetch: &self.fetch }
     }
 
-    /// Ends sequences that want no token at all.
-    fn finish_unasked(&mut self) {
-        while let Some((id, finish)) = self.complete() {
-            self.finish(id, finish);
+    /// As [`Engine::step`], but launches nothing; `None` where no step is in flight any more.
+    pub fn drain(&mut self) -> Option<Events<'_>> {
+        if self.flights.is_empty() {
+            return None;
+        }
+        self.begin_events();
+        self.land_oldest();
+        Some(Events { records: self.events.iter(), fetch: &self.fetch })
+    }
+
+    /// Forgets the events of the step before, and ends whatever ends without a step.
+    fn begin_events(&mut self) {
+        self.events.clear();
+        self.fetch.clear();
+        while let Some(id) = self.unasked.pop() {
+            let finish = self.roster.find(id).and_then(|sequence| sequence.finish());
+            self.finish(id, finish.unwrap_or(Finish::Length));
+        }
+        let now = self.clock.now();
+        while let Some(id) = self.line.overdue(now) {
+            self.finish(id, Finish::Deadline);
         }
     }
 
-    fn complete(&self) -> Option<(SequenceId, Finish)> {
-        self.roster.iter().find_map(|(id, sequence)| Some((id, sequence.finish()?)))
+    /// Makes the masks that running sequences wait for; whether there were any. Called while the device works.
+    fn make_masks(&mut self) -> bool {
+        let mut made = false;
+        let mut next = if self.forms > 0 { self.line.running().first().copied() } else { None };
+        while let Some(place @ (_, id)) = next {
+            made |= self.make_mask(id);
+            next = self.line.running_behind(place);
+        }
+        made
+    }
+
+    /// Makes the mask of a sequence's next token, where it waits for it and all tokens before it are known.
+    pub(crate) fn make_mask(&mut self, id: SequenceId) -> bool {
+        let Some(sequence) = self.roster.find_mut(id).filter(|sequence| sequence.pending == 0) else {
+            return false;
+        };
+        let Some(form) = sequence.form_mut().filter(|form| form.mask().is_none()) else { return false };
+        form.prepare();
+        match (form.take_fault(), sequence.finish()) {
+            (Some(fault), _) => self.fail(id, Arc::new(EngineError::Grammar(fault))),
+            (None, Some(finish)) => self.finish(id, finish),
+            (None, None) => return true,
+        }
+        false
     }
 
     /// Launches the next step; says whether there is reason to ask for another.
     fn launch_next(&mut self) -> bool {
-        let chunk = self.facts.chunk;
-        let Some(part) = self.roster.iter().find_map(|(id, sequence)| sequence.next(id, chunk)) else {
-            return false;
-        };
-        if !self.grant(&part) {
-            // The pages are held by steps in flight, of a sequence that has ended.
-            assert!(
-                !self.flights.is_empty(),
-                "the pool holds a whole context, and one sequence runs at a time"
-            );
+        if !self.plan_next() {
             return false;
         }
-        self.parts.clear();
-        self.parts.push(part);
         match self.launch(&Probe::default()) {
             Ok(flight) => self.flights.push_back(flight),
-            Err(error) => self.fail(part.sequence, Arc::new(error)),
+            Err(error) => {
+                let error = Arc::new(error);
+                for part in mem::take(&mut self.plan.parts) {
+                    self.fail(part.sequence, error.clone());
+                }
+            }
         }
         true
     }
 
-    /// Launches `self.parts`, whose pages have been granted.
+    /// Launches the plan.
     pub(crate) fn launch(&mut self, probe: &Probe<'_>) -> Result<Flight, EngineError> {
-        let Engine { batch, parts, roster, programs, executor, .. } = self;
+        let Engine { batch, plan, roster, programs, executor, pages, .. } = self;
         let patches = probe.patches.iter().map(|(_, values)| *values).collect::<Vec<_>>();
-        let step = batch.feed(parts, roster, &patches, |feed, bucket| {
+        let launched = batch.feed(plan, roster, &patches, |feed, bucket| {
             let names = probe.patches.iter().map(|(name, _)| (*name).to_owned());
             let taps = probe.taps.iter().map(|&name| name.to_owned()).collect();
             let spec = ProgramSpec { bucket, taps, patches: names.collect() };
             let program = programs.find(&mut **executor, spec)?;
             executor.launch(program, feed)
-        })?;
-        Ok(self.note_launch(step))
+        });
+        match launched {
+            Ok(step) => Ok(self.note_launch(step)),
+            Err(error) => {
+                plan.releases.drain(..).for_each(|(group, page)| pages.release(group, page));
+                Err(error.into())
+            }
+        }
     }
 
     fn note_launch(&mut self, step: StepId) -> Flight {
-        let mut flight = self.landed.pop().unwrap_or_else(|| Flight::new(step));
-        flight.step = step;
+        self.steps += 1;
+        let mut flight = self.landed.pop().unwrap_or_default();
+        (flight.number, flight.step) = (self.steps, Some(step));
+        mem::swap(&mut flight.releases, &mut self.plan.releases);
         let vocab = self.facts.vocab as usize;
-        for part in &self.parts {
+        let mut row = 0;
+        for &part in &self.plan.parts {
             let Some(sequence) = self.roster.find_mut(part.sequence) else { continue };
-            sequence.launch(part.end(), flight.rows.len() as u32);
-            flight.sequences.push(part.sequence);
+            row += part.rows;
+            sequence.launch(self.steps, part.end(), row.saturating_sub(1));
             let request = sequence.request();
-            let logits = if request.logits || part.rows == Rows::All { vocab } else { 0 };
+            let logits = if request.logits { vocab } else { 0 };
             let top = vocab.min(request.top_logprobs as usize);
-            let row = FlightRow { sequence: part.sequence, top, logits };
-            flight.rows.extend((0..part.row_count()).map(|_| row));
+            flight.parts.push(Flown { part, top, logits });
         }
         flight
     }
 
-    /// Waits for a step and delivers what it gave.
-    fn land(&mut self, flight: Flight) {
-        match self.wait(&flight).and_then(|()| self.check_numbers()) {
+    /// Waits for the oldest step in flight and delivers what it gave.
+    fn land_oldest(&mut self) {
+        let Some(flight) = self.flights.pop_front() else { return };
+        match self.wait(&flight) {
             Ok(()) => self.deliver(&flight),
             Err(error) => {
                 let error = Arc::new(error);
-                flight.sequences.iter().for_each(|&id| self.fail(id, error.clone()));
+                flight.parts.iter().for_each(|flown| self.fail(flown.part.sequence, error.clone()));
             }
         }
         self.settle(flight);
@@ -127,76 +151,84 @@ impl Engine {
     /// Waits for a step, into `self.fetch`.
     pub(crate) fn wait(&mut self, flight: &Flight) -> Result<(), EngineError> {
         self.fetch.clear();
-        self.executor.finish(flight.step, &mut self.fetch)?;
+        if let Some(step) = flight.step {
+            self.executor.finish(step, &mut self.fetch)?;
+        }
         flight.check(&self.fetch, self.facts.vocab)
-    }
-
-    /// Whether the step that was waited for gave numbers. A probe does not ask: it is how one finds where they end.
-    pub(crate) fn check_numbers(&self) -> Result<(), EngineError> {
-        let are = !self.fetch.sampled.iter().any(|sampled| sampled.logprob.is_nan());
-        if are { Ok(()) } else { Err(EngineError::NotNumbers) }
     }
 
     /// Releases the pages that only this step still named, and keeps its memory.
     pub(crate) fn settle(&mut self, mut flight: Flight) {
         for (group, page) in flight.releases.drain(..) {
-            self.pools[group.index()].release(page);
+            self.pages.release(group, page);
         }
-        flight.sequences.clear();
-        flight.rows.clear();
+        flight.parts.clear();
         self.landed.push(flight);
     }
 
     fn deliver(&mut self, flight: &Flight) {
-        let now = self.clock.now();
-        for &id in &flight.sequences {
-            if let Some(sequence) = self.roster.find_mut(id) {
-                sequence.charge(Duration::from_nanos(self.fetch.device_ns));
+        let device = Duration::from_nanos(self.fetch.device_ns);
+        let tokens = flight.tokens().max(1);
+        let mut rows = Rows::default();
+        for flown in &flight.parts {
+            let id = flown.part.sequence;
+            // A sequence that ended while the step ran has no use for its tokens.
+            let Some(sequence) = self.roster.find_mut(id) else {
+                rows.skip(flown, flown.part.rows);
+                continue;
+            };
+            sequence.pending -= 1;
+            sequence.charge(device * flown.part.count / tokens);
+            self.deliver_rows(flown, &mut rows);
+            self.index(flown);
+            let Some(sequence) = self.roster.find_mut(id) else { continue };
+            let fault = sequence.form_mut().and_then(Form::take_fault);
+            match (fault, sequence.finish()) {
+                (Some(fault), _) => self.fail(id, Arc::new(EngineError::Grammar(fault))),
+                (None, Some(finish)) => self.finish(id, finish),
+                (None, None) => {}
             }
         }
-        let (mut top, mut logits) = (0, 0);
-        for (row, asked) in flight.rows.iter().enumerate() {
-            let (top, logits) = (take(&mut top, asked.top), take(&mut logits, asked.logits));
-            // A sequence that ended while the step ran has no use for its token.
-            let Some(sequence) = self.roster.find_mut(asked.sequence) else { continue };
-            sequence.push(self.fetch.sampled[row].id, now);
-            let finish = sequence.finish();
-            self.events.push(Record::Token { sequence: asked.sequence, row, top, logits });
-            if let Some(finish) = finish {
-                self.finish(asked.sequence, finish);
+    }
+
+    /// Gives a sequence the tokens that a step made for it.
+    fn deliver_rows(&mut self, flown: &Flown, rows: &mut Rows) {
+        let (id, now) = (flown.part.sequence, self.clock.now());
+        for _ in 0..flown.part.rows {
+            let (row, top, logits) = rows.next(flown);
+            let sampled = self.fetch.sampled[row];
+            let Some(sequence) = self.roster.find_mut(id) else { continue };
+            if sampled.logprob.is_nan() {
+                self.fail(id, Arc::new(EngineError::NotNumbers));
+                continue;
             }
+            sequence.push(sampled.id, now);
+            let usage = sequence.usage(now);
+            self.events.push(Record::Token { sequence: id, row, top, logits, usage });
+        }
+    }
+
+    /// Notes what a part has written, where its sequence still has the pages, and lets others find it.
+    fn index(&mut self, flown: &Flown) {
+        let id = flown.part.sequence;
+        let Engine { roster, pages, flights, doubles, .. } = self;
+        let Some(sequence) = roster.find_mut(id).filter(|sequence| sequence.running) else { return };
+        sequence.land(flown.part.end());
+        let (tenant, last) = (sequence.request().tenant, sequence.step);
+        let (written, indexed, tables) = sequence.indexing();
+        pages.enter(tenant, written, indexed, tables, doubles);
+        for (group, page) in doubles.drain(..) {
+            give_up(pages, flights, last, group, page);
+        }
+        if sequence.written().len() as u32 >= sequence.prompt() && !sequence.answers.is_empty() {
+            self.let_answers_begin(id);
         }
     }
 }
 
-impl Flight {
-    fn new(step: StepId) -> Flight {
-        Flight { step, sequences: vec![], rows: vec![], releases: vec![] }
+impl Engine {
+    /// Whether a sequence of this id is alive.
+    pub fn is_alive(&self, id: SequenceId) -> bool {
+        self.roster.find(id).is_some()
     }
-
-    /// Holds what the device gave against what it was asked: the engine indexes by these counts.
-    fn check(&self, fetch: &Fetch, vocab: u32) -> Result<(), EngineError> {
-        let wrong = |what, given, wanted| Err(EngineError::Answer { what, given, wanted });
-        let top = self.rows.iter().map(|row| row.top).sum();
-        let logits = self.rows.iter().map(|row| row.logits).sum();
-        if fetch.sampled.len() != self.rows.len() {
-            return wrong("tokens", fetch.sampled.len(), self.rows.len());
-        }
-        if fetch.top.len() != top {
-            return wrong("top log-probabilities", fetch.top.len(), top);
-        }
-        if fetch.logits.len() != logits {
-            return wrong("logits", fetch.logits.len(), logits);
-        }
-        match fetch.sampled.iter().find(|sampled| sampled.id >= vocab) {
-            Some(sampled) => wrong("as a token id", sampled.id as usize, vocab as usize),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The next `count` places.
-fn take(next: &mut usize, count: usize) -> Range<usize> {
-    *next += count;
-    *next - count..*next
 }

@@ -1,8 +1,8 @@
-//! Whatever the sizes, the device sees a lawful protocol and the tokens are the script's.
+//! Whatever the sizes, the device sees a lawful protocol and the tokens are those of the prompt alone.
 
 mod common;
 
-use common::{engine, facts, prompt, run, scripted};
+use common::{continued, engine, facts, prompt, run};
 use engine::{Facts, Request};
 use graph::BucketPolicy;
 use proptest::prelude::*;
@@ -37,7 +37,7 @@ proptest! {
             }
             let run = run(&mut engine, request);
             let count = max_tokens.min(context - len) as usize;
-            prop_assert_eq!(run.ids, scripted(&prompt(len), count));
+            prop_assert_eq!(run.ids, continued(&windows, &prompt(len), count));
         }
     }
 
@@ -53,7 +53,7 @@ proptest! {
         prop_assert!(pages <= (window + 2 * chunk).div_ceil(page_len) + 2, "{} pages", pages);
         let (mut engine, _) = engine(facts, None);
         let run = run(&mut engine, Request::new(prompt(len)));
-        prop_assert_eq!(run.ids, scripted(&prompt(len), 400 - len as usize));
+        prop_assert_eq!(run.ids, continued(&[window], &prompt(len), 400 - len as usize));
     }
 
     #[test]
@@ -68,6 +68,6 @@ proptest! {
         let context = engine.context();
         prop_assume!(context >= 2);
         let run = run(&mut engine, Request::new(prompt(1)));
-        prop_assert_eq!(run.ids, scripted(&prompt(1), context as usize - 1));
+        prop_assert_eq!(run.ids, continued(&windows, &prompt(1), context as usize - 1));
     }
 }

@@ -80,7 +80,7 @@ pub struct Row<'a> {
     pub seen: &'a [Seen],
     /// The sequence's tokens so far, the newest last, for DRY; those before its window may be left out.
     pub recent: &'a [u32],
-    /// Tokens that end what DRY takes for a repetition, in rising order.
+    /// One bit per token id, set where it ends what DRY takes for a repetition.
     pub breakers: &'a [u32],
     /// Added to single logits.
     pub bias: &'a [(u32, f32)],

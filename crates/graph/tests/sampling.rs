@@ -105,10 +105,10 @@ fn dry_takes_from_what_would_repeat() {
     assert_eq!(next(&said, &[], &[5.0, 0.0, 0.0, 0.0, 2.9]), 0);
     assert_eq!(next(&said, &[], &[5.0, 0.0, 0.0, 0.0, 3.1]), 4);
     // A breaker shortens what agrees, and what is a breaker loses nothing.
-    assert_eq!(next(&said, &[1], &[5.0, 0.0, 0.0, 0.0, 3.9]), 0);
-    assert_eq!(next(&said, &[1], &[5.0, 0.0, 0.0, 0.0, 4.1]), 4);
-    assert_eq!(next(&said, &[2], &[5.0, 0.0, 0.0, 0.0, 4.9]), 0);
-    assert_eq!(next(&said, &[0], &[5.0, 0.0, 0.0, 0.0, 4.9]), 0);
+    assert_eq!(next(&said, &[1 << 1], &[5.0, 0.0, 0.0, 0.0, 3.9]), 0);
+    assert_eq!(next(&said, &[1 << 1], &[5.0, 0.0, 0.0, 0.0, 4.1]), 4);
+    assert_eq!(next(&said, &[1 << 2], &[5.0, 0.0, 0.0, 0.0, 4.9]), 0);
+    assert_eq!(next(&said, &[1 << 0], &[5.0, 0.0, 0.0, 0.0, 4.9]), 0);
     // Long repetition, however long, leaves finite logits to choose from.
     assert_eq!(next(&[1; 500], &[], &[0.0, 9.0]), 0);
     assert_eq!(next(&[1; 500], &[], &[f32::NEG_INFINITY, 9.0]), 1);

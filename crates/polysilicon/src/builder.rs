@@ -17,6 +17,16 @@ use crate::tokens::Tokens;
 use crate::worker::Worker;
 use crate::{Device, Error, Model, Opened, Progress, memory};
 
+/// Requests that run at a time unless said.
+const SEQUENCES: u32 = 64;
+
+/// And the most that can be asked for.
+const SEQUENCES_MAX: u32 = 4096;
+
+/// Tokens that requests usually have: there is room for so many of each that runs, and for one that fills the context,
+/// where memory allows. More would be taken from other programs, to be used seldom.
+const USUAL: u32 = 4096;
+
 type Tell = Box<dyn Fn(Progress) + Send + Sync>;
 
 /// A model about to be loaded.
@@ -24,6 +34,7 @@ pub struct Builder {
     pub(crate) opened: Opened,
     pub(crate) device: Device,
     context: Option<u32>,
+    sequences: u32,
     kv: Option<DType>,
     choices: Choices,
     memory: Option<u64>,
@@ -62,6 +73,7 @@ impl Builder {
             opened,
             device: Device::Auto,
             context: None,
+            sequences: SEQUENCES,
             kv: None,
             choices: Choices::default(),
             memory: None,
@@ -81,6 +93,13 @@ impl Builder {
     #[must_use]
     pub fn context(mut self, tokens: u32) -> Self {
         self.context = Some(tokens);
+        self
+    }
+
+    /// The most requests that run at a time; others wait for their turn. 64 unless said.
+    #[must_use]
+    pub fn sequences(mut self, sequences: u32) -> Self {
+        self.sequences = sequences.clamp(1, SEQUENCES_MAX);
         self
     }
 
@@ -168,8 +187,10 @@ impl Builder {
             vocab: graph.vocab,
             buckets: caps.buckets,
             chunk: CHUNK,
-            max_seqs: 1,
+            max_seqs: self.sequences,
+            usual: USUAL,
             overlap: caps.overlap,
+            mixed_steps: caps.mixed_steps,
         };
         let budget = self.memory.or(caps.memory_bytes).or_else(memory::available);
         if let Some(bytes) = budget.filter(|&bytes| bytes < graph.weight_bytes()) {

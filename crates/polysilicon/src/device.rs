@@ -7,7 +7,7 @@ use cpu::Precision;
 use graph::{Backend, Caps};
 
 /// What was measured of this machine: see [`measure_devices`].
-pub use cpu::measure::{Measured, Progress as Measuring, Rates, Unit};
+pub use cpu::measure::{Gauge, Measured, Progress as Measuring, Rates, Unit};
 
 use crate::{Error, memory};
 

@@ -12,6 +12,7 @@ use weights::FileError;
 use weights::gguf::WriteError;
 
 use crate::hub::HubError;
+use crate::session::SessionError;
 
 /// Why something could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +80,9 @@ pub enum Error {
     /// The request cannot be served: the caller should ask for something else.
     #[error(transparent)]
     Refused(#[from] RefuseError),
+    /// A session could not be kept or gone on with.
+    #[error(transparent)]
+    Session(#[from] SessionError),
     /// The engine or the device failed.
     #[error(transparent)]
     Engine(#[from] EngineError),

@@ -18,16 +18,21 @@
 mod builder;
 mod device;
 mod diff;
+#[doc(hidden)]
+pub mod entry;
 mod error;
 mod facts;
 pub mod hub;
 mod memory;
 mod model;
 mod open;
+mod partial;
 mod perplexity;
+mod pipe;
 mod progress;
 mod quantize;
 mod sampling;
+mod session;
 mod show;
 mod stream;
 mod tokens;
@@ -37,7 +42,7 @@ pub use builder::Builder;
 /// How activations are rounded for products.
 pub use cpu::Precision;
 pub use device::{
-    Choices, Device, DeviceInfo, Measured, Measuring, Processor, Rates, Unit, devices, measure_devices,
+    Choices, Device, DeviceInfo, Gauge, Measured, Measuring, Processor, Rates, Unit, devices, measure_devices,
 };
 pub use diff::{Diff, Divergence, TOLERANCE, diff, diff_models};
 pub use error::Error;
@@ -50,6 +55,7 @@ pub use perplexity::{Against, Fit, Perplexity, Scores};
 pub use progress::Progress;
 pub use quantize::{Quantize, Quantized, quantize};
 pub use sampling::Sampling;
+pub use session::{Session, SessionError};
 pub use show::Stage;
 pub use stream::{FinishReason, Piece, Prompt, Receipt, Stream};
 /// The type of weights, and of keys and values.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use engine::Request;
@@ -11,19 +11,30 @@ use safetensors::{Dtype, tensor::TensorView};
 use tensor::Shape;
 use text::{Clock, Conversation, Stops, Tokenizer};
 
+use crate::session::digest;
 use crate::stream::{Prompt, Stream};
 use crate::tokens::Tokens;
 use crate::worker::Worker;
-use crate::{Error, Opened, Sampling};
+use crate::{Error, Opened, Sampling, Session};
 
-/// A model on a device. Requests are served in the order they come.
+/// A model on a device. Any number of threads and tasks may use it at a time: their requests run together, and each gives
+/// what it would give alone.
+///
+/// A clone is the same model: what is cloned is a handle.
+#[derive(Clone)]
 pub struct Model {
+    shared: Arc<Shared>,
+    worker: Arc<Worker>,
+}
+
+struct Shared {
     opened: Opened,
     tokens: Tokens,
     graph: Graph,
     caps: Caps,
-    worker: Arc<Worker>,
     load: Duration,
+    /// What tells it from other models, once somebody has asked.
+    digest: OnceLock<u64>,
 }
 
 /// Logits of every position of a prompt.
@@ -70,22 +81,23 @@ impl Model {
         worker: Worker,
         load: Duration,
     ) -> Model {
-        Model { opened, tokens, graph, caps, worker: Arc::new(worker), load }
+        let shared = Shared { opened, tokens, graph, caps, load, digest: OnceLock::new() };
+        Model { shared: Arc::new(shared), worker: Arc::new(worker) }
     }
 
     /// What the model is called.
     pub fn name(&self) -> &str {
-        &self.opened.name
+        &self.shared.opened.name
     }
 
     /// Whether its weights are made up (`shape:`), so that what it says means nothing.
     pub fn is_random(&self) -> bool {
-        self.opened.random
+        self.shared.opened.random
     }
 
     /// The name of the device it runs on.
     pub fn device(&self) -> &str {
-        self.caps.name
+        self.shared.caps.name
     }
 
     /// The most tokens of prompt and answer together.
@@ -95,38 +107,47 @@ impl Model {
 
     /// How long loading took.
     pub fn load_time(&self) -> Duration {
-        self.load
+        self.shared.load
     }
 
     /// The graph of one step.
     pub fn graph(&self) -> &Graph {
-        &self.graph
+        &self.shared.graph
     }
 
     /// The tokenizer, where the model has one.
     pub fn tokenizer(&self) -> Option<&Tokenizer> {
-        self.tokens.tokenizer.as_ref()
+        self.shared.tokens.tokenizer.as_ref()
     }
 
     /// Whether the model has a chat template.
     pub fn has_template(&self) -> bool {
-        self.tokens.template.is_some()
+        self.shared.tokens.template.is_some()
     }
 
     /// The ids of a text, with the tokens the model wants before it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, Error> {
+        self.encode_as(text, true)
+    }
+
+    fn encode_as(&self, text: &str, begins: bool) -> Result<Vec<u32>, Error> {
         let tokenizer = self.tokenizer().ok_or(Error::NoTokenizer)?;
         // Even if every token were the longest, and the tokenizer dropped three bytes of four.
-        let most = 4 * self.tokens.longest as u64 * u64::from(self.context());
+        let most = 4 * self.shared.tokens.longest as u64 * u64::from(self.context());
         if text.len() as u64 > most {
             return Err(Error::TextTooLong { bytes: text.len(), context: self.context() });
         }
-        Ok(tokenizer.encode(text, true)?)
+        Ok(tokenizer.encode(text, begins)?)
+    }
+
+    /// The ids of a text that goes on behind others.
+    pub(crate) fn encode_more(&self, text: &str) -> Result<Vec<u32>, Error> {
+        self.encode_as(text, false)
     }
 
     /// The ids of a conversation, through the model's template.
     pub fn encode_chat(&self, conversation: &Conversation) -> Result<Vec<u32>, Error> {
-        let template = self.tokens.template.as_ref().ok_or(Error::NoTemplate)?;
+        let template = self.shared.tokens.template.as_ref().ok_or(Error::NoTemplate)?;
         let tokenizer = self.tokenizer().ok_or(Error::NoTokenizer)?;
         Ok(tokenizer.encode_chat(template, conversation, &Clock::now())?)
     }
@@ -140,17 +161,45 @@ impl Model {
     /// # Ok::<(), polysilicon::Error>(())
     /// ```
     pub fn generate(&self, prompt: impl Into<Prompt>, sampling: &Sampling) -> Result<Stream, Error> {
-        let ids = match prompt.into() {
-            Prompt::Ids(ids) => ids,
-            Prompt::Text(text) => self.encode(&text)?,
-        };
-        let stops = Stops::new(&sampling.stop)?;
-        let prompt_tokens = ids.len() as u32;
+        let mut streams = self.generate_answers(prompt, sampling, 1)?;
+        streams.pop().ok_or(Error::Stopped)
+    }
+
+    /// Continues a prompt in several ways, which draw different numbers from one seed. The prompt is computed once.
+    ///
+    /// ```
+    /// let model = polysilicon::Model::open("embedded")?.load()?;
+    /// let sampling = polysilicon::Sampling::default().temperature(1.0).max_tokens(8).ignore_end(true);
+    /// for answer in model.generate_answers("The cat", &sampling, 3)? {
+    ///     assert_eq!(answer.finish()?.ids.len(), 8);
+    /// }
+    /// # Ok::<(), polysilicon::Error>(())
+    /// ```
+    pub fn generate_answers(
+        &self,
+        prompt: impl Into<Prompt>,
+        sampling: &Sampling,
+        answers: u32,
+    ) -> Result<Vec<Stream>, Error> {
+        let ids = self.ids(prompt.into())?;
+        self.start(self.request(ids, sampling), sampling, answers)
+    }
+
+    /// The ids of a prompt.
+    pub(crate) fn ids(&self, prompt: Prompt) -> Result<Vec<u32>, Error> {
+        match prompt {
+            Prompt::Ids(ids) => Ok(ids),
+            Prompt::Text(text) => self.encode(&text),
+        }
+    }
+
+    /// What the engine is asked to continue.
+    pub(crate) fn request(&self, ids: Vec<u32>, sampling: &Sampling) -> Request {
         // Files declare end tokens that their vocabulary does not reach; those never come.
-        let known = |id: &u32| *id < self.graph.vocab;
-        let mut stop = self.tokens.end.iter().copied().filter(known).collect::<Vec<_>>();
+        let known = |id: &u32| *id < self.shared.graph.vocab;
+        let mut stop = self.shared.tokens.end.iter().copied().filter(known).collect::<Vec<_>>();
         stop.extend(&sampling.stop_ids);
-        let request = Request {
+        Request {
             sampling: sampling.choice,
             max_tokens: sampling.max_tokens,
             stop,
@@ -158,12 +207,48 @@ impl Model {
             seed: sampling.seed,
             top_logprobs: sampling.top_logprobs,
             bias: sampling.bias.clone(),
+            priority: sampling.priority,
+            deadline: sampling.deadline,
+            tenant: sampling.tenant,
             ..Request::new(ids)
+        }
+    }
+
+    /// Starts a request; a stream for each answer.
+    pub(crate) fn start(
+        &self,
+        request: Request,
+        sampling: &Sampling,
+        answers: u32,
+    ) -> Result<Vec<Stream>, Error> {
+        let stops = Stops::new(&sampling.stop)?;
+        request.check(self.shared.graph.vocab, self.context())?;
+        engine::limits::check_answers(answers)?;
+        let prompt_tokens = request.prompt.len() as u32;
+        let stream = |listener| {
+            let decoder = self.tokenizer().map(|tokenizer| tokenizer.decoder(true));
+            Stream::new(listener, decoder, stops.clone(), prompt_tokens)
         };
-        request.check(self.graph.vocab, self.context())?;
-        let decoder = self.tokenizer().map(|tokenizer| tokenizer.decoder(true));
-        let listener = self.worker.generate(request)?;
-        Ok(Stream::new(listener, decoder, stops, prompt_tokens, self.worker.clone()))
+        Ok(self.worker.generate(request, answers)?.into_iter().map(stream).collect())
+    }
+
+    /// A conversation whose state can be kept, forked and taken back.
+    pub fn session(&self) -> Session {
+        Session::new(self.clone())
+    }
+
+    /// What tells this model's weights and graph from others', made on the first call from the graph as text and a sample
+    /// of each weight.
+    pub(crate) fn digest(&self) -> Result<u64, Error> {
+        if let Some(&digest) = self.shared.digest.get() {
+            return Ok(digest);
+        }
+        let digest = digest(&self.shared.graph, &*self.shared.opened.source)?;
+        Ok(*self.shared.digest.get_or_init(|| digest))
+    }
+
+    pub(crate) fn worker(&self) -> &Worker {
+        &self.worker
     }
 
     /// Answers a conversation through the model's template.
@@ -180,7 +265,7 @@ impl Model {
     /// # Ok::<(), polysilicon::Error>(())
     /// ```
     pub fn logits(&self, ids: &[u32]) -> Result<Logits, Error> {
-        let vocab = self.graph.vocab as usize;
+        let vocab = self.shared.graph.vocab as usize;
         Ok(Logits { values: self.worker.logits(ids)?, vocab })
     }
 
@@ -207,6 +292,6 @@ impl Model {
     pub fn patch(&self, ids: &[u32], patches: &[(&str, &[f32])]) -> Result<Logits, Error> {
         let patches = patches.iter().map(|(name, values)| ((*name).to_owned(), values.to_vec())).collect();
         let fetch = self.worker.probe(ids, vec![], patches)?;
-        Ok(Logits { values: fetch.logits, vocab: self.graph.vocab as usize })
+        Ok(Logits { values: fetch.logits, vocab: self.shared.graph.vocab as usize })
     }
 }

@@ -2,7 +2,6 @@
 
 mod check;
 mod keys;
-mod partial;
 mod vocabulary;
 
 use std::io::BufWriter;
@@ -15,10 +14,10 @@ use tensor::{Access, DType, Shape, WeightInfo, WeightSource};
 use weights::gguf::{WriteError, Writer};
 use weights::{ForGguf, Gguf, Requantized, Target};
 
+use crate::partial::Partial;
 use crate::progress::Watched;
 use crate::{Error, Facts, Opened, Progress};
 use keys::Keys;
-use partial::Partial;
 
 /// What rotary frequencies are divided by, under the name that GGUF gives the list.
 const ROPE_FREQS: &str = "rope_freqs.weight";

@@ -1,5 +1,7 @@
 //! How a caller wants tokens chosen.
 
+use std::time::Duration;
+
 use graph::Penalties;
 
 /// Options of a generation. Greedy unless a temperature is given.
@@ -13,6 +15,9 @@ pub struct Sampling {
     pub(crate) top_logprobs: u32,
     pub(crate) bias: Vec<(u32, f32)>,
     pub(crate) ignore_end: bool,
+    pub(crate) priority: i8,
+    pub(crate) deadline: Option<Duration>,
+    pub(crate) tenant: u64,
 }
 
 impl Default for Sampling {
@@ -26,6 +31,9 @@ impl Default for Sampling {
             top_logprobs: 0,
             bias: vec![],
             ignore_end: false,
+            priority: 0,
+            deadline: None,
+            tenant: 0,
         }
     }
 }
@@ -107,6 +115,27 @@ impl Sampling {
     #[must_use]
     pub fn bias(mut self, id: u32, bias: f32) -> Self {
         self.bias.push((id, bias));
+        self
+    }
+
+    /// Goes before other requests: each level is worth ten seconds of waiting.
+    #[must_use]
+    pub fn priority(mut self, level: i8) -> Self {
+        self.priority = level;
+        self
+    }
+
+    /// Ends after this time, whatever has been made until then.
+    #[must_use]
+    pub fn deadline(mut self, after: Duration) -> Self {
+        self.deadline = Some(after);
+        self
+    }
+
+    /// Whose request it is: what one tenant's prompts have left in the cache is used by that tenant alone.
+    #[must_use]
+    pub fn tenant(mut self, tenant: u64) -> Self {
+        self.tenant = tenant;
         self
     }
 

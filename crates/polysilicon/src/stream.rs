@@ -1,13 +1,15 @@
 //! A generation, piece by piece.
 
-use std::sync::Arc;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use engine::{Ending, Finish};
+use engine::{Finish, Usage};
 use text::{Decoder, Stops};
 
 use crate::Error;
-use crate::worker::{Listener, Message, Token, Worker};
+use crate::session::Recording;
+use crate::worker::{Listener, Message, Token};
 
 /// What to continue: text, or token ids.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,6 +65,8 @@ pub enum FinishReason {
     Stop,
     /// The tokens asked for are made, or the context is full.
     Length,
+    /// The time allowed has passed.
+    Deadline,
 }
 
 impl FinishReason {
@@ -71,6 +75,7 @@ impl FinishReason {
         match self {
             FinishReason::Stop => "stop",
             FinishReason::Length => "length",
+            FinishReason::Deadline => "deadline",
         }
     }
 }
@@ -106,7 +111,8 @@ impl Receipt {
     }
 }
 
-/// A generation in progress. Dropping it cancels.
+/// A generation in progress: an iterator that blocks, and a `futures` stream that does not. Dropping it cancels; one that
+/// is not read waits, and nobody else with it.
 pub struct Stream {
     listener: Option<Listener>,
     decoder: Option<Decoder>,
@@ -117,11 +123,10 @@ pub struct Stream {
     start: Instant,
     first: Option<Instant>,
     last: Instant,
-    device: Duration,
+    usage: Usage,
     receipt: Option<Receipt>,
-    /// The model's thread lives as long as anyone listens to it. Dropped after `listener`, so that its last work is
-    /// cancelled and not waited for.
-    _worker: Arc<Worker>,
+    /// The session that the tokens become part of.
+    record: Option<Recording>,
 }
 
 impl Stream {
@@ -130,7 +135,6 @@ impl Stream {
         decoder: Option<Decoder>,
         stops: Stops,
         prompt_tokens: u32,
-        worker: Arc<Worker>,
     ) -> Stream {
         let start = Instant::now();
         Stream {
@@ -143,15 +147,26 @@ impl Stream {
             start,
             first: None,
             last: start,
-            device: Duration::ZERO,
+            usage: Usage::default(),
             receipt: None,
-            _worker: worker,
+            record: None,
         }
+    }
+
+    /// Lets the tokens become part of a session as they are read.
+    pub(crate) fn recorded(mut self, record: Recording) -> Stream {
+        self.record = Some(record);
+        self
     }
 
     /// What the generation used, once it has ended.
     pub fn receipt(&self) -> Option<&Receipt> {
         self.receipt.as_ref()
+    }
+
+    /// What the device has worked for it so far.
+    pub fn device_time(&self) -> Duration {
+        self.usage.device
     }
 
     /// Everything that is still to come, and then the receipt.
@@ -162,17 +177,20 @@ impl Stream {
         self.receipt.ok_or(Error::Stopped)
     }
 
-    /// Takes a token that the engine made at a time, in a step that took the device so long.
-    fn token(&mut self, Token { id, logprob, top }: Token, at: Instant, device: Duration) -> Piece {
+    /// Takes a token that the engine made at a time, having used so much.
+    fn token(&mut self, Token { id, logprob, top }: Token, at: Instant, usage: Usage) -> Piece {
         self.last = at;
-        self.device += device;
+        self.usage = usage;
         self.first.get_or_insert(at);
         self.ids.push(id);
+        if let Some(record) = &self.record {
+            record.push(id);
+        }
         let decoded = self.decoder.as_mut().map_or(String::new(), |decoder| decoder.push(id));
         let passed = self.stops.push(&decoded);
         self.text += &passed.text;
         if passed.stop.is_some() {
-            self.end(FinishReason::Stop, None);
+            self.end(FinishReason::Stop);
         }
         Piece { text: passed.text, id: Some(id), logprob, top }
     }
@@ -186,22 +204,49 @@ impl Stream {
         (!text.is_empty()).then(|| Piece { text, id: None, logprob: 0.0, top: vec![] })
     }
 
-    fn end(&mut self, finish_reason: FinishReason, ending: Option<Ending>) {
+    fn end(&mut self, finish_reason: FinishReason) {
         self.listener = None;
+        self.record = None;
         let first = self.first.unwrap_or(self.last);
-        let usage = ending.map(|ending| ending.usage).unwrap_or_default();
         let completion_tokens = self.ids.len() as u32;
         self.receipt = Some(Receipt {
             finish_reason,
             ids: std::mem::take(&mut self.ids),
             text: std::mem::take(&mut self.text),
             prompt_tokens: self.prompt_tokens,
-            cached_tokens: usage.cached_tokens,
+            cached_tokens: self.usage.cached_tokens,
             completion_tokens,
             first_token: first - self.start,
             decode: self.last - first,
-            device: usage.device.max(self.device),
+            device: self.usage.device,
         });
+    }
+}
+
+impl Stream {
+    /// What a message means to the reader; `None` at the end.
+    fn hear(&mut self, message: Option<Message>) -> Option<Result<Piece, Error>> {
+        match message {
+            Some(Message::Token { token, at, usage }) => Some(Ok(self.token(token, at, usage))),
+            Some(Message::Ended(ending)) => {
+                let rest = self.rest();
+                self.usage = ending.usage;
+                self.end(match ending.finish {
+                    Finish::Stop => FinishReason::Stop,
+                    Finish::Deadline => FinishReason::Deadline,
+                    _ => FinishReason::Length,
+                });
+                rest.map(Ok)
+            }
+            Some(Message::Failed(error)) => {
+                (self.listener, self.record) = (None, None);
+                Some(Err(error))
+            }
+            None => {
+                (self.listener, self.record) = (None, None);
+                Some(Err(Error::Stopped))
+            }
+        }
     }
 }
 
@@ -209,25 +254,18 @@ impl Iterator for Stream {
     type Item = Result<Piece, Error>;
 
     fn next(&mut self) -> Option<Result<Piece, Error>> {
-        match self.listener.as_ref()?.messages.recv() {
-            Ok(Message::Token { token, at, device }) => Some(Ok(self.token(token, at, device))),
-            Ok(Message::Ended(ending)) => {
-                let rest = self.rest();
-                let reason = match ending.finish {
-                    Finish::Stop => FinishReason::Stop,
-                    _ => FinishReason::Length,
-                };
-                self.end(reason, Some(ending));
-                rest.map(Ok)
-            }
-            Ok(Message::Failed(error)) => {
-                self.listener = None;
-                Some(Err(error))
-            }
-            Err(_) => {
-                self.listener = None;
-                Some(Err(Error::Stopped))
-            }
-        }
+        let message = self.listener.as_ref()?.read();
+        self.hear(message)
+    }
+}
+
+impl futures_core::Stream for Stream {
+    type Item = Result<Piece, Error>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Piece, Error>>> {
+        let stream = self.get_mut();
+        let Some(listener) = &stream.listener else { return Poll::Ready(None) };
+        let Poll::Ready(message) = listener.poll_read(context) else { return Poll::Pending };
+        Poll::Ready(stream.hear(message))
     }
 }

@@ -1,27 +1,34 @@
-//! The thread that owns a model's engine. Jobs come to it through a channel and are done one after another. What a
-//! generation makes waits for its reader, of whom there is no more than a context holds; so a reader that stalls stalls
-//! nothing but itself.
+//! The thread that owns a model's engine. Jobs come to it through a channel, between two steps; what generations make
+//! leaves it through a pipe each.
 
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Weak};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use engine::{Ending, Engine, Event, Probe, Request};
+use engine::limits::SEQUENCES;
+use engine::{Ending, Engine, Event, Probe, RefuseError, Request, SequenceId, Usage};
 use graph::Fetch;
 
 use crate::Error;
+use crate::pipe::{Reader, Writer, pipe};
 
 /// The engine's thread.
 pub(crate) struct Worker {
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
     pub context: u32,
+    /// Generations that have been asked for.
+    asked: AtomicU64,
+    /// Listeners there are.
+    listening: AtomicU32,
 }
 
 /// What a generation tells.
 pub(crate) enum Message {
-    Token { token: Token, at: Instant, device: Duration },
+    Token { token: Token, at: Instant, usage: Usage },
     Ended(Ending),
     Failed(Error),
 }
@@ -33,19 +40,21 @@ pub(crate) struct Token {
     pub top: Vec<(u32, f32)>,
 }
 
-/// What a reader holds while it listens.
-pub(crate) struct Listener {
-    pub messages: Receiver<Message>,
-    _listening: Arc<()>,
-}
-
 /// Values by name that replace the model's own.
 pub(crate) type Patches = Vec<(String, Vec<f32>)>;
 
+/// The number of a generation, for its lifetime.
+type Number = u64;
+
 enum Job {
-    Generate { request: Box<Request>, to: Sender<Message>, listening: Weak<()> },
-    Logits { ids: Vec<u32>, to: SyncSender<Result<Vec<f32>, Error>> },
-    Probe { ids: Vec<u32>, taps: Vec<String>, patches: Patches, to: SyncSender<Result<Fetch, Error>> },
+    Generate {
+        request: Box<Request>,
+        to: Vec<(Number, Writer<Message>)>,
+    },
+    Resume(Number),
+    Cancel(Number),
+    /// Something done with the engine while no step is in flight.
+    Call(Box<dyn FnOnce(&mut Engine) + Send>),
 }
 
 impl Worker {
@@ -53,32 +62,66 @@ impl Worker {
     pub fn start(engine: Engine, pool: Arc<rayon::ThreadPool>) -> Worker {
         let context = engine.context();
         let (jobs, inbox) = channel();
-        let work = move || pool.install(|| Work { engine }.run(inbox));
+        let work = Work { engine, listeners: HashMap::new(), numbers: HashMap::new() };
+        let work = move || pool.install(|| work.run(inbox));
         let thread = std::thread::Builder::new().name("polysilicon-engine".to_owned()).spawn(work);
-        Worker { jobs: Some(jobs), thread: thread.ok(), context }
+        Worker {
+            jobs: Some(jobs),
+            thread: thread.ok(),
+            context,
+            asked: AtomicU64::new(0),
+            listening: AtomicU32::new(0),
+        }
     }
 
-    /// Starts a generation; its messages end with `Ended` or `Failed`.
-    pub fn generate(&self, request: Request) -> Result<Listener, Error> {
-        let (to, messages) = channel();
-        let listener = Listener { messages, _listening: Arc::new(()) };
-        let listening = Arc::downgrade(&listener._listening);
-        self.send(Job::Generate { request: Box::new(request), to, listening })?;
-        Ok(listener)
+    /// Starts a generation of so many answers; the messages of each end with `Ended` or `Failed`.
+    pub fn generate(self: &Arc<Self>, request: Request, answers: u32) -> Result<Vec<Listener>, Error> {
+        // What the engine would refuse anyway is not queued before it.
+        let alive = self.listening.fetch_add(answers, Ordering::Relaxed);
+        let pairs = (0..answers).map(|_| {
+            let (writer, messages) = pipe();
+            let number = self.asked.fetch_add(1, Ordering::Relaxed);
+            (Listener { messages, number, worker: self.clone() }, (number, writer))
+        });
+        let (listeners, to) = pairs.unzip::<_, _, Vec<_>, Vec<_>>();
+        if alive.saturating_add(answers) > SEQUENCES {
+            return Err(RefuseError::Full { alive, limit: SEQUENCES }.into());
+        }
+        self.send(Job::Generate { request: Box::new(request), to })?;
+        Ok(listeners)
+    }
+
+    /// Does something with the engine between two steps, and waits for what it gives.
+    pub fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Engine) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        let (to, from) = sync_channel(1);
+        // A receiver that is gone wants no answer.
+        self.send(Job::Call(Box::new(move |engine| drop(to.send(work(engine))))))?;
+        from.recv().map_err(|_| Error::Stopped)
     }
 
     /// The logits of every position.
     pub fn logits(&self, ids: &[u32]) -> Result<Vec<f32>, Error> {
-        let (to, from) = sync_channel(1);
-        self.send(Job::Logits { ids: ids.to_vec(), to })?;
-        from.recv().map_err(|_| Error::Stopped)?
+        let ids = ids.to_vec();
+        let logits = self.call(move |engine| {
+            let mut all = vec![];
+            engine.logits(&ids, |_, row| all.extend_from_slice(row)).map(|()| all)
+        })?;
+        Ok(logits?)
     }
 
     /// Named values of a prompt, some replaced.
     pub fn probe(&self, ids: &[u32], taps: Vec<String>, patches: Patches) -> Result<Fetch, Error> {
-        let (to, from) = sync_channel(1);
-        self.send(Job::Probe { ids: ids.to_vec(), taps, patches, to })?;
-        from.recv().map_err(|_| Error::Stopped)?
+        let ids = ids.to_vec();
+        let fetch = self.call(move |engine| {
+            let taps = taps.iter().map(String::as_str).collect::<Vec<_>>();
+            let patches =
+                patches.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect::<Vec<_>>();
+            engine.probe(&ids, &Probe { taps: &taps, patches: &patches }).cloned()
+        })?;
+        Ok(fetch?)
     }
 
     fn send(&self, job: Job) -> Result<(), Error> {
@@ -96,60 +139,152 @@ impl Drop for Worker {
     }
 }
 
+/// What a reader holds while it listens. Dropping it cancels.
+pub(crate) struct Listener {
+    messages: Reader<Message>,
+    number: Number,
+    /// The model's thread lives as long as anyone listens to it.
+    worker: Arc<Worker>,
+}
+
+impl Listener {
+    /// Waits for what comes next; `None` where the model's thread is gone.
+    pub fn read(&self) -> Option<Message> {
+        self.read_with(self.messages.read())
+    }
+
+    /// As [`Listener::read`], without waiting.
+    pub fn poll_read(&self, context: &mut std::task::Context<'_>) -> std::task::Poll<Option<Message>> {
+        self.messages.poll_read(context).map(|read| self.read_with(read))
+    }
+
+    fn read_with(&self, (message, makes_room): (Option<Message>, bool)) -> Option<Message> {
+        if makes_room {
+            // A thread that is gone shows when nothing more comes.
+            let _ = self.worker.send(Job::Resume(self.number));
+        }
+        message
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.worker.listening.fetch_sub(1, Ordering::Relaxed);
+        let _ = self.worker.send(Job::Cancel(self.number));
+    }
+}
+
 struct Work {
     engine: Engine,
+    /// Who listens to which sequence.
+    listeners: HashMap<SequenceId, (Number, Writer<Message>)>,
+    numbers: HashMap<Number, SequenceId>,
 }
 
 impl Work {
+    /// Steps and takes jobs until nobody can send any: whoever listens could.
     fn run(mut self, inbox: Receiver<Job>) {
-        while let Ok(job) = inbox.recv() {
-            // A receiver that is gone wants no answer.
+        while self.take_jobs(&inbox) {
+            let Work { engine, listeners, numbers } = &mut self;
+            let full = deliver(engine.step(), listeners, numbers);
+            full.into_iter().for_each(|id| self.engine.pause(id));
+        }
+    }
+
+    /// Takes the jobs that are there, and waits for one where there is nothing else to do; whether more may come.
+    fn take_jobs(&mut self, inbox: &Receiver<Job>) -> bool {
+        if self.engine.is_resting() {
+            let job = match self.engine.until_deadline() {
+                Some(patience) => inbox.recv_timeout(patience),
+                None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
             match job {
-                Job::Generate { request, to, listening } => self.generate(*request, &to, &listening),
-                Job::Logits { ids, to } => drop(to.send(self.logits(&ids))),
-                Job::Probe { ids, taps, patches, to } => drop(to.send(self.probe(&ids, &taps, &patches))),
+                Ok(job) => self.work(job),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return false,
+            }
+        }
+        loop {
+            match inbox.try_recv() {
+                Ok(job) => self.work(job),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
             }
         }
     }
 
-    /// Runs a request to its end, or until nobody listens.
-    fn generate(&mut self, request: Request, to: &Sender<Message>, listening: &Weak<()>) {
-        if listening.strong_count() == 0 {
-            return;
+    fn work(&mut self, job: Job) {
+        match job {
+            Job::Generate { request, to } => self.generate(*request, to),
+            Job::Resume(number) => {
+                self.numbers.get(&number).into_iter().for_each(|&id| self.engine.resume(id))
+            }
+            Job::Cancel(number) => {
+                if let Some(id) = self.numbers.remove(&number) {
+                    self.listeners.remove(&id);
+                    self.engine.cancel(id);
+                }
+            }
+            Job::Call(work) => {
+                self.drain();
+                work(&mut self.engine);
+            }
         }
-        let sequence = match self.engine.start(request) {
-            Ok(sequence) => sequence,
-            Err(error) => return drop(to.send(Message::Failed(error.into()))),
+    }
+
+    fn generate(&mut self, request: Request, to: Vec<(Number, Writer<Message>)>) {
+        match self.engine.start_answers(request, to.len() as u32) {
+            Ok(ids) => {
+                for (id, (number, writer)) in ids.into_iter().zip(to) {
+                    self.numbers.insert(number, id);
+                    self.listeners.insert(id, (number, writer));
+                }
+            }
+            Err(error) => {
+                for (_, writer) in to {
+                    writer.write(Message::Failed(error.clone().into()));
+                }
+            }
+        }
+    }
+
+    /// Lands all steps in flight, and launches none.
+    fn drain(&mut self) {
+        let Work { engine, listeners, numbers } = self;
+        let mut full = vec![];
+        while let Some(events) = engine.drain() {
+            full.extend(deliver(events, listeners, numbers));
+        }
+        full.into_iter().for_each(|id| self.engine.pause(id));
+    }
+}
+
+/// Hands the events of a step to those who listen; the sequences whose readers should be waited for.
+fn deliver(
+    events: engine::Events<'_>,
+    listeners: &mut HashMap<SequenceId, (Number, Writer<Message>)>,
+    numbers: &mut HashMap<Number, SequenceId>,
+) -> Vec<SequenceId> {
+    let at = Instant::now();
+    let mut full = vec![];
+    for event in events {
+        let (id, message) = match event {
+            Event::Token { sequence, id, logprob, top, usage, .. } => {
+                let token = Token { id, logprob, top: top.to_vec() };
+                if let Some((_, writer)) = listeners.get(&sequence)
+                    && writer.write(Message::Token { token, at, usage })
+                {
+                    full.push(sequence);
+                }
+                continue;
+            }
+            Event::Finished { sequence, ending } => (sequence, Message::Ended(ending)),
+            Event::Failed { sequence, error } => (sequence, Message::Failed(Error::Step(error))),
         };
-        while !self.engine.is_idle() {
-            let events = self.engine.step();
-            let (at, device) = (Instant::now(), events.device_time());
-            for event in events {
-                // A reader that is gone is noticed below.
-                let _ = to.send(match event {
-                    Event::Token { id, logprob, top, .. } => {
-                        Message::Token { token: Token { id, logprob, top: top.to_vec() }, at, device }
-                    }
-                    Event::Finished { ending, .. } => Message::Ended(ending),
-                    Event::Failed { error, .. } => Message::Failed(Error::Step(error)),
-                });
-            }
-            if listening.strong_count() == 0 {
-                self.engine.cancel(sequence);
-            }
+        if let Some((number, writer)) = listeners.remove(&id) {
+            numbers.remove(&number);
+            writer.write(message);
         }
     }
-
-    fn logits(&mut self, ids: &[u32]) -> Result<Vec<f32>, Error> {
-        let mut all = vec![];
-        self.engine.logits(ids, |_, row| all.extend_from_slice(row))?;
-        Ok(all)
-    }
-
-    fn probe(&mut self, ids: &[u32], taps: &[String], patches: &Patches) -> Result<Fetch, Error> {
-        let taps = taps.iter().map(String::as_str).collect::<Vec<_>>();
-        let patches =
-            patches.iter().map(|(name, values)| (name.as_str(), values.as_slice())).collect::<Vec<_>>();
-        Ok(self.engine.probe(ids, &Probe { taps: &taps, patches: &patches })?.clone())
-    }
+    full
 }

@@ -263,6 +263,10 @@ unsafe impl Simd for Avx2 {
     fn prefetch(self, p: *const u8) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
     }
+    #[inline(always)]
+    fn prefetch_near(self, p: *const u8) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
+    }
 }
 
 /// The largest sum of two products, 2 * 127 * 127, fits the 16 bits it is kept in.

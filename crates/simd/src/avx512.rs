@@ -1,12 +1,16 @@
 //! AVX-512 with VNNI: a vector is one register.
 
 use std::arch::x86_64::*;
+use std::hint::black_box;
+use std::mem::transmute;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 
 use crate::{Isa, Kernel, Simd};
 
-/// AVX-512 (F, BW, DQ, VL) with VNNI.
+/// AVX-512 (F, BW, DQ, VL) with VNNI, and with BF16's products of pairs or without.
 #[derive(Clone, Copy, Debug)]
-pub struct Avx512(());
+pub struct Avx512<const BF16: bool>(());
 
 pub(crate) fn is_present() -> bool {
     crate::avx2::is_present()
@@ -21,13 +25,57 @@ pub(crate) fn is_present() -> bool {
 /// The machine has the level.
 #[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 pub(crate) unsafe fn enter<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Avx512(()))
+    kernel.run(Avx512::<false>(()))
+}
+
+/// # Safety
+/// The machine has the level, and BF16.
+#[target_feature(enable = "avx2,fma,f16c,bmi1,bmi2,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16")]
+pub(crate) unsafe fn enter_bf16<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512::<true>(()))
+}
+
+/// Whether products of pairs of bf16 have an instruction that is faster than two fused ones. Some processors take four
+/// times as long for it: they are raced once.
+pub(crate) fn has_fast_bf16() -> bool {
+    static FAST: OnceLock<bool> = OnceLock::new();
+    *FAST.get_or_init(|| {
+        let best = |run: fn() -> Duration| (0..4).map(|_| run()).min();
+        is_x86_feature_detected!("avx512bf16")
+            // SAFETY: there is BF16, and with it the level, for who asks has found that.
+            && best(|| unsafe { enter_bf16(Race) }) < best(|| unsafe { enter(Race) })
+    })
+}
+
+/// Some microseconds of products of pairs, as many at once as a product of rows has.
+struct Race;
+
+impl Kernel for Race {
+    type Output = Duration;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Duration {
+        let start = Instant::now();
+        let (a, b) = (s.splat_i(black_box(0x3f80_3f80)), s.splat_i(black_box(0x3f80_3f80)));
+        let mut sums = [s.splat(0.0); 8];
+        for _ in 0..2000 {
+            for sum in &mut sums {
+                *sum = s.dot_bf16(*sum, a, b);
+            }
+        }
+        let mut all = sums[0];
+        for sum in sums {
+            all = s.add(all, sum);
+        }
+        black_box(s.sum(all));
+        start.elapsed()
+    }
 }
 
 // SAFETY: every method reads and writes exactly the elements its contract names. All intrinsics need only what the
 // level has, and a value of the type exists only inside `enter`.
 #[allow(clippy::undocumented_unsafe_blocks, reason = "the comment above holds for all of them")]
-unsafe impl Simd for Avx512 {
+unsafe impl<const BF16: bool> Simd for Avx512<BF16> {
     const ISA: Isa = Isa::Avx512;
     const I8_BIAS: i32 = 128;
     type F = __m512;
@@ -224,6 +272,17 @@ unsafe impl Simd for Avx512 {
         unsafe { _mm512_dpwssd_epi32(acc, a, b) }
     }
     #[inline(always)]
+    fn dot_bf16(self, acc: __m512, a: __m512i, b: __m512i) -> __m512 {
+        if BF16 {
+            // SAFETY: as above; any 32 halves are bf16.
+            return unsafe {
+                _mm512_dpbf16_ps(acc, transmute::<__m512i, __m512bh>(a), transmute::<__m512i, __m512bh>(b))
+            };
+        }
+        let acc = self.fma(self.odd_bf16(a), self.odd_bf16(b), acc);
+        self.fma(self.even_bf16(a), self.even_bf16(b), acc)
+    }
+    #[inline(always)]
     fn mul_i16(self, a: __m512i, b: __m512i) -> __m512i {
         unsafe { _mm512_mullo_epi16(a, b) }
     }
@@ -250,6 +309,10 @@ unsafe impl Simd for Avx512 {
     #[inline(always)]
     fn prefetch(self, p: *const u8) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(p.cast()) }
+    }
+    #[inline(always)]
+    fn prefetch_near(self, p: *const u8) {
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(p.cast()) }
     }
 }
 

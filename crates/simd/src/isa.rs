@@ -64,6 +64,24 @@ impl Isa {
         if isa.is_present() { Ok(isa) } else { Err(IsaError::Absent { asked: isa, best: best() }) }
     }
 
+    /// As [`Isa::run`], for kernels that live by [`Simd::dot_bf16`]: they take the machine's instruction for it where
+    /// that is the faster way. Others would only be compiled once more.
+    ///
+    /// # Panics
+    /// Where this machine does not have the level.
+    #[inline]
+    pub fn run_bf16<K: Kernel>(self, kernel: K) -> K::Output {
+        #[cfg(target_arch = "x86_64")]
+        if self >= Isa::Avx512 {
+            assert!(crate::avx512::is_present(), "this machine has no AVX-512");
+            if crate::avx512::has_fast_bf16() {
+                // SAFETY: asserted just now, and only what is there is fast.
+                return unsafe { crate::avx512::enter_bf16(kernel) };
+            }
+        }
+        self.run(kernel)
+    }
+
     /// Enters a kernel with the level's instructions enabled.
     ///
     /// # Panics

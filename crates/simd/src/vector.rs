@@ -159,10 +159,21 @@ pub unsafe trait Simd: Copy + Send + Sync + 'static {
     fn lookup(self, table: Self::I, index: Self::I) -> Self::I;
     /// The high halves of the lanes of `a`, then those of `b`.
     fn high_halves(self, a: Self::I, b: Self::I) -> Self::I;
-    /// Asks for the line at `p` to be brought near; any address will do.
+    /// Asks for the line at `p` to be brought into the first cache; any address will do.
     fn prefetch(self, p: *const u8);
+    /// Asks for the line at `p` to be brought into the second cache, which has room for more; any address will do.
+    fn prefetch_near(self, p: *const u8);
 
     // ---- composed
+
+    /// `acc + the sum of two products` of bf16: first the odd ones (the high halves of lanes) are added, rounded once,
+    /// then the even ones. Where denormals are read and written as zero, as workers have it, that is what the
+    /// instruction for it does.
+    #[inline(always)]
+    fn dot_bf16(self, acc: Self::F, a: Self::I, b: Self::I) -> Self::F {
+        let acc = self.fma(self.odd_bf16(a), self.odd_bf16(b), acc);
+        self.fma(self.even_bf16(a), self.even_bf16(b), acc)
+    }
 
     /// The even of 32 bf16 (the low half of each lane) as f32.
     #[inline(always)]

@@ -119,6 +119,39 @@ fn products_of_bytes_are_exact() {
     }
 }
 
+/// Each level's way, the machine's instruction among them, is two fused products, the odd one first.
+#[test]
+fn products_of_pairs_are_fused_one_after_the_other() {
+    struct Dot([Bits; 3]);
+    impl Kernel for Dot {
+        type Output = Bits;
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Bits {
+            let [acc, a, b] = self.0;
+            of_f(s, s.dot_bf16(f(s, &acc), i(s, &a), i(s, &b)))
+        }
+    }
+    common::without_denormals(|| {
+        let mut random = Random(9);
+        let number = |bits: u32| f32::from_bits(bits);
+        for round in 0..4000 {
+            // Exponents near each other, so that roundings show, and any.
+            let mask = if round % 2 == 0 { 0x83ff_83ff } else { 0xbfff_bfff };
+            let mut pair = || (random.bits() & mask) | if mask == 0x83ff_83ff { 0x3c00_3c00 } else { 0 };
+            let (a, b): (Bits, Bits) = (std::array::from_fn(|_| pair()), std::array::from_fn(|_| pair()));
+            let acc: Bits = std::array::from_fn(|_| pair());
+            let wanted: Bits = std::array::from_fn(|lane| {
+                let half = |x: u32, odd: bool| number(if odd { x & 0xffff_0000 } else { x << 16 });
+                let sum = half(a[lane], true).mul_add(half(b[lane], true), number(acc[lane]));
+                half(a[lane], false).mul_add(half(b[lane], false), sum).to_bits()
+            });
+            for isa in Isa::present() {
+                assert_eq!(isa.run_bf16(Dot([acc, a, b])), wanted, "{isa}: {acc:x?} {a:x?} {b:x?}");
+            }
+        }
+    });
+}
+
 /// All 65536 halves through each of these, and special and random floats back.
 struct Halves {
     first: u16,
@@ -203,6 +236,7 @@ impl Kernel for Widened {
             let (unsigned, signed) = (s.load_u8(self.0.as_ptr()), s.load_i8(self.0.as_ptr().cast()));
             s.store_low_bytes(low.as_mut_ptr(), s.add_i(s.shl(unsigned, 8), signed));
             s.prefetch(self.0.as_ptr());
+            s.prefetch_near(self.0.as_ptr());
             (of_i(s, unsigned), of_i(s, signed), low)
         }
     }

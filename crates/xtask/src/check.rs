@@ -4,7 +4,7 @@
 //! share one selection of crates and features, so that each dependency is compiled once for all of them. Only the
 //! command is built again, as users get it: without candle, which `cargo run --release` has often done already.
 
-mod command;
+pub mod command;
 mod smoke;
 mod tally;
 

@@ -4,6 +4,7 @@
 
 mod check;
 mod scan;
+mod simulate;
 mod source;
 mod tidy;
 mod tree;
@@ -15,7 +16,9 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 cargo xtask tidy            hold the tree against the rules of the house (seconds)
 cargo xtask check           run everything that CI runs, in its order
-cargo xtask check --fast    the same without building the documentation";
+cargo xtask check --fast    the same without building the documentation
+cargo xtask simulate [--seeds N] [--seed S]
+                            run the engine's simulation from N seeds (1000 unless said), the first of them S";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,10 +27,11 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root()),
         ["check"] => Ok(check::run(&root(), false)),
         ["check", "--fast"] => Ok(check::run(&root(), true)),
-        _ => {
-            eprintln!("{USAGE}");
-            return ExitCode::from(2);
-        }
+        ["simulate", ref words @ ..] => match simulate::Seeds::parse(words) {
+            Some(seeds) => simulate::run(&root(), seeds),
+            None => return usage(),
+        },
+        _ => return usage(),
     };
     match good {
         Ok(true) => ExitCode::SUCCESS,
@@ -37,6 +41,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn usage() -> ExitCode {
+    eprintln!("{USAGE}");
+    ExitCode::from(2)
 }
 
 /// The root of the workspace: cargo says where this crate stands, two folders below it.

@@ -1,9 +1,10 @@
 //! `chat`: a conversation in a terminal, or line by line through a pipe.
 
 use std::io::{self, BufRead, IsTerminal};
+use std::path::PathBuf;
 
 use clap::Args;
-use polysilicon::{Conversation, Error, Model};
+use polysilicon::{Conversation, Error, Model, Session};
 use serde_json::{Value, json};
 
 use crate::args::{DeviceArgs, ModelArgs, SamplingArgs};
@@ -19,12 +20,21 @@ pub struct Chat {
     /// What the model is told before the first turn
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     system: Option<String>,
+    /// Keep the conversation in this file, with what the model has computed of it, and go on with what is there
+    #[arg(long, value_name = "FILE")]
+    session: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
+}
+
+/// A conversation: what was said, and what the model has made of it.
+struct Talk {
+    session: Session,
+    messages: Vec<Value>,
 }
 
 impl Chat {
@@ -38,7 +48,7 @@ impl Chat {
         if person {
             note(&format!("{} on {}; /reset forgets, /quit ends", model.name(), model.device()));
         }
-        let mut messages = self.opening();
+        let mut talk = self.begin(&model)?;
         let mut lines = io::stdin().lock().lines();
         loop {
             if person {
@@ -48,9 +58,9 @@ impl Chat {
             match line.map_err(Failure::Input)?.trim() {
                 "" => {}
                 "/quit" => break,
-                "/reset" => messages = self.opening(),
-                turn => match self.answer(&model, &messages, turn) {
-                    Ok([question, answer]) => messages.extend([question, answer]),
+                "/reset" => talk = Talk { session: model.session(), messages: self.opening() },
+                turn => match self.answer(&model, &mut talk, turn) {
+                    Ok(()) => {}
                     // A person can say it differently; a script must hear of it.
                     Err(Failure::Model(error @ Error::Refused(_))) if person => {
                         note(&format!("polysilicon: {error}; /reset makes room"));
@@ -66,17 +76,37 @@ impl Chat {
         self.system.iter().map(|text| json!({"role": "system", "content": text})).collect()
     }
 
-    /// Prints the answer to one turn; the turn and its answer as messages.
-    fn answer(&self, model: &Model, before: &[Value], turn: &str) -> Result<[Value; 2], Failure> {
+    /// The conversation that the file holds, or a new one.
+    fn begin(&self, model: &Model) -> Result<Talk, Failure> {
+        let kept = self.session.as_ref().filter(|path| path.exists());
+        let Some(path) = kept else { return Ok(Talk { session: model.session(), messages: self.opening() }) };
+        let session = Session::restore(model, path)?;
+        match serde_json::from_str(session.notes()) {
+            Ok(Value::Array(messages)) => Ok(Talk { session, messages }),
+            _ => Err(Failure::Usage(format!(
+                "{} is a session, but no conversation of this command; name another file",
+                path.display()
+            ))),
+        }
+    }
+
+    /// Prints the answer to one turn, and keeps both.
+    fn answer(&self, model: &Model, talk: &mut Talk, turn: &str) -> Result<(), Failure> {
         let question = json!({"role": "user", "content": turn});
-        let messages = before.iter().chain([&question]).cloned().collect();
+        let messages = talk.messages.iter().chain([&question]).cloned().collect();
         let conversation = Conversation { messages, add_generation_prompt: true, ..Conversation::default() };
-        let mut stream = model.chat(&conversation, &self.sampling.sampling())?;
+        let ids = model.encode_chat(&conversation)?;
+        let mut stream = talk.session.generate_from(ids, &self.sampling.sampling())?;
         for piece in &mut stream {
             print(&piece?.text)?;
         }
         print("\n")?;
         let receipt = stream.receipt().ok_or(Error::Stopped)?;
-        Ok([question, json!({"role": "assistant", "content": receipt.text})])
+        talk.messages.extend([question, json!({"role": "assistant", "content": receipt.text})]);
+        if let Some(path) = &self.session {
+            talk.session.set_notes(Value::from(talk.messages.clone()).to_string());
+            talk.session.save(path)?;
+        }
+        Ok(())
     }
 }

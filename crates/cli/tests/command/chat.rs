@@ -49,3 +49,27 @@ fn a_model_without_template_says_so() {
     let golden = crate::program::fixture("goldens/qwen3-gqa-tied");
     assert!(polysilicon(&["chat", &golden]).sentence(1).contains("no chat template"));
 }
+
+#[test]
+fn a_session_goes_on_in_another_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("talk.pss");
+    let file = file.to_str().expect("a path of this test");
+    let turns = ["What is 2 plus 3?", "Tell me a story.", "And then?"];
+    let whole = polysilicon_on(&turns.map(|turn| format!("{turn}\n")).concat(), &["chat", "-n", "24"]).text();
+    let turn =
+        |turn: &str| polysilicon_on(&format!("{turn}\n"), &["chat", "-n", "24", "--session", file]).text();
+    assert_eq!(turns.map(turn).concat(), whole);
+    // Whoever begins anew replaces it with the next answer, and no sooner.
+    let again = polysilicon_on("/reset\n", &["chat", "--session", file]).text() + &turn(turns[0]);
+    assert!(!again.is_empty() && again != whole);
+
+    let damaged = std::fs::read(file).unwrap();
+    std::fs::write(file, &damaged[..damaged.len() / 2]).unwrap();
+    let sentence = polysilicon_on("Hello.\n", &["chat", "--session", file]).sentence(1);
+    assert!(sentence.contains("damaged"), "{sentence}");
+    let other = Model::open("embedded").unwrap().load().unwrap().session();
+    other.save(file).unwrap();
+    let sentence = polysilicon_on("Hello.\n", &["chat", "--session", file]).sentence(2);
+    assert!(sentence.contains("no conversation"), "{sentence}");
+}

@@ -74,17 +74,20 @@ impl Chunk<'_> {
             let (low, rest) = rest.split_at_mut(bytes);
             [zeros, low, &mut rest[..bytes]]
         };
-        zeros.fill(0);
         let all = self.blocks();
         let known = blocks.keys[all.start];
         blocks.keys.iter_mut().filter(|key| key.is_null()).for_each(|key| *key = known);
+        // Whole steps are read, of two blocks each.
+        if (all.start | all.end) % 2 == 1 {
+            zeros.fill(0);
+        }
         blocks.values.iter_mut().filter(|value| value.is_null()).for_each(|value| *value = zeros.as_ptr());
         for (block, copy) in [(all.start, low), (all.end - 1, high)] {
             // The first may be the last, and copied already.
             if !self.is_whole(block) && blocks.values[block] == lie.values[block] {
                 // SAFETY: a block of the pool, and one of scratch.
                 unsafe { copy.as_mut_ptr().copy_from_nonoverlapping(lie.values[block], bytes) };
-                self.erase_unseen(block, copy, bytes / (self.call.shape.width / CELL));
+                self.erase_unseen(block, copy);
                 blocks.values[block] = copy.as_ptr();
             }
         }
@@ -116,7 +119,7 @@ impl Chunk<'_> {
             // SAFETY: as the caller says.
             unsafe { self.call.values.head(page, place, self.head, row) };
             for (e, &x) in row.iter().enumerate() {
-                values[block + e / CELL * CELL * CELL + column * CELL + e % CELL] = x;
+                values[block + column * lanes + e] = x;
             }
         }
         let block = |all: &[f32], block: usize| all[block * len..].as_ptr().cast::<u8>();
@@ -126,11 +129,11 @@ impl Chunk<'_> {
         }
     }
 
-    /// The chunk's values as tiles read them, step by step: sixteen pairs of positions for each sixteen elements. And
-    /// its keys, copied only where a step of their product would not be whole. With each block goes a run to ask ahead.
+    /// The chunk's keys and values as tiles read them: those of two neighbouring blocks behind each other, of which the
+    /// first is told. They are copied only where they do not lie so. With each copy goes a run to ask ahead.
     ///
     /// # Safety
-    /// Nobody writes to the pages; both are bf16 in cells.
+    /// Nobody writes to the pages; both are bf16 in blocks.
     #[inline(always)]
     pub unsafe fn gathered<S: Simd>(
         &self,
@@ -139,28 +142,30 @@ impl Chunk<'_> {
         values: &mut [f32],
         ahead: &mut Ahead,
     ) -> Blocks {
-        const PART: usize = CELL * CELL * 2;
         let mut blocks = self.lie();
         let (keys, values) = (bytes_of(keys), bytes_of(values));
-        let cells = self.call.shape.width / CELL;
         let (row, depth) = (2 * CELL * self.call.shape.width, 2 * CELL * self.call.shape.depth());
         let all = self.blocks();
-        for block in all.start / 2 * 2..all.end.next_multiple_of(2) {
-            let to = &mut values[block / 2 * 2 * row + block % 2 * PART..];
-            for cell in 0..cells {
-                let to = &mut to[cell * 2 * PART..][..PART];
+        let lie = blocks.values;
+        for even in (all.start / 2 * 2..all.end).step_by(2) {
+            let both = [even, even + 1];
+            let in_place = both.iter().all(|block| all.contains(block) && self.is_whole(*block));
+            if in_place && lie[even + 1] == lie[even].wrapping_add(row) {
+                continue;
+            }
+            for block in both {
+                let to = &mut values[block * row..][..row];
                 match all.contains(&block) {
-                    // SAFETY: a cell of the pool, and one of scratch.
-                    true => unsafe {
-                        to.as_mut_ptr().copy_from_nonoverlapping(blocks.values[block].add(cell * PART), PART);
-                    },
+                    // SAFETY: a block of the pool, and one of scratch.
+                    true => unsafe { to.as_mut_ptr().copy_from_nonoverlapping(lie[block], row) },
                     false => to.fill(0),
                 }
+                ahead.ask(s);
+                if all.contains(&block) && !self.is_whole(block) {
+                    self.erase_unseen(block, to);
+                }
             }
-            ahead.ask(s);
-            if all.contains(&block) && !self.is_whole(block) {
-                self.erase_unseen(block, to, 2 * PART);
-            }
+            blocks.values[even] = values[even * row..].as_ptr();
         }
         if row != depth {
             for block in all.clone() {
@@ -173,7 +178,6 @@ impl Chunk<'_> {
         }
         let known = blocks.keys[all.start];
         blocks.keys.iter_mut().filter(|key| key.is_null()).for_each(|key| *key = known);
-        blocks.values = std::array::from_fn(|block| values[block / 2 * 2 * row..].as_ptr());
         blocks
     }
 
@@ -186,11 +190,10 @@ impl Chunk<'_> {
         self.seen.start <= block * CELL && (block + 1) * CELL <= self.seen.end
     }
 
-    /// Puts zeros at the positions of a block that are not seen; its cells lie `stride` bytes apart.
-    fn erase_unseen(&self, block: usize, cells: &mut [u8], stride: usize) {
-        for position in (0..CELL).filter(|position| !self.seen.contains(&(block * CELL + position))) {
-            self.call.values.shape().erase(cells, position, stride);
-        }
+    /// Puts zeros at the positions of a block that are not seen.
+    fn erase_unseen(&self, block: usize, bytes: &mut [u8]) {
+        let within = |at: usize| at.saturating_sub(block * CELL).min(CELL);
+        self.call.values.shape().erase_unseen(bytes, &(within(self.seen.start)..within(self.seen.end)));
     }
 
     /// The column of the table whose page holds a position, and the place in the page.

@@ -1,6 +1,5 @@
 //! A unit on vectors.
 
-use std::hint::black_box;
 use std::marker::PhantomData;
 use std::ops::Range;
 
@@ -8,16 +7,20 @@ use simd::{Isa, Kernel, LANES, Simd};
 use tensor::DType;
 
 use super::CHUNK;
-use super::ahead::Ahead;
-use super::element::{Bf16, Element, F16, F32};
-use super::own::GROUP_ROWS;
+use super::element::{Bf16, Element, F16, F32, Pairs};
 use super::sight::Sight;
-use super::softmax::{InPlace, STEP, largest, weigh};
+use super::softmax::{InPlace, Packed, STEP, largest, weigh};
 use super::vectors::Products;
 use super::walk::Walk;
 
-/// A unit to be done on vectors.
+/// Rows at once, where there are registers for them.
+const WIDEST: usize = 8;
+
+/// A unit to be done on vectors, with the even and the odd products summed apart as tiles do.
 pub struct OnVectors<'a>(pub Walk<'a>);
+
+/// A unit to be done on vectors, bf16 in pairs.
+pub struct InPairs<'a>(pub Walk<'a>);
 
 impl Kernel for OnVectors<'_> {
     type Output = ();
@@ -39,17 +42,28 @@ impl Kernel for OnVectors<'_> {
     }
 }
 
+impl Kernel for InPairs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let mut walk = self.0;
+        // SAFETY: whoever made the walk knows that its unit may be done, and that keys and values are bf16 in blocks.
+        unsafe { on_vectors::<S, Pairs, true>(s, &mut walk, true) }
+    }
+}
+
 /// # Safety
 /// As for [`super::walk::unit_by`].
 #[inline(always)]
 unsafe fn on_vectors<S: Simd, E: Element, const ROUNDED: bool>(s: S, walk: &mut Walk<'_>, in_cells: bool) {
     let (lanes, depth) = (walk.call.shape.lanes(), walk.call.shape.depth());
-    let few = S::ISA < Isa::Avx512;
+    let few = const { !matches!(S::ISA, Isa::Avx512 | Isa::Amx) };
     // Levels of few registers have two rows at once at most.
-    let widest = if few { 2 } else { 8 };
+    let widest = if few { 2 } else { WIDEST };
     // SAFETY: as the caller says; scratch is cut for the call's shape.
     unsafe {
-        take_queries::<S, ROUNDED>(s, walk);
+        take_queries::<S, E, ROUNDED>(s, walk);
         walk.begin();
         for index in walk.unit.chunks.clone() {
             let Some(chunk) = walk.chunk(walk.unit, index) else {
@@ -60,27 +74,19 @@ unsafe fn on_vectors<S: Simd, E: Element, const ROUNDED: bool>(s: S, walk: &mut 
                 true => chunk.in_place(walk.own.values),
                 false => chunk.decoded(walk.own.keys, walk.own.values, walk.own.chunk_sums),
             };
-            let ahead = if in_cells { walk.ahead(&chunk) } else { Ahead::NOTHING };
-            let mut products = Products::<S, E> {
-                s,
-                element: PhantomData,
-                pairs: lanes / 2,
-                halves: black_box(LANES / 2),
-                depth,
-                blocks: &blocks,
-                ahead,
-            };
+            let query_bytes = depth * E::OF_ROW;
+            let products = Products::<S, E> { s, element: PhantomData, lanes, query_bytes, blocks: &blocks };
             for rows in walk.groups(widest) {
                 let sight = walk.sight(&chunk, rows.clone());
                 walk.own.chunk_total.fill(0.0);
                 if !sight.any.is_empty() {
-                    let queries = walk.own.queries.as_ptr().add(rows.start * depth);
+                    let queries = walk.own.queries.as_ptr().cast::<u8>().add(rows.start * query_bytes);
                     match rows.len() {
-                        1 => group::<S, E, ROUNDED, 1>(walk, &mut products, queries, &sight),
-                        _ if few => group::<S, E, ROUNDED, 2>(walk, &mut products, queries, &sight),
-                        2 => group::<S, E, ROUNDED, 2>(walk, &mut products, queries, &sight),
-                        3 | 4 => group::<S, E, ROUNDED, 4>(walk, &mut products, queries, &sight),
-                        _ => group::<S, E, ROUNDED, 8>(walk, &mut products, queries, &sight),
+                        1 => group::<S, E, ROUNDED, 1>(walk, &products, queries, &sight),
+                        _ if few => group::<S, E, ROUNDED, 2>(walk, &products, queries, &sight),
+                        2 => group::<S, E, ROUNDED, 2>(walk, &products, queries, &sight),
+                        3 | 4 => group::<S, E, ROUNDED, 4>(walk, &products, queries, &sight),
+                        _ => group::<S, E, ROUNDED, 8>(walk, &products, queries, &sight),
                     }
                 }
                 walk.keep(s, index, rows);
@@ -97,8 +103,8 @@ unsafe fn on_vectors<S: Simd, E: Element, const ROUNDED: bool>(s: S, walk: &mut 
 #[inline(always)]
 unsafe fn group<S: Simd, E: Element, const ROUNDED: bool, const R: usize>(
     walk: &mut Walk<'_>,
-    products: &mut Products<'_, S, E>,
-    queries: *const f32,
+    products: &Products<'_, S, E>,
+    queries: *const u8,
     sight: &Sight,
 ) {
     let s = products.s;
@@ -114,11 +120,14 @@ unsafe fn group<S: Simd, E: Element, const ROUNDED: bool, const R: usize>(
                 let scores = scores.add(row * CHUNK);
                 let max = largest(s, scores, &seen);
                 walk.own.chunk_max[row] = max;
-                walk.own.chunk_total[row] =
-                    weigh(s, walk.exp2, scores, max, seen, steps.clone(), InPlace::<ROUNDED>(scores));
+                let (exp2, steps) = (walk.exp2, steps.clone());
+                walk.own.chunk_total[row] = match E::OF_ROW {
+                    2 => weigh(s, exp2, scores, max, seen, steps, Packed(scores.cast())),
+                    _ => weigh(s, exp2, scores, max, seen, steps, InPlace::<ROUNDED>(scores)),
+                };
             }
         }
-        products.sums::<R>(scores, steps, walk.own.chunk_sums.as_mut_ptr());
+        products.sums::<R>(scores.cast(), steps, walk.own.chunk_sums.as_mut_ptr());
     }
 }
 
@@ -127,21 +136,21 @@ unsafe fn group<S: Simd, E: Element, const ROUNDED: bool, const R: usize>(
 /// # Safety
 /// Scratch is cut for the call's shape.
 #[inline(always)]
-unsafe fn take_queries<S: Simd, const ROUNDED: bool>(s: S, walk: &mut Walk<'_>) {
+unsafe fn take_queries<S: Simd, E: Element, const ROUNDED: bool>(s: S, walk: &mut Walk<'_>) {
     let depth = walk.call.shape.depth();
-    let (used, all) = (walk.rows() * depth, walk.rows().next_multiple_of(GROUP_ROWS) * depth);
-    walk.own.queries[used..all].fill(0.0);
+    let all = walk.rows().next_multiple_of(WIDEST) * depth;
+    walk.own.queries[..all * E::OF_ROW / size_of::<f32>()].fill(0.0);
     for row in 0..walk.rows() {
         for at in (0..depth).step_by(LANES) {
             // SAFETY: rows of scratch are `depth` long, a multiple of 16.
             unsafe {
                 let x = walk.query(s, row, at);
-                let to = walk.own.queries.as_mut_ptr().add(row * depth + at);
+                let to = walk.own.queries.as_mut_ptr().cast::<u8>().add((row * depth + at) * E::OF_ROW);
                 if ROUNDED {
                     s.store_bf16(to.cast(), x);
-                    s.store(to, s.load_bf16(to.cast()));
-                } else {
-                    s.store(to, x);
+                }
+                if E::OF_ROW == 4 {
+                    s.store(to.cast(), if ROUNDED { s.load_bf16(to.cast()) } else { x });
                 }
             }
         }

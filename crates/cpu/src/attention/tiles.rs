@@ -10,8 +10,6 @@ use super::chunk::BLOCKS;
 const ROW: usize = 64;
 /// Rows of a tile.
 const ROWS: usize = 16;
-/// Bytes of a tile.
-const TILE: usize = ROW * ROWS;
 
 /// Eight registers of sixteen rows of 64 bytes: the machine's, or their model.
 ///
@@ -215,7 +213,7 @@ impl Sums {
                 tiles.zero::<0>();
                 tiles.zero::<1>();
             }
-            tiles.load::<6>(self.values[2 * self.step].add(self.cell * TILE), ROW);
+            tiles.load::<6>(self.values[2 * self.step].add(self.cell * ROW), self.lanes / ROWS * ROW);
             let weights = self.weights.add(self.step * ROW);
             tiles.load::<4>(weights, IN);
             tiles.dot::<0, 4, 6>();

@@ -11,7 +11,7 @@ use super::chunk::Chunk;
 use super::exp2::Exp2;
 use super::merge::partial;
 use super::on_tiles::OnTiles;
-use super::on_vectors::OnVectors;
+use super::on_vectors::{InPairs, OnVectors};
 use super::own::{GROUP_ROWS, Own};
 use super::running::{self, Rows};
 use super::sight::Sight;
@@ -22,10 +22,12 @@ use crate::states::Layout;
 /// Rows from which on tiles are worth their loads.
 const TILES_FROM: usize = 2;
 
-/// How a unit is computed. All ways give the same bits.
+/// How a unit is computed. Bits depend on it only where bf16 is multiplied by bf16: in pairs they are others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
-    /// On vectors.
+    /// On vectors, bf16 by bf16 in pairs.
+    Pairs,
+    /// On vectors, as tiles do.
     Vectors,
     /// On the machine's tiles.
     Tiles,
@@ -51,8 +53,11 @@ pub struct Walk<'a> {
 pub unsafe fn unit(isa: Isa, call: &Call<'_>, [unit, next]: [Option<&Unit>; 2], own: &mut [f32]) {
     let Some(unit) = unit else { return };
     let rows = unit.tokens.len() * call.shape.group();
-    let way =
-        if isa == Isa::Amx && call.takes_tiles() && rows >= TILES_FROM { Way::Tiles } else { Way::Vectors };
+    let way = match call.takes_tiles() {
+        true if isa != Isa::Amx => Way::Pairs,
+        true if rows >= TILES_FROM => Way::Tiles,
+        _ => Way::Vectors,
+    };
     // SAFETY: as the caller says; the level has tiles.
     unsafe { unit_by(way, isa, call, unit, next, own) }
 }
@@ -71,6 +76,7 @@ pub unsafe fn unit_by(
 ) {
     let walk = Walk { call, unit, next, own: Own::cut(&call.shape, own), exp2: call.shape.exp2() };
     match way {
+        Way::Pairs => isa.run_bf16(InPairs(walk)),
         Way::Vectors => isa.run(OnVectors(walk)),
         #[cfg(target_arch = "x86_64")]
         Way::Tiles => isa.run(OnTiles::<tiles::Hardware>(walk, PhantomData)),
@@ -90,7 +96,7 @@ impl Call<'_> {
         fits.then_some(keys.dtype)
     }
 
-    /// Whether keys and values lie as tiles read them.
+    /// Whether bf16 is multiplied by bf16, and keys and values lie as tiles read them.
     pub fn takes_tiles(&self) -> bool {
         self.shape.rounded && self.in_cells() == Some(DType::BF16)
     }
@@ -138,7 +144,8 @@ impl<'a> Walk<'a> {
         Sight::of(&self.call.shape, &self.call.positions[self.unit.tokens.clone()], chunk.first, rows)
     }
 
-    /// What to bring near while a chunk is computed, where memory is what a unit waits for: it has one group of rows.
+    /// What to bring near while a chunk is computed on tiles, where memory is what a unit waits for: it has one group
+    /// of rows.
     pub fn ahead(&self, chunk: &Chunk<'_>) -> Ahead {
         if self.rows() > GROUP_ROWS {
             return Ahead::NOTHING;

@@ -42,13 +42,20 @@ pub const PATTERNS: [Pattern; 6] = [
     Pattern { streams: 4, ahead: 2048 },
 ];
 
+/// What is tried where there is time for little: the best of nearly every machine are among them.
+pub const GAUGED: [Pattern; 3] = [PATTERNS[0], PATTERNS[2], PATTERNS[5]];
+
 /// What is read.
 pub struct Memory(Buffer);
 
 impl Memory {
     /// Memory that is really there: each page of it has been written.
     pub fn new() -> Memory {
-        let wanted = (8 * caches().l3 as u64).clamp(*BYTES.start(), *BYTES.end());
+        Memory::of((8 * caches().l3 as u64).clamp(*BYTES.start(), *BYTES.end()))
+    }
+
+    /// So much of it, or what there is.
+    pub fn of(wanted: u64) -> Memory {
         let bytes = wanted.min(available_memory().unwrap_or(u64::MAX) / 4).max(BYTES_MIN);
         let mut halves = (0..).map(|halved| bytes >> halved);
         let mut buffer =

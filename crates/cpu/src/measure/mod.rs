@@ -6,6 +6,7 @@
 
 mod bandwidth;
 mod caches;
+mod gauge;
 mod memory;
 mod peaks;
 mod processor;
@@ -21,6 +22,7 @@ use std::time::{Duration, Instant};
 use simd::Isa;
 
 pub use caches::{Caches, caches};
+pub use gauge::Gauge;
 pub use memory::available as available_memory;
 pub use processor::{cores, features, name};
 pub use rates::Rates;

@@ -40,7 +40,8 @@ fn groups(layout: &Layout, fields: &Fields) -> impl Iterator<Item = Group> {
 pub fn pack_strip(layout: &Layout, fields: &Fields, rows: &Rows, strip: &mut [u8]) {
     let (len, bytes, vectors) = (layout.dtype.block_len(), layout.dtype.block_bytes(), fields.vectors());
     for group in groups(layout, fields) {
-        let (codes, others) = strip[group.record..].split_at_mut(64 * vectors * group.blocks);
+        let (others, codes) = strip[group.record..].split_at_mut(fields.field_bytes(group.sources));
+        let codes = &mut codes[..64 * vectors * group.blocks];
         let places = (group.source..).step_by(bytes);
         let lines = codes.as_chunks_mut().0.as_chunks_mut().0;
         for (lines, at) in lines.chunks_exact_mut(vectors * len / BLOCK).zip(places) {
@@ -69,7 +70,8 @@ pub fn unpack_row(layout: &Layout, fields: &Fields, strip: &[u8], lane: usize, o
         for (block, codes) in codes.as_chunks_mut::<BLOCK>().0.iter_mut().take(group.blocks).enumerate() {
             let mut planes = [0; BLOCK];
             for (v, word) in planes.as_chunks_mut::<4>().0.iter_mut().take(fields.vectors()).enumerate() {
-                word.copy_from_slice(&record[word_at(fields, block, v, lane)..][..4]);
+                let at = fields.field_bytes(group.sources) + word_at(fields, block, v, lane);
+                word.copy_from_slice(&record[at..][..4]);
             }
             read_planes(fields.codes, &planes, codes);
         }
@@ -82,7 +84,7 @@ pub fn unpack_row(layout: &Layout, fields: &Fields, strip: &[u8], lane: usize, o
     }
 }
 
-/// Where word `v` of a block is in a record.
+/// Where word `v` of a block is among the codes of a record.
 fn word_at(fields: &Fields, block: usize, v: usize, lane: usize) -> usize {
     ((block * fields.vectors() + v) * LANES + lane) * 4
 }
@@ -95,11 +97,9 @@ fn scales(
     lane: usize,
 ) -> impl Iterator<Item = (usize, usize, usize)> {
     let sources = group.sources;
-    let floats_at = 64 * fields.vectors() * group.blocks;
-    let bytes_at = floats_at + 2 * LANES * fields.floats.len() * sources;
+    let bytes_at = 2 * LANES * fields.floats.len() * sources;
     let floats = fields.floats.iter().enumerate().flat_map(move |(i, at)| {
-        (0..sources)
-            .map(move |s| (s * block_bytes + at, floats_at + 2 * ((i * sources + s) * LANES + lane), 2))
+        (0..sources).map(move |s| (s * block_bytes + at, 2 * ((i * sources + s) * LANES + lane), 2))
     });
     let (first, count) = fields.bytes;
     let bytes = (0..count).flat_map(move |i| {

@@ -8,8 +8,8 @@ pub const GROUP: usize = 256;
 /// Values of a group that share a scale, or two scales of one half each.
 pub const BLOCK: usize = 32;
 
-/// A format's block as GGUF has it. Packed, the codes of sixteen rows lie in planes of [`PLANES`] widths, and behind
-/// them what else the block holds, field by field, sixteen rows beside each other.
+/// A format's block as GGUF has it. Packed, a group has first what its blocks hold beside codes, field by field, sixteen
+/// rows beside each other, then the codes in planes. So kernels, which want scales first, read memory from front to back.
 #[derive(Clone, Copy)]
 pub struct Fields {
     /// Where the bits of its codes are, the low ones first.
@@ -67,10 +67,14 @@ impl Fields {
         vectors
     }
 
+    /// Bytes of a packed group's fields, of so many source blocks: whole lines. Its codes lie behind them.
+    pub const fn field_bytes(&self, sources: usize) -> usize {
+        ((32 * self.floats.len() + 16 * self.bytes.1) * sources).next_multiple_of(64)
+    }
+
     /// Bytes of a packed group of so many source blocks, which hold so many blocks of [`BLOCK`] values: whole lines.
     pub const fn record_bytes(&self, sources: usize, blocks: usize) -> usize {
-        (64 * self.vectors() * blocks + (32 * self.floats.len() + 16 * self.bytes.1) * sources)
-            .next_multiple_of(64)
+        self.field_bytes(sources) + 64 * self.vectors() * blocks
     }
 }
 

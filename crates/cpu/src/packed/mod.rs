@@ -1,4 +1,4 @@
-//! Weights as kernels stream them: sixteen rows interleaved, their scales behind their codes, nothing dropped and
+//! Weights as kernels stream them: sixteen rows interleaved, their scales before their codes, nothing dropped and
 //! nothing added but padding, so that every source row can be had back.
 
 mod blocks;

@@ -5,6 +5,7 @@
 
 mod float;
 mod quantized;
+mod turns;
 
 use std::ops::Range;
 
@@ -48,7 +49,7 @@ impl Rounding {
 /// Bytes of scratch that [`product`] wants for `rows` rows, at most; they begin on a line.
 pub fn scratch_bytes(isa: Isa, weight: &View<'_>, x: &Activation<'_>) -> usize {
     match x {
-        Activation::Int8(x) => quantized::scratch_bytes(isa, x.rows),
+        Activation::Int8(x) => quantized::scratch_bytes(isa, x.rows, weight.layout.cols),
         _ => float::scratch_bytes(isa, weight.layout.dtype, x),
     }
 }

@@ -17,9 +17,17 @@ use super::{Program, Slot};
 use crate::product::{Output, Rounding};
 use crate::team::Worker;
 
-/// Strips that a worker takes at once. Some experts have many tokens and most have few, so shares are not dealt out
-/// beforehand.
-const BITE: usize = 12;
+/// Strips that a worker takes at once: some experts have many tokens and most have few, so shares are not dealt out
+/// beforehand. Few bites are long stretches of memory, and many end at the same time on all workers.
+fn bite(touched: usize, strips: usize, workers: usize) -> usize {
+    (touched * strips / (BITES * workers)).clamp(BITE_MIN, BITE_MAX)
+}
+
+/// Bites of each worker, about.
+const BITES: usize = 8;
+/// The least that is worth taking, and the most, whose results stay in the cache.
+const BITE_MIN: usize = 4;
+const BITE_MAX: usize = 64;
 
 /// A mixture with the places of its values. Bytes are from the start of the region that nodes share.
 pub struct Experts {
@@ -215,7 +223,9 @@ impl Program {
         worker: Worker<'_>,
     ) {
         let strips = rows.div_ceil(LANES);
-        let bites = strips.div_ceil(BITE);
+        let touched = starts.windows(2).filter(|bounds| bounds[0] < bounds[1]).count();
+        let bite = bite(touched, strips, worker.part.of);
+        let bites = strips.div_ceil(bite);
         let counter = memory.work(self.shared_at + node.places.taken + 4 * phase, 4);
         // SAFETY: a word on a line of its own, which all workers use as an atomic from here on.
         let counter = unsafe { AtomicU32::from_ptr(counter.cast()) };
@@ -228,8 +238,8 @@ impl Program {
                 continue;
             }
             while next < first + bites {
-                let start = (next - first) * BITE;
-                let strips = start..(start + BITE).min(strips);
+                let start = (next - first) * bite;
+                let strips = start..(start + bite).min(strips);
                 run(expert, bounds[0] as usize..bounds[1] as usize, strips, scratch);
                 next = counter.fetch_add(1, Relaxed) as usize;
             }

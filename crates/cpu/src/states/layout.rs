@@ -1,14 +1,15 @@
 //! How a page keeps its slots.
 //!
-//! Attention streams keys with positions across a vector and values with elements across it, so the two are kept as
-//! the transposes of each other. A page holds a part for each head; a part the page's positions, sixteen at a
-//! time; sixteen positions the head's elements, sixteen at a time: a *cell* of 16 x 16. The rows of a cell are
-//! elements of keys or positions of values. Rows of bf16 lie in pairs, element by element: a pair is one vector for
-//! two multiplications, sixteen of them are a tile.
+//! Attention streams keys with positions across a vector and values with elements across it. A page holds a part for
+//! each head; a part the page's positions, sixteen at a time: a *block*. The rows of a block are elements of keys, each
+//! at sixteen positions, or positions of values, each with all elements of the head; attention reads either from front
+//! to back. Rows of bf16 lie in pairs, element by element: two multiplications in one vector, a row of a tile.
+
+use std::ops::Range;
 
 use tensor::DType;
 
-/// Rows and columns of a cell, and positions of a block.
+/// Positions of a block, and elements that are written at once.
 pub const CELL: usize = 16;
 
 /// What attention does with a state decides how its pages are laid out.
@@ -16,9 +17,9 @@ pub const CELL: usize = 16;
 pub enum Layout {
     /// Slot after slot, as the graph says.
     Plain,
-    /// Cells whose columns are positions.
+    /// Blocks whose columns are positions.
     Keys,
-    /// Cells whose rows are positions.
+    /// Blocks whose rows are positions.
     Values,
 }
 
@@ -35,11 +36,11 @@ pub struct PageShape {
     pub heads: usize,
     /// Elements of a head.
     pub width: usize,
-    /// Bytes from a page's part of one head to that of the next, in cells.
+    /// Bytes from a page's part of one head to that of the next, in blocks.
     head_stride: usize,
 }
 
-/// Where sixteen elements of one slot lie in their cell: `count` runs of `bytes`, `stride` bytes apart.
+/// Where sixteen elements of one slot lie in their block: `count` runs of `bytes`, `stride` bytes apart.
 struct Runs {
     first: usize,
     count: usize,
@@ -48,7 +49,7 @@ struct Runs {
 }
 
 impl PageShape {
-    /// The layout for a use, where cells can hold it; else plain.
+    /// The layout for a use, where blocks can hold it; else plain.
     pub fn new(dtype: DType, wanted: Layout, page_len: usize, heads: usize, width: usize) -> PageShape {
         let fits = dtype.is_float() && width.is_multiple_of(CELL) && page_len.is_multiple_of(CELL);
         let layout = if fits { wanted } else { Layout::Plain };
@@ -62,7 +63,7 @@ impl PageShape {
         PageShape { head_stride: pages * self.part_bytes(), ..self }
     }
 
-    /// Bytes of a page that belong to one head, in cells.
+    /// Bytes of a page that belong to one head, in blocks.
     pub fn part_bytes(&self) -> usize {
         self.bytes(self.page_len * self.width)
     }
@@ -87,7 +88,7 @@ impl PageShape {
         self.page_len * self.bytes(self.slot_len())
     }
 
-    /// Where sixteen positions of a head begin in a page of cells.
+    /// Where a block of a head begins in a page.
     pub fn block_at(&self, head: usize, block: usize) -> usize {
         head * self.head_stride + self.bytes(block * CELL * self.width)
     }
@@ -107,8 +108,8 @@ impl PageShape {
         }
     }
 
-    /// Writes a part of the encoded slot at `place` of a page, from element `first` on: of cells, sixteen elements or
-    /// a multiple.
+    /// Writes a part of the encoded slot at `place` of a page, from element `first` on: of blocks, sixteen
+    /// elements or a multiple.
     ///
     /// # Safety
     /// The page may be written, and nobody else touches this slot of it.
@@ -125,7 +126,7 @@ impl PageShape {
         }
         let runs = self.runs(place % CELL);
         for (cell, part) in (first / CELL..).zip(part.chunks_exact(self.bytes(CELL))) {
-            // SAFETY: the cell lies in the page, and the runs in the cell.
+            // SAFETY: the block lies in the page, and the runs in the block.
             unsafe { runs.scatter(part.as_ptr(), page.add(self.cell_at(place, cell))) }
         }
     }
@@ -152,16 +153,28 @@ impl PageShape {
         }
     }
 
-    /// Puts zeros at a position of a block of cells that lie `stride` bytes apart.
+    /// Puts zeros at the positions of a block of values that are not among these.
     ///
     /// # Panics
-    /// Where there is no such position, or the stride is shorter than a cell's half that holds it.
-    pub fn erase(&self, cells: &mut [u8], position: usize, stride: usize) {
-        assert!(position < CELL, "a block has {CELL} positions");
-        let runs = self.runs(position);
-        for cell in cells.chunks_mut(stride) {
-            for run in 0..runs.count {
-                cell[runs.first + run * runs.stride..][..runs.bytes].fill(0);
+    /// Where the pages hold no values, or the block is shorter than it should be.
+    pub fn erase_unseen(&self, block: &mut [u8], seen: &Range<usize>) {
+        assert_eq!(self.layout, Layout::Values, "only values are erased");
+        let row = self.bytes(self.width);
+        if self.dtype != DType::BF16 {
+            for (position, row) in block.chunks_exact_mut(row).enumerate() {
+                if !seen.contains(&position) {
+                    row.fill(0);
+                }
+            }
+            return;
+        }
+        for (pair, row) in block.chunks_exact_mut(2 * row).enumerate() {
+            let half = |odd: usize| if seen.contains(&(2 * pair + odd)) { 0xffff } else { 0 };
+            let kept: u32 = half(0) | half(1) << 16;
+            if kept != u32::MAX {
+                for word in row.as_chunks_mut().0 {
+                    *word = (u32::from_le_bytes(*word) & kept).to_le_bytes();
+                }
             }
         }
     }
@@ -177,22 +190,31 @@ impl PageShape {
         place * self.bytes(self.slot_len()) + self.bytes(first)
     }
 
-    /// Where a slot's cell begins in a page.
+    /// Where sixteen elements of a slot are in a page, but for what [`PageShape::runs`] adds.
     fn cell_at(&self, place: usize, cell: usize) -> usize {
         let cells = self.width / CELL;
-        self.block_at(cell / cells, place / CELL) + cell % cells * self.bytes(CELL * CELL)
+        self.block_at(cell / cells, place / CELL) + self.within(cell % cells)
     }
 
-    /// Where the elements at this position of a block lie in each cell.
+    /// Where sixteen elements begin in a block.
+    fn within(&self, cell: usize) -> usize {
+        match (self.layout, self.dtype) {
+            (Layout::Values, DType::BF16) => cell * self.bytes(2 * CELL),
+            (Layout::Values, _) => cell * self.bytes(CELL),
+            _ => cell * self.bytes(CELL * CELL),
+        }
+    }
+
+    /// Where the elements at this position lie behind that.
     fn runs(&self, position: usize) -> Runs {
-        let size = self.dtype.block_bytes();
+        let (size, row) = (self.dtype.block_bytes(), self.bytes(self.width));
         match (self.layout, self.dtype) {
             (Layout::Keys, DType::BF16) => Runs { first: 4 * position, count: 8, bytes: 4, stride: 64 },
             (Layout::Keys, _) => Runs { first: size * position, count: 16, bytes: size, stride: 16 * size },
             (_, DType::BF16) => {
-                Runs { first: position / 2 * 64 + position % 2 * 2, count: 16, bytes: 2, stride: 4 }
+                Runs { first: position / 2 * 2 * row + position % 2 * 2, count: 16, bytes: 2, stride: 4 }
             }
-            _ => Runs { first: 16 * size * position, count: 1, bytes: 16 * size, stride: 0 },
+            _ => Runs { first: position * row, count: 1, bytes: 16 * size, stride: 0 },
         }
     }
 }
@@ -239,15 +261,15 @@ unsafe fn copy(from: *const u8, to: *mut u8, bytes: usize) {
 mod tests {
     use super::*;
 
-    /// The element of (position, element) of a cell, in words of the module's first paragraph.
-    fn element(layout: Layout, dtype: DType, position: usize, element: usize) -> usize {
-        let (row, column) = match layout {
-            Layout::Keys => (element, position),
-            _ => (position, element),
+    /// The place of (position, element) in a block, in words of the module's first paragraph.
+    fn element(layout: Layout, dtype: DType, width: usize, position: usize, element: usize) -> usize {
+        let (row, column, columns) = match layout {
+            Layout::Keys => (element, position, 16),
+            _ => (position, element, width),
         };
         match dtype {
-            DType::BF16 => row / 2 * 32 + column * 2 + row % 2,
-            _ => row * 16 + column,
+            DType::BF16 => row / 2 * 2 * columns + column * 2 + row % 2,
+            _ => row * columns + column,
         }
     }
 
@@ -273,8 +295,8 @@ mod tests {
                 }
                 for (place, e) in (0..page_len).flat_map(|place| (0..144).map(move |e| (place, e))) {
                     let (head, d) = (e / width, e % width);
-                    let cell = (head * 2 + place / 16) * 3 + d / 16;
-                    let at = cell * 256 + element(layout, dtype, place % 16, d % 16);
+                    let block = head * 2 + place / 16;
+                    let at = block * 16 * width + element(layout, dtype, width, place % 16, d);
                     assert_eq!(
                         page[at * size..][..size],
                         word(place, e)[..size],
@@ -286,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_cell_holds_is_plain() {
+    fn what_no_block_holds_is_plain() {
         let layout = |dtype, page_len, width| PageShape::new(dtype, Layout::Keys, page_len, 2, width).layout;
         assert_eq!(layout(DType::BF16, 16, 64), Layout::Keys);
         assert_eq!(layout(DType::BF16, 4, 64), Layout::Plain);

@@ -50,6 +50,7 @@ fn rows(feed: &Feed<'_>) {
         // Penalties count every token, so all must be known to the host.
         let known = !matches!(feed.tokens[row.token as usize], Token::Previous(_));
         assert!(known || row.sampling.penalties.is_none(), "a penalty counts a token nobody knows yet");
+        assert!(known || row.mask.is_none(), "a mask follows a token nobody knows yet");
     }
 }
 

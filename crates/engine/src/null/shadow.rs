@@ -1,5 +1,8 @@
 //! What the pages of a group would hold: for each slot the position and the whole past that led to it.
 
+use std::io::{self, Read, Write};
+use std::ops::Range;
+
 use graph::{Feed, Group, PageId};
 
 use super::check::page_of;
@@ -28,33 +31,80 @@ impl Shadow {
         Shadow { group, page_len, slots: vec![None; (pages * page_len) as usize] }
     }
 
-    /// Plays a step: copies, writes, reads. `named` are the pages that steps in flight name.
+    /// Plays a step: copies, writes, and, where `named` are the pages that steps in flight name, checks.
     ///
     /// # Panics
     /// Where a page in use is overwritten, or a token would attend to a slot that is not of its own past.
-    pub(super) fn run(&mut self, feed: &Feed<'_>, group: usize, ids: &[u32], named: &[PageId]) {
+    pub(super) fn run(&mut self, feed: &Feed<'_>, group: usize, ids: &[u32], named: Option<&[PageId]>) {
         self.copy(feed, group);
         let mut start = 0;
         while start < ids.len() {
             let sequence = feed.sequences[start];
             let count = feed.sequences[start..].iter().take_while(|&&s| s == sequence).count();
             let tokens = start..start + count;
-            let pages =
-                feed.groups[group].slots[tokens.clone()].iter().map(|slot| PageId(slot / self.page_len));
-            let firsts = pages.zip(&feed.positions[tokens.clone()]);
-            for (page, _) in firsts.filter(|(_, position)| **position % self.page_len == 0) {
-                assert!(
-                    !named.contains(&page),
-                    "page {} begins anew while a step in flight names it",
-                    page.0
-                );
+            if let Some(named) = named {
+                self.check_new(feed, group, tokens.clone(), named);
             }
             for t in tokens {
-                self.write(feed, group, t, ids[t]);
+                self.write(feed, group, t, ids[t], named.is_some());
             }
-            self.read(feed, group, start, feed.positions[start + count - 1]);
+            if named.is_some() {
+                self.read(feed, group, start, feed.positions[start + count - 1]);
+            }
             start += count;
         }
+    }
+
+    /// A page that begins anew is named by no step in flight.
+    fn check_new(&self, feed: &Feed<'_>, group: usize, tokens: Range<usize>, named: &[PageId]) {
+        let pages = feed.groups[group].slots[tokens.clone()].iter().map(|slot| PageId(slot / self.page_len));
+        let firsts = pages.zip(&feed.positions[tokens]);
+        for (page, _) in firsts.filter(|(_, position)| **position % self.page_len == 0) {
+            assert!(!named.contains(&page), "page {} begins anew while a step in flight names it", page.0);
+        }
+    }
+
+    /// What the pages hold that a token attends to.
+    pub(super) fn digest_seen(&self, feed: &Feed<'_>, group: usize, t: usize) -> u64 {
+        let position = feed.positions[t];
+        digest((first_seen(self.group, position)..=position).map(|position| {
+            let page = page_of(&feed.groups[group], self.page_len, feed.sequences[t], position);
+            let slot = page.0 * self.page_len + position % self.page_len;
+            let entry = self.slots.get(slot as usize).copied().flatten();
+            entry.map_or((u32::MAX, u32::MAX), |entry| (entry.position, entry.token))
+        }))
+    }
+
+    /// Writes the entries of pages.
+    pub(super) fn export(&self, pages: &[PageId], out: &mut dyn Write) -> io::Result<()> {
+        for entry in pages.iter().flat_map(|page| &self.slots[self.slots_of(*page)]) {
+            let Entry { position, token, past } =
+                entry.unwrap_or(Entry { position: u32::MAX, token: 0, past: 0 });
+            out.write_all(&position.to_le_bytes())?;
+            out.write_all(&token.to_le_bytes())?;
+            out.write_all(&past.to_le_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Reads what `export` wrote.
+    pub(super) fn import(&mut self, pages: &[PageId], from: &mut dyn Read) -> io::Result<()> {
+        for &page in pages {
+            for slot in self.slots_of(page) {
+                let (mut position, mut token, mut past) = ([0; 4], [0; 4], [0; 8]);
+                from.read_exact(&mut position)?;
+                from.read_exact(&mut token)?;
+                from.read_exact(&mut past)?;
+                let (position, token) = (u32::from_le_bytes(position), u32::from_le_bytes(token));
+                self.slots[slot] = Some(Entry { position, token, past: u64::from_le_bytes(past) });
+            }
+        }
+        Ok(())
+    }
+
+    fn slots_of(&self, page: PageId) -> Range<usize> {
+        let first = page.0 as usize * self.page_len as usize;
+        first..first + self.page_len as usize
     }
 
     fn copy(&mut self, feed: &Feed<'_>, group: usize) {
@@ -65,9 +115,9 @@ impl Shadow {
         }
     }
 
-    fn write(&mut self, feed: &Feed<'_>, group: usize, t: usize, token: u32) {
+    fn write(&mut self, feed: &Feed<'_>, group: usize, t: usize, token: u32, strict: bool) {
         let position = feed.positions[t];
-        let past = chain(self.past(feed, group, feed.sequences[t], position), token);
+        let past = if strict { chain(self.past(feed, group, feed.sequences[t], position), token) } else { 0 };
         let slot = feed.groups[group].slots[t] as usize;
         self.slots[slot] = Some(Entry { position, token, past });
     }
@@ -101,6 +151,11 @@ impl Shadow {
         assert_eq!(entry.position, position, "slot {slot} holds another position");
         entry
     }
+}
+
+/// Of positions and the tokens there.
+pub(super) fn digest(entries: impl Iterator<Item = (u32, u32)>) -> u64 {
+    entries.fold(0, |all, (position, token)| mix(all ^ (u64::from(position) << 32 | u64::from(token))))
 }
 
 fn chain(past: u64, token: u32) -> u64 {

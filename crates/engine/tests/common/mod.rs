@@ -1,26 +1,26 @@
-//! A scripted device and an engine on it.
+//! A device that computes nothing and an engine on it.
 
 #![allow(dead_code)] // Each test file uses a part of this.
 
 use std::sync::Arc;
 
-use engine::null::{Fault, Null, NullExecutor, Tally};
+use engine::null::{Fault, Null, NullExecutor, Tally, continuation};
 use engine::{Ending, Engine, Event, Facts, Request, SequenceId};
 use graph::{BucketPolicy, Group};
 
 /// Token ids are below this.
 pub const VOCAB: u32 = 97;
 
-/// What follows a token.
-pub fn script(position: u32, previous: u32) -> u32 {
-    (position * 31 + previous * 17 + 5) % VOCAB
+/// Groups of states; a window of 0 stands for full attention.
+pub fn groups(windows: &[u32]) -> Vec<Group> {
+    windows.iter().map(|&w| Group::Pages { window: (w > 0).then_some(w) }).collect()
 }
 
-/// What the script makes of a prompt.
-pub fn scripted(prompt: &[u32], count: usize) -> Vec<u32> {
-    let mut tokens = prompt.to_vec();
+/// What the device makes of a prompt.
+pub fn continued(windows: &[u32], prompt: &[u32], count: usize) -> Vec<u32> {
+    let (groups, mut tokens) = (groups(windows), prompt.to_vec());
     for _ in 0..count {
-        tokens.push(script(tokens.len() as u32, *tokens.last().expect("the prompt is not empty")));
+        tokens.push(continuation(&groups, VOCAB, &tokens));
     }
     tokens.split_off(prompt.len())
 }
@@ -33,14 +33,16 @@ pub fn prompt(len: u32) -> Vec<u32> {
 /// Facts of a small model; a window of 0 stands for full attention.
 pub fn facts(windows: &[u32], page_len: u32, context: u32, chunk: u32) -> Facts {
     Facts {
-        groups: windows.iter().map(|&w| Group::Pages { window: (w > 0).then_some(w) }).collect(),
+        groups: groups(windows),
         page_len,
         context,
         vocab: VOCAB,
         buckets: BucketPolicy::Exact,
         chunk,
         max_seqs: 1,
+        usual: context,
         overlap: true,
+        mixed_steps: true,
     }
 }
 
@@ -53,7 +55,8 @@ pub fn engine(facts: Facts, fault: Option<Fault>) -> (Engine, Arc<Tally>) {
 /// An engine on a device of these pages.
 pub fn engine_with(facts: Facts, pages: Vec<u32>, fault: Option<Fault>) -> (Engine, Arc<Tally>) {
     let (groups, page_len) = (facts.groups.clone(), facts.page_len);
-    let executor = NullExecutor::new(Null { groups, page_len, pages, vocab: VOCAB, script, fault });
+    let faults = fault.into_iter().collect();
+    let executor = NullExecutor::new(Null { faults, ..Null::new(groups, page_len, pages, VOCAB) });
     let tally = executor.tally();
     (Engine::new(Box::new(executor), facts).expect("the device has pages"), tally)
 }
@@ -82,7 +85,7 @@ pub fn drain(engine: &mut Engine, id: SequenceId) -> Run {
         for event in engine.step() {
             assert!(run.ending.is_none() && run.error.is_none(), "nothing follows the end");
             match event {
-                Event::Token { sequence, id: token, logprob, top, logits } => {
+                Event::Token { sequence, id: token, logprob, top, logits, .. } => {
                     assert_eq!(sequence, id);
                     run.ids.push(token);
                     run.logprobs.push(logprob);

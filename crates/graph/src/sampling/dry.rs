@@ -18,7 +18,8 @@ impl Repeats {
         let recent = &recent[recent.len() - window..];
         self.measure(recent);
         let longest = self.lengths.iter().skip(1).copied().max().unwrap_or(0);
-        let breaks = |id: &u32| breakers.binary_search(id).is_ok();
+        let breaks =
+            |id: &u32| breakers.get(*id as usize / 32).is_some_and(|word| word >> (id % 32) & 1 == 1);
         let reach = recent.iter().rev().take(longest as usize).take_while(|id| !breaks(id)).count() as u32;
         self.find(recent, dry.allowed_length, reach);
         for (i, &(id, length)) in self.found.iter().enumerate() {

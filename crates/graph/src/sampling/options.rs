@@ -77,7 +77,7 @@ impl Penalties {
     }
 
     /// Whether something is taken by how often a token was seen.
-    pub(super) fn counts(&self) -> bool {
+    pub fn counts(&self) -> bool {
         self.repetition != 1.0 || self.presence != 0.0 || self.frequency != 0.0
     }
 }

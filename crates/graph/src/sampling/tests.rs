@@ -139,7 +139,8 @@ proptest! {
     ) {
         let dry = Dry { multiplier, base, allowed_length, window };
         let mut logits = vec![0.0; 8];
-        Repeats::default().penalise(&mut logits, &dry, &recent, &breakers);
+        let bits = breakers.iter().fold(0, |bits, id| bits | 1 << id);
+        Repeats::default().penalise(&mut logits, &dry, &recent, &[bits]);
         for (id, (logit, loss)) in logits.iter().zip(losses(9, &dry, &recent, &breakers)).enumerate() {
             prop_assert!((-logit - loss).abs() <= 1e-4 * loss, "token {} loses {}, not {}", id, -logit, loss);
         }

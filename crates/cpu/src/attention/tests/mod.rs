@@ -56,31 +56,49 @@ fn cases() -> Vec<Case> {
 /// Every way to run units that the machine and the case have.
 fn ways(case: &Case) -> Vec<(Isa, Option<Way>)> {
     let mut ways = Isa::present().into_iter().map(|isa| (isa, None)).collect::<Vec<_>>();
-    if case.shape.rounded && case.dtype == DType::BF16 && case.cells && case.shape.page_len.is_multiple_of(16)
-    {
+    if takes_tiles(case) {
         ways.push((Isa::Portable, Some(Way::Model)));
+        ways.extend(Isa::present().into_iter().map(|isa| (isa, Some(Way::Pairs))));
+        ways.extend(Isa::present().into_iter().map(|isa| (isa, Some(Way::Vectors))));
         if Isa::Amx.is_present() {
             ways.push((Isa::Amx, Some(Way::Tiles)));
-            ways.push((Isa::Amx, Some(Way::Vectors)));
         }
     }
     ways
+}
+
+fn takes_tiles(case: &Case) -> bool {
+    case.shape.rounded
+        && case.dtype == DType::BF16
+        && case.cells
+        && case.shape.page_len.is_multiple_of(16)
+        && case.shape.width.is_multiple_of(16)
+}
+
+/// Whether a way sums bf16 in pairs.
+fn in_pairs(case: &Case, isa: Isa, way: Option<Way>) -> bool {
+    takes_tiles(case) && way.map_or(isa != Isa::Amx, |way| way == Way::Pairs)
 }
 
 #[test]
 fn bits_are_the_same_however_a_step_is_run() {
     for case in cases() {
         let fixture = Fixture::new(&case);
-        let all = Run { isa: Isa::Portable, way: Some(Way::Vectors), piece: usize::MAX / 2, workers: 1 };
-        let wanted = fixture.run(all).iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        let all = |way| Run { isa: Isa::Portable, way: Some(way), piece: usize::MAX / 2, workers: 1 };
+        let bits = |run| fixture.run(run).iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        let pairs = if takes_tiles(&case) { bits(all(Way::Pairs)) } else { vec![] };
+        let apart = bits(all(Way::Vectors));
+        // Equal weights of equal sizes add up the same in either order.
+        assert!(pairs != apart || case.shape.scale == 0.0, "{}: there are two orders", case.what);
         for (isa, way) in ways(&case) {
-            for (piece, workers) in [(all.piece, 1), (1, 1), (7, 3), (all.piece, 2), (2, 16)] {
+            let wanted = if in_pairs(&case, isa, way) { &pairs } else { &apart };
+            for (piece, workers) in [(usize::MAX / 2, 1), (1, 1), (7, 3), (usize::MAX / 2, 2), (2, 16)] {
                 if isa == Isa::Portable && piece == 1 {
                     continue;
                 }
                 let run = Run { isa, way, piece, workers };
-                let found = fixture.run(run).iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-                let differ = found.iter().zip(&wanted).filter(|(a, b)| a != b).count();
+                let found = bits(run);
+                let differ = found.iter().zip(wanted).filter(|(a, b)| a != b).count();
                 assert_eq!(differ, 0, "{}: {run:?} differs in {differ} of {}", case.what, wanted.len());
             }
         }

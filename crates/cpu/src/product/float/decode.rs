@@ -9,7 +9,9 @@ use tensor::DType;
 use super::form::F32;
 use super::walk::{Panel, Source};
 use crate::packed::{BLOCK, GROUP, View};
-use crate::product::quantized::format::{BLOCKS, Format, Scales, WORDS, block_bytes, codes};
+use crate::product::quantized::format::{
+    Format, Scales, WORDS, block_bytes, codes, field_bytes, record_bytes,
+};
 use crate::product::quantized::formats::{
     IQ4_NL, IQ4_XS, MXFP4, Q2_K, Q3_K, Q4_0, Q4_1, Q4_K, Q5_0, Q5_1, Q5_K, Q6_K, Q8_0,
 };
@@ -72,19 +74,15 @@ impl Source for Decoded {
 /// The strip has the group, and it that many blocks.
 #[inline(always)]
 unsafe fn decode<S: Simd, F: Format>(s: S, strip: *const u8, group: usize, blocks: usize, panel: &mut Panel) {
-    let record = strip.wrapping_add(group * F::FIELDS.record_bytes(F::SOURCES, BLOCKS));
-    let next = record.wrapping_add(F::FIELDS.record_bytes(F::SOURCES, BLOCKS));
-    let fields = record.wrapping_add(blocks * block_bytes::<F>());
-    // SAFETY: the group's fields lie behind its codes.
+    let fields = strip.wrapping_add(group * record_bytes::<F>());
+    let group = fields.wrapping_add(field_bytes::<F>(blocks));
+    // SAFETY: a group begins with its fields.
     let scales = unsafe { if F::SOURCES == 1 { F::scales(s, fields, blocks) } else { Scales::zero(s) } };
     let mut to = panel.start();
     for b in 0..blocks {
-        for line in 0..F::FIELDS.vectors() {
-            s.prefetch(next.wrapping_add(b * block_bytes::<F>() + 64 * line));
-        }
         // SAFETY: a block of the group, and a block of the panel.
         unsafe {
-            let words = codes::<S, F>(s, record.wrapping_add(b * block_bytes::<F>()));
+            let words = codes::<S, F>(s, group.wrapping_add(b * block_bytes::<F>()));
             for half in 0..2 {
                 let scale = if F::SOURCES == 1 {
                     of_group::<S, F>(s, &scales, b, half)

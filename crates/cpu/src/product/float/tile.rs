@@ -3,6 +3,7 @@
 use simd::Simd;
 
 use super::form::Form;
+use super::walk::BUSY;
 use crate::packed::BLOCK;
 
 /// How far ahead of the product weights are asked for, in bytes of each strip.
@@ -78,7 +79,7 @@ pub unsafe fn multiply<S: Simd, F: Form, const R: usize, const C: usize>(s: S, t
     }
 }
 
-/// Adds the products of one pair of strip `c`, and asks for weights to come.
+/// Adds the products of one pair of strip `c`; many rows ask for weights to come.
 ///
 /// # Safety
 /// A pair may be read at `weights` and two values at each of the rows.
@@ -91,8 +92,10 @@ unsafe fn pair<S: Simd, F: Form, const R: usize, const C: usize>(
     even: &mut [[S::F; C]; R],
     odd: &mut [[S::F; C]; R],
 ) {
-    for line in 0..F::PAIR / 64 {
-        s.prefetch(weights.wrapping_add(AHEAD + 64 * line));
+    if R >= BUSY {
+        for line in 0..F::PAIR / 64 {
+            s.prefetch(weights.wrapping_add(AHEAD + 64 * line));
+        }
     }
     // SAFETY: as the caller says.
     unsafe {

@@ -69,6 +69,8 @@ impl<F: Form> Source for InPlace<F> {
     }
 }
 
+/// Rows from which on products take longer than weights take to arrive.
+pub const BUSY: usize = 3;
 /// Rows of a product made at a time.
 pub const ROWS: usize = 512;
 /// Values of activations that are gone through by all strips: half of a second-level cache.
@@ -113,20 +115,22 @@ pub struct Walk<'a, W> {
 impl<W: Source> Kernel for Walk<'_, W> {
     type Output = ();
 
-    /// The strips are halved, and one of each half multiplied at a time: two streams of memory are faster than one.
+    /// Many rows take two strips at a time, which share each value of a row. Few wait for memory, and read it from front
+    /// to back, which the machine's prefetcher follows best.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Walk { job, source } = self;
-        let (start, half) = (job.strips.start, job.strips.len() / 2);
+        let (start, end) = (job.strips.start, job.strips.end);
+        let whole = if job.x.rows() < BUSY { start } else { start + job.strips.len() / 2 * 2 };
         let span = span(job.x.rows(), job.depth);
         for from in (0..job.depth).step_by(span) {
             let depth = from..job.depth.min(from + span);
             spread(s, job.x, depth.clone(), job.scratch);
-            for low in start..start + half {
-                strips(s, source, &job, [low, low + half], depth.clone());
+            for low in (start..whole).step_by(2) {
+                strips(s, source, &job, [low, low + 1], depth.clone());
             }
-            if job.strips.len() % 2 == 1 {
-                strips(s, source, &job, [job.strips.end - 1], depth);
+            for strip in whole..end {
+                strips(s, source, &job, [strip], depth.clone());
             }
         }
     }

@@ -12,11 +12,11 @@ pub const PLANE: usize = 16 * GROUP;
 /// `64 i`. The products fit 16 bits by the formats' ranges.
 ///
 /// # Safety
-/// The scales are [`double`]. `record` is that of a group with such a block; the planes may be written.
+/// The scales are [`double`]. `group` is the codes of a group with such a block; the planes may be written.
 #[inline(always)]
 pub unsafe fn expand<S: Simd, F: Format>(
     s: S,
-    record: *const u8,
+    group: *const u8,
     block: usize,
     scales: &Scales<S>,
     [high, low]: [*mut u8; 2],
@@ -29,9 +29,9 @@ pub unsafe fn expand<S: Simd, F: Format>(
     let bytes = s.splat_i(0x00ff_00ff);
     let offset = s.splat_i(offset * 0x0001_0001);
     let at = 64 * WORDS * block;
-    // SAFETY: the block is one of the record's, and the planes have room for its words.
+    // SAFETY: the block is one of the group's, and the planes have room for its words.
     unsafe {
-        let codes = codes::<S, F>(s, record.wrapping_add(block * block_bytes::<F>()));
+        let codes = codes::<S, F>(s, group.wrapping_add(block * block_bytes::<F>()));
         let mut i = 0;
         while i < WORDS {
             let r = scales.r[block * F::SCALES + i * F::SCALES / WORDS];

@@ -32,7 +32,7 @@ pub trait Format: 'static {
     /// The scales of a group that holds so many blocks.
     ///
     /// # Safety
-    /// `at` is where a group's fields behind its codes are.
+    /// `at` is where a group's fields are.
     unsafe fn scales<S: Simd>(s: S, at: *const u8, blocks: usize) -> Scales<S>;
 }
 
@@ -108,6 +108,29 @@ impl<S: Simd> Scales<S> {
         others
     }
 
+    /// `acc`, and a row's product by a group, of which `sum` is the integer part as [`dot`] leaves it.
+    ///
+    /// # Safety
+    /// `x`, the row's activations, may be read.
+    #[inline(always)]
+    pub unsafe fn settle<F: Format>(
+        &self,
+        s: S,
+        acc: S::F,
+        mut sum: S::I,
+        x: *const Int8Group,
+        blocks: usize,
+    ) -> S::F {
+        // SAFETY: as the caller says.
+        unsafe {
+            if const { offset::<S, F>() != 0 } {
+                let others = self.others::<F>(s, x, blocks);
+                sum = s.sub_i(sum, s.mul_i(others, s.splat_i(offset::<S, F>())));
+            }
+            self.add::<F>(s, acc, sum, x, blocks)
+        }
+    }
+
     /// `acc`, and a row's product by a group, of which `sum` is the integer part.
     ///
     /// # Safety
@@ -136,6 +159,17 @@ impl<S: Simd> Scales<S> {
 /// Bytes of the codes of a block.
 pub const fn block_bytes<F: Format>() -> usize {
     64 * F::FIELDS.vectors()
+}
+
+/// Bytes of a whole group.
+pub const fn record_bytes<F: Format>() -> usize {
+    F::FIELDS.record_bytes(F::SOURCES, BLOCKS)
+}
+
+/// Bytes of the fields of a group of so many blocks, which lie before its codes.
+#[inline(always)]
+pub const fn field_bytes<F: Format>(blocks: usize) -> usize {
+    F::FIELDS.field_bytes(F::SOURCES * blocks / BLOCKS)
 }
 
 /// The codes of a block, or what they stand for: word `i` of each row holds values `4 i .. 4 i + 4`.

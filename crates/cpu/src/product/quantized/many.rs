@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use simd::{Kernel, LANES, Simd};
 
 use super::expand::{PLANE, double, expand};
-use super::format::{BLOCKS, Format, Scales, block_bytes};
+use super::format::{Format, Scales, field_bytes, record_bytes};
 use super::task::Task;
 use super::tiles::Tiles;
 use crate::activation::Int8Group;
@@ -98,7 +98,7 @@ struct Row {
 /// A turn that is being expanded.
 #[derive(Clone, Copy)]
 struct Next {
-    record: *const u8,
+    codes: *const u8,
     planes: [*mut u8; 2],
     scales: usize,
     /// The block to expand, of so many.
@@ -264,7 +264,7 @@ impl<S: Simd, F: Format, T: Tiles> Work<'_, S, F, T> {
     #[inline(always)]
     fn record(&self, turn: Turn) -> *const u8 {
         let weight = &self.task.weight;
-        let record_bytes = const { F::FIELDS.record_bytes(F::SOURCES, BLOCKS) };
+        let record_bytes = const { record_bytes::<F>() };
         weight
             .bytes
             .as_ptr()
@@ -321,19 +321,27 @@ impl<S: Simd, F: Format, T: Tiles> Work<'_, S, F, T> {
     unsafe fn begin(&mut self, turn: Turn) -> Next {
         let ahead = self.record(self.after(self.after(turn)));
         let mut line = 0;
-        while line < const { F::FIELDS.record_bytes(F::SOURCES, BLOCKS) } {
+        while line < const { record_bytes::<F>() } {
             self.s.prefetch(ahead.wrapping_add(line));
             line += 64;
         }
         let blocks = self.blocks(turn);
         let record = self.record(turn);
-        let behind = record.wrapping_add(blocks * block_bytes::<F>());
-        // SAFETY: the fields lie behind the codes of so many blocks.
-        let mut scales = unsafe { F::scales(self.s, behind, blocks) };
+        // SAFETY: a record begins with the fields of so many blocks.
+        let mut scales = unsafe { F::scales(self.s, record, blocks) };
         double::<S, F>(self.s, &mut scales, blocks);
         self.scales[turn.index % 4] = scales;
         let (planes, scales) = (self.planes(turn), turn.index % 4);
-        Next { record, planes, scales, block: 0, blocks, pace: 0, due: 0, steps: 1 }
+        Next {
+            codes: record.wrapping_add(field_bytes::<F>(blocks)),
+            planes,
+            scales,
+            block: 0,
+            blocks,
+            pace: 0,
+            due: 0,
+            steps: 1,
+        }
     }
 
     /// Expands a block.
@@ -343,7 +351,7 @@ impl<S: Simd, F: Format, T: Tiles> Work<'_, S, F, T> {
     #[inline(always)]
     unsafe fn expand(&mut self, next: &mut Next) {
         // SAFETY: as the caller says; the planes are the turn's.
-        unsafe { expand::<S, F>(self.s, next.record, next.block, &self.scales[next.scales], next.planes) };
+        unsafe { expand::<S, F>(self.s, next.codes, next.block, &self.scales[next.scales], next.planes) };
         next.block = next.block.wrapping_add(1);
     }
 

@@ -1,14 +1,13 @@
 //! Products of int8 activations and block formats.
 
 mod expand;
-mod few;
 pub mod format;
 #[allow(non_camel_case_types, reason = "the names are the formats' own")]
 pub mod formats;
 mod many;
+mod on_vectors;
 #[cfg(test)]
 mod oracle;
-mod panel;
 mod task;
 #[cfg(test)]
 pub mod tests;
@@ -20,29 +19,25 @@ use std::ops::Range;
 use simd::Isa;
 use tensor::DType;
 
-use self::few::Few;
 use self::format::Format;
 use self::many::Many;
-use self::panel::Panel;
+use self::on_vectors::OnVectors;
 use self::task::Task;
 #[cfg(target_arch = "x86_64")]
 use self::tiles::Hardware;
 use super::Output;
 use crate::activation::Int8;
-use crate::packed::View;
+use crate::packed::{GROUP, View};
 
-/// Rows from which on panels are faster than registers.
-const MANY: usize = 9;
-
-/// Rows from which on tiles are faster than panels.
+/// Rows from which on tiles are faster than vectors.
 const TILES: usize = 13;
 
-/// Bytes of scratch that [`product`] wants.
-pub fn scratch_bytes(isa: Isa, rows: usize) -> usize {
+/// Bytes of scratch that [`product`] wants for so many rows of so many columns, or fewer rows.
+pub fn scratch_bytes(isa: Isa, rows: usize, cols: usize) -> usize {
+    let vectors = on_vectors::scratch_bytes(rows, cols.div_ceil(GROUP));
     match isa {
-        _ if rows < MANY => 0,
-        Isa::Amx if rows >= TILES => many::scratch_bytes(rows),
-        _ => panel::scratch_bytes(rows),
+        Isa::Amx if rows >= TILES => vectors.max(many::scratch_bytes(rows)),
+        _ => vectors,
     }
 }
 
@@ -98,15 +93,10 @@ impl Use for Best<'_> {
     fn with<F: Format>(self) {
         let Best { isa, task, scratch } = self;
         let format = PhantomData::<F>;
-        match (task.x.rows, isa) {
-            (1, _) => isa.run(Few::<F, 1> { task, format }),
-            (2, _) => isa.run(Few::<F, 2> { task, format }),
-            (3..=4, _) => isa.run(Few::<F, 4> { task, format }),
-            (..MANY, _) => isa.run(Few::<F, 8> { task, format }),
+        match isa {
             #[cfg(target_arch = "x86_64")]
-            (TILES.., Isa::Amx) => isa.run(Many { task, tiles: Hardware, scratch, format }),
-            (_, Isa::Avx512 | Isa::Amx) => isa.run(Panel::<F, 6, 2> { task, scratch, format }),
-            _ => isa.run(Panel::<F, 4, 1> { task, scratch, format }),
+            Isa::Amx if task.x.rows >= TILES => isa.run(Many { task, tiles: Hardware, scratch, format }),
+            _ => isa.run(OnVectors { task, scratch, format }),
         }
     }
 }

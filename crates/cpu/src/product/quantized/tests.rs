@@ -6,10 +6,10 @@ use tensor::{Buffer, DType, blocks};
 
 use super::format::Format;
 use super::many::Many;
-use super::panel::Panel;
+use super::on_vectors::OnVectors;
 use super::task::Task;
 use super::tiles::Model;
-use super::{Use, many, oracle, panel, with_format};
+use super::{Use, many, oracle, scratch_bytes as scratch_of, with_format};
 use crate::activation::{Activation, Int8, Int8Group, int8_groups, quantize_row};
 use crate::packed::{Fields, Layout, Packed};
 use crate::product::{Output, product, scratch_bytes};
@@ -185,7 +185,7 @@ fn kernels_for_many_rows_are_the_oracles_to_the_bit() {
             let Some(case) = Case::of(dtype, rows, cols, m) else { continue };
             for isa in Isa::present() {
                 let groups = quantized(isa, &case.x, m, cols);
-                for kernel in [Forced::Tiles, Forced::Wide, Forced::Narrow] {
+                for kernel in [Forced::Tiles, Forced::Vectors] {
                     let mut out = vec![f32::NAN; rows * m];
                     let task = Task {
                         weight: case.packed.view(),
@@ -193,7 +193,7 @@ fn kernels_for_many_rows_are_the_oracles_to_the_bit() {
                         strips: 0..rows.div_ceil(16),
                         out: Output { start: out.as_mut_ptr(), stride: rows },
                     };
-                    let mut scratch = Buffer::zeroed(many::scratch_bytes(m).max(panel::scratch_bytes(m)));
+                    let mut scratch = Buffer::zeroed(many::scratch_bytes(m).max(scratch_of(isa, m, cols)));
                     with_format(dtype, Force { isa, kernel, task, scratch: scratch.as_mut_slice() });
                     assert_eq!(bits(&out), bits(&case.expected), "{dtype} {rows}x{cols} by {m} at {isa}");
                 }
@@ -205,8 +205,7 @@ fn kernels_for_many_rows_are_the_oracles_to_the_bit() {
 #[derive(Clone, Copy)]
 enum Forced {
     Tiles,
-    Wide,
-    Narrow,
+    Vectors,
 }
 
 struct Force<'a> {
@@ -222,8 +221,7 @@ impl Use for Force<'_> {
         let format = PhantomData::<F>;
         match kernel {
             Forced::Tiles => isa.run(Many { task, tiles: Model::NONE, scratch, format }),
-            Forced::Wide => isa.run(Panel::<F, 6, 2> { task, scratch, format }),
-            Forced::Narrow => isa.run(Panel::<F, 4, 1> { task, scratch, format }),
+            Forced::Vectors => isa.run(OnVectors { task, scratch, format }),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::Error;
 
 /// A file under a name of its own, which gets the wanted one at the end and is deleted where that never comes.
-pub(super) struct Partial {
+pub(crate) struct Partial {
     file: File,
     path: PathBuf,
     target: PathBuf,

@@ -1,0 +1,41 @@
+//! Decoding through the whole library, to hold beside the device alone: what is between the two is the engine.
+
+use std::time::{Duration, Instant};
+
+use polysilicon::{Error, Model, Sampling, Stream};
+
+/// What a round of decoding took.
+#[derive(Clone, Copy, Debug)]
+pub struct Served {
+    /// Tokens made while all decoded together.
+    pub tokens: u32,
+    /// How long that took.
+    pub wall: Duration,
+    /// What the device worked meanwhile.
+    pub device: Duration,
+}
+
+/// Decodes so many sequences together, each with a short prompt of its own. What is measured begins when all have their
+/// first token.
+pub fn served(model: &Model, sequences: u32, output: u32, round: u64) -> Result<Served, Error> {
+    let vocab = model.graph().vocab;
+    let sampling = Sampling::default().max_tokens(output + 1).ignore_end(true).tenant(round);
+    let start = |sequence: u32| {
+        let prompt =
+            (0..8).map(|i| (u64::from(sequence * 8 + i) * 7919 + 13) as u32 % vocab).collect::<Vec<_>>();
+        model.generate(prompt, &sampling)
+    };
+    let mut streams = (0..sequences).map(start).collect::<Result<Vec<_>, _>>()?;
+    for stream in &mut streams {
+        stream.next().transpose()?;
+    }
+    let worked = |streams: &[Stream]| streams.iter().map(Stream::device_time).sum::<Duration>();
+    let (begin, before) = (Instant::now(), worked(&streams));
+    let mut tokens = 0;
+    for stream in &mut streams {
+        for piece in &mut *stream {
+            tokens += u32::from(piece?.id.is_some());
+        }
+    }
+    Ok(Served { tokens, wall: begin.elapsed(), device: worked(&streams) - before })
+}
