@@ -21,6 +21,10 @@ const MAX_DIVISOR: f64 = 10_000.0;
 /// amount is allowed, a model that has nothing to say writes nothing else.
 const WHITESPACE: &str = r"\x20|\x0A\x20{0,32}";
 
+/// What is said to those who bring llama.cpp's grammars.
+const GBNF: &str =
+    "it is GBNF; write `start: \"a\" other`, as Lark does, where it says `root ::= \"a\" other`";
+
 /// A grammar as it is written down.
 #[derive(Debug, Clone, PartialEq)]
 pub enum GrammarSource {
@@ -79,7 +83,8 @@ impl GrammarSource {
                 TopLevelGrammar::from_json_schema(compact(schema))
             }
             Self::Regex(regex) => TopLevelGrammar::from_regex(regex),
-            Self::Lark(lark) => TopLevelGrammar::from_lark(lark.clone()),
+            Self::Lark(text) if text.lines().any(is_gbnf) => return Err(GrammarError::invalid(kind, GBNF)),
+            Self::Lark(text) => TopLevelGrammar::from_lark(text.clone()),
             Self::Choice(choices) => TopLevelGrammar::from_lark(choice(choices)?),
         })
     }
@@ -91,6 +96,12 @@ impl GrammarSource {
             Self::Choice(choices) => choices.iter().map(String::len).sum(),
         }
     }
+}
+
+/// Whether a line begins a rule of GBNF, as none of Lark does.
+fn is_gbnf(line: &str) -> bool {
+    let name = line.split_once("::=").map_or("", |(name, _)| name.trim());
+    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '-' || c == '_')
 }
 
 /// A schema with the whitespace it allows, unless it says so itself.

@@ -39,6 +39,7 @@ fn errors_say_what_is_wrong() {
         (schema("{\"multipleOf\": 1000003}".to_owned()), ["multipleOf", "10000"]),
         (regex("(a"), ["regular expression cannot be used", "unclosed group"]),
         (lark("begin: \"a\"".to_owned()), ["Lark grammar cannot be used", "start"]),
+        (lark("root ::= \"a\"".to_owned()), ["Lark grammar cannot be used", "it is GBNF"]),
         (lark("start: a".to_owned()), ["Lark grammar cannot be used", "a"]),
         (lark("start: <[1]>".to_owned()), ["Lark grammar cannot be used", "no token"]),
         (lark("start: <|im_start|>".to_owned()), ["Lark grammar cannot be used", "special token"]),
