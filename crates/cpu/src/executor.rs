@@ -171,6 +171,7 @@ impl Executor for Running {
             let bytes = program.work_bytes;
             self.work = Buffer::try_zeroed(bytes).ok_or_else(|| no_memory("work space", bytes))?;
         }
+        program.reserve(&mut self.steps);
         self.programs.push(Some(Arc::new(program)));
         Ok(ProgramId(self.programs.len() as u32 - 1))
     }

@@ -116,7 +116,6 @@ pub struct State {
     shape: PageShape,
     group: GroupId,
     pages: usize,
-    page_stride: usize,
     /// Bytes of sixteen positions of a head, and how many of them a head has in a page.
     block_bytes: usize,
     blocks: usize,
@@ -134,7 +133,8 @@ unsafe impl Sync for State {}
 impl State {
     /// A pool of so many zeroed pages.
     pub fn zeroed(shape: PageShape, group: GroupId, pages: usize) -> Result<State, BackendError> {
-        let bytes = shape.page_bytes().checked_mul(pages);
+        let shape = shape.pooled(pages);
+        let bytes = shape.page_bytes().checked_mul(shape.pool_pages(pages));
         let pool = bytes.filter(|&bytes| bytes <= isize::MAX as usize - 4096).and_then(Buffer::try_zeroed);
         let mut pool = pool.ok_or(BackendError::Memory {
             device: NAME,
@@ -143,11 +143,9 @@ impl State {
             available: 0,
         })?;
         let start = pool.as_mut_slice::<u8>().as_mut_ptr();
-        let shape = shape.pooled(pages);
         let block_bytes = shape.bytes(CELL * shape.width);
         let blocks = shape.page_len / CELL;
-        let page_stride = shape.page_stride();
-        Ok(State { shape, group, pages, page_stride, block_bytes, blocks, start, _pool: pool })
+        Ok(State { shape, group, pages, block_bytes, blocks, start, _pool: pool })
     }
 
     /// A pool of these bytes, page after page and slot after slot.
@@ -184,7 +182,7 @@ impl State {
     pub fn page(&self, page: usize) -> *mut u8 {
         assert!(page < self.pages, "a pool of {} pages has no page {page}", self.pages);
         // SAFETY: within the pool, which has `pages` pages.
-        unsafe { self.start.add(page * self.page_stride) }
+        unsafe { self.start.add(self.shape.page_at(page)) }
     }
 
     /// Bytes of sixteen positions of a head in cells.

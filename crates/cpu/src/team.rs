@@ -7,6 +7,7 @@
 
 use std::any::Any;
 use std::cell::UnsafeCell;
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -15,6 +16,8 @@ use crate::part::Part;
 
 /// Looks at a barrier before the processor is offered to others; some tens of microseconds.
 const SPINS: u32 = 4_000;
+/// The same where there are more workers than cores: whoever is late waits for one of those that look.
+const SPINS_CROWDED: u32 = 16;
 /// Looks for the next step before a worker sleeps, each of which offers the processor; some hundreds of microseconds
 /// where nobody takes it.
 const LOOKS: u32 = 2_000;
@@ -46,6 +49,8 @@ type Panic = Box<dyn Any + Send>;
 
 struct Shared {
     workers: usize,
+    /// Looks before the processor is offered.
+    spins: u32,
     /// Counts steps; a worker that sees it grow runs the job.
     step: AtomicU32,
     job: UnsafeCell<Option<*const Job<'static>>>,
@@ -77,12 +82,15 @@ impl Team {
                 .ok(),
         };
         let workers = 1 + threads.as_ref().map_or(0, |threads| threads.current_num_threads());
+        let cores = std::thread::available_parallelism().map_or(workers, NonZero::get);
+        let spins = if workers > cores { SPINS_CROWDED } else { SPINS };
         let shared = Arc::new(Shared {
             workers,
+            spins,
             step: AtomicU32::new(0),
             job: UnsafeCell::new(None),
             running: AtomicUsize::new(0),
-            barrier: Barrier::default(),
+            barrier: Barrier { spins, ..Barrier::default() },
             stop: AtomicBool::new(false),
             asleep: Mutex::new(0),
             wake: Condvar::new(),
@@ -122,7 +130,7 @@ impl Team {
         let result = shared.guarded(job, part);
         let mut looks = 0;
         while shared.running.load(Acquire) > 0 {
-            relax(&mut looks);
+            relax(&mut looks, shared.spins);
         }
         let other = shared.panic.swap(std::ptr::null_mut(), AcqRel);
         if !other.is_null() {
@@ -208,6 +216,7 @@ impl Shared {
 /// Where workers meet within a step.
 #[derive(Default)]
 struct Barrier {
+    spins: u32,
     arrived: AtomicUsize,
     round: AtomicU32,
     poisoned: AtomicBool,
@@ -227,7 +236,7 @@ impl Barrier {
         let mut looks = 0;
         while self.round.load(Acquire) == round {
             assert!(!self.is_poisoned(), "another worker of this device has panicked");
-            relax(&mut looks);
+            relax(&mut looks, self.spins);
         }
     }
 
@@ -240,9 +249,9 @@ impl Barrier {
     }
 }
 
-/// Passes a moment; after many, offers the processor.
-fn relax(looks: &mut u32) {
-    if *looks < SPINS {
+/// Passes a moment; after so many, offers the processor.
+fn relax(looks: &mut u32, spins: u32) {
+    if *looks < spins {
         *looks += 1;
         std::hint::spin_loop();
     } else {

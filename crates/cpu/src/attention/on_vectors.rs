@@ -7,7 +7,7 @@ use simd::{Isa, Kernel, LANES, Simd};
 use tensor::DType;
 
 use super::CHUNK;
-use super::element::{Bf16, Element, F16, F32, Pairs};
+use super::element::{Bf16, Element, F16, F32, Pairs, Q8};
 use super::sight::Sight;
 use super::softmax::{InPlace, Packed, STEP, largest, weigh};
 use super::vectors::Products;
@@ -35,6 +35,7 @@ impl Kernel for OnVectors<'_> {
                 (Some(DType::BF16), false) => on_vectors::<S, Bf16, false>(s, &mut walk, true),
                 (Some(DType::F16), false) => on_vectors::<S, F16, false>(s, &mut walk, true),
                 (Some(DType::F32), false) => on_vectors::<S, F32, false>(s, &mut walk, true),
+                (Some(DType::Q8_0), false) => on_vectors::<S, Q8, false>(s, &mut walk, true),
                 (_, true) => on_vectors::<S, F32, true>(s, &mut walk, false),
                 (_, false) => on_vectors::<S, F32, false>(s, &mut walk, false),
             }

@@ -67,6 +67,17 @@ impl Survey {
         divided * rows * chunks * self.shape.partial_floats() * size_of::<f32>()
     }
 
+    /// Makes room for the units of a bucket's steps, so that [`Survey::look`] allocates nothing.
+    pub fn reserve(&self, bucket: &Bucket, step: &mut Step) {
+        let Survey { shape, .. } = self;
+        // Sequences are whole, or divided into as many units as all work is; prompts into some sixteen rows at least.
+        let prompts = (bucket.tokens as usize * shape.group()).div_ceil(16);
+        let sequences = bucket.seqs as usize;
+        let units = shape.kv_heads * (2 * sequences + prompts) + self.target_units();
+        step.units.reserve(units.saturating_sub(step.units.len()));
+        step.merging.reserve((shape.kv_heads * sequences).saturating_sub(step.merging.len()));
+    }
+
     /// Divides a step by what its tokens see. It allocates only until `step` has grown.
     ///
     /// # Panics

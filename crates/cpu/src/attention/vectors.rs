@@ -41,16 +41,18 @@ impl<S: Simd, E: Element> Products<'_, S, E> {
         let s = self.s;
         for block in blocks {
             let mut sums = [s.splat(0.0); R];
-            let (mut keys, mut queries) = (self.blocks.keys[block], queries);
-            let mut left = self.lanes / 2;
+            let (start, mut queries) = (self.blocks.keys[block], queries);
+            let mut keys = start.wrapping_add(E::scales(self.lanes));
+            let (mut left, mut step) = (self.lanes / 2, 0);
             // SAFETY: as the caller says; pairs beyond the last do not count.
             unsafe {
                 while left > 0 {
                     let pairs = if left < PAIRS { left } else { PAIRS };
                     let mut dots = [E::zero(s); R];
+                    let scales = E::of_keys(s, start, step);
                     let end = queries.add(2 * E::OF_ROW * pairs);
                     while queries < end {
-                        let k = E::keys(s, keys);
+                        let k = E::keys(s, keys, scales);
                         for r in 0..R {
                             let q = E::row(s, queries.add(r * self.query_bytes));
                             dots[r] = E::add(s, dots[r], k, q);
@@ -61,7 +63,7 @@ impl<S: Simd, E: Element> Products<'_, S, E> {
                     for r in 0..R {
                         sums[r] = s.add(sums[r], E::total(s, dots[r]));
                     }
-                    left -= pairs;
+                    (left, step) = (left - pairs, step + 1);
                 }
                 for r in 0..R {
                     s.store(scores.add(r * CHUNK + block * LANES), sums[r]);
@@ -145,12 +147,15 @@ impl<S: Simd, E: Element> Products<'_, S, E> {
         unsafe {
             let mut weights = weights.add(step * STEP * E::OF_ROW);
             for half in 0..2 {
-                let mut values = self.blocks.values[2 * step + half].add(at / LANES * E::NEXT);
-                let end = weights.add(2 * HALVES * E::OF_ROW);
-                while weights < end {
-                    let mut x = [E::values(s, values, row); V];
+                let block = self.blocks.values[2 * step + half];
+                let scales = E::of_values(s, block, at, lanes);
+                let mut values = block.add(E::scales(lanes) + at / LANES * E::NEXT);
+                // Sixteen elements are the second half of what shares a scale, or the first.
+                let first = at / LANES % 2;
+                for i in 0..HALVES {
+                    let mut x = [E::values(s, values, row, &scales, first, i); V];
                     for v in 1..V {
-                        x[v] = E::values(s, values.add(v * E::NEXT), row);
+                        x[v] = E::values(s, values.add(v * E::NEXT), row, &scales, first + v, i);
                     }
                     for r in 0..R {
                         let p = E::row(s, weights.add(r * WEIGHTS));

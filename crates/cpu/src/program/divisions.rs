@@ -25,6 +25,14 @@ impl Division {
 }
 
 impl Program {
+    /// Makes room for the divisions of this program's steps.
+    pub fn reserve(&self, steps: &mut Vec<Step>) {
+        steps.resize_with(self.divisions.len().max(steps.len()), Step::default);
+        for (division, step) in self.divisions.iter().zip(steps) {
+            division.survey.reserve(&self.spec.bucket, step);
+        }
+    }
+
     /// Divides a step in every way that the program's layers work by. It allocates only until `steps` have grown.
     pub fn divide(&self, memory: &Memory<'_>, steps: &mut Vec<Step>) {
         steps.resize_with(self.divisions.len().max(steps.len()), Step::default);

@@ -3,7 +3,8 @@
 //! Attention streams keys with positions across a vector and values with elements across it. A page holds a part for
 //! each head; a part the page's positions, sixteen at a time: a *block*. The rows of a block are elements of keys, each
 //! at sixteen positions, or positions of values, each with all elements of the head; attention reads either from front
-//! to back. Rows of bf16 lie in pairs, element by element: two multiplications in one vector, a row of a tile.
+//! to back. Rows of bf16 lie in pairs, element by element: two multiplications in one vector, a row of a tile. Before the
+//! codes of q8_0 lie their scales: for each 32 elements those of the sixteen positions.
 
 use std::ops::Range;
 
@@ -11,6 +12,9 @@ use tensor::DType;
 
 /// Positions of a block, and elements that are written at once.
 pub const CELL: usize = 16;
+
+/// Positions whose keys, or values, of a head lie together: 128 KiB of 64 elements in bf16.
+const RUN: usize = 1024;
 
 /// What attention does with a state decides how its pages are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +40,13 @@ pub struct PageShape {
     pub heads: usize,
     /// Elements of a head.
     pub width: usize,
+    /// Pages whose parts of a head lie together, in blocks.
+    run: usize,
     /// Bytes from a page's part of one head to that of the next, in blocks.
     head_stride: usize,
 }
 
-/// Where sixteen elements of one slot lie in their block: `count` runs of `bytes`, `stride` bytes apart.
+/// Where elements of one slot lie in their block: `count` runs of `bytes`, `stride` bytes apart.
 struct Runs {
     first: usize,
     count: usize,
@@ -51,26 +57,37 @@ struct Runs {
 impl PageShape {
     /// The layout for a use, where blocks can hold it; else plain.
     pub fn new(dtype: DType, wanted: Layout, page_len: usize, heads: usize, width: usize) -> PageShape {
-        let fits = dtype.is_float() && width.is_multiple_of(CELL) && page_len.is_multiple_of(CELL);
+        let unit = if dtype.is_float() { CELL } else { dtype.block_len() };
+        let fits = width.is_multiple_of(unit) && page_len.is_multiple_of(CELL);
         let layout = if fits { wanted } else { Layout::Plain };
-        let shape = PageShape { dtype, layout, page_len, heads, width, head_stride: 0 };
+        let shape = PageShape { dtype, layout, page_len, heads, width, run: 1, head_stride: 0 };
         PageShape { head_stride: shape.part_bytes(), ..shape }
     }
 
-    /// The same in a pool that keeps the parts of all pages together that belong to one head: attention follows a head
-    /// through the pages of a sequence, which mostly lie in order.
+    /// The same in a pool: of so many pages that follow one another the parts lie together that belong to one head, since
+    /// attention follows a head through the pages of a sequence, which mostly lie in order. More pages would be longer
+    /// stretches of memory, and more of it touched by a sequence of a few tokens.
     pub fn pooled(self, pages: usize) -> PageShape {
-        PageShape { head_stride: pages * self.part_bytes(), ..self }
+        let run = (RUN / self.page_len.max(1)).clamp(1, pages.max(1));
+        PageShape { run, head_stride: run * self.part_bytes(), ..self }
+    }
+
+    /// Pages of a pool of so many, filled up to whole runs.
+    pub fn pool_pages(&self, pages: usize) -> usize {
+        pages.next_multiple_of(self.run)
+    }
+
+    /// Where a page begins in its pool.
+    pub fn page_at(&self, page: usize) -> usize {
+        match self.layout {
+            Layout::Plain => page * self.page_bytes(),
+            _ => page / self.run * self.run * self.page_bytes() + page % self.run * self.part_bytes(),
+        }
     }
 
     /// Bytes of a page that belong to one head, in blocks.
     pub fn part_bytes(&self) -> usize {
         self.bytes(self.page_len * self.width)
-    }
-
-    /// Bytes from one page of a pool to the next.
-    pub fn page_stride(&self) -> usize {
-        if self.layout == Layout::Plain { self.page_bytes() } else { self.part_bytes() }
     }
 
     /// Elements of a slot.
@@ -124,10 +141,14 @@ impl PageShape {
                 page.add(self.plain_at(place, first)).copy_from_nonoverlapping(part.as_ptr(), part.len())
             };
         }
-        let runs = self.runs(place % CELL);
-        for (cell, part) in (first / CELL..).zip(part.chunks_exact(self.bytes(CELL))) {
-            // SAFETY: the block lies in the page, and the runs in the block.
-            unsafe { runs.scatter(part.as_ptr(), page.add(self.cell_at(place, cell))) }
+        let (runs, unit) = (self.runs(place % CELL), self.unit());
+        for (cell, part) in (first / unit..).zip(part.chunks_exact(self.bytes(unit))) {
+            let (scale, part) = part.split_at(self.scale_bytes());
+            // SAFETY: the block lies in the page, and scale and runs in the block.
+            unsafe {
+                page.add(self.scale_at(place, cell)).copy_from_nonoverlapping(scale.as_ptr(), scale.len());
+                runs.scatter(part.as_ptr(), page.add(self.cell_at(place, cell)));
+            }
         }
     }
 
@@ -146,10 +167,16 @@ impl PageShape {
                 part.as_mut_ptr().copy_from_nonoverlapping(page.add(self.plain_at(place, first)), part.len())
             };
         }
-        let runs = self.runs(place % CELL);
-        for (cell, part) in (first / CELL..).zip(part.chunks_exact_mut(self.bytes(CELL))) {
+        let (runs, unit) = (self.runs(place % CELL), self.unit());
+        for (cell, part) in (first / unit..).zip(part.chunks_exact_mut(self.bytes(unit))) {
+            let (scale, part) = part.split_at_mut(self.scale_bytes());
             // SAFETY: as in `put`.
-            unsafe { runs.gather(page.add(self.cell_at(place, cell)), part.as_mut_ptr()) }
+            unsafe {
+                scale
+                    .as_mut_ptr()
+                    .copy_from_nonoverlapping(page.add(self.scale_at(place, cell)), scale.len());
+                runs.gather(page.add(self.cell_at(place, cell)), part.as_mut_ptr());
+            }
         }
     }
 
@@ -159,6 +186,15 @@ impl PageShape {
     /// Where the pages hold no values, or the block is shorter than it should be.
     pub fn erase_unseen(&self, block: &mut [u8], seen: &Range<usize>) {
         assert_eq!(self.layout, Layout::Values, "only values are erased");
+        if self.scale_bytes() > 0 {
+            // Codes under a scale of zero are zero.
+            for (at, scale) in block[..self.scales_bytes()].chunks_exact_mut(self.scale_bytes()).enumerate() {
+                if !seen.contains(&(at % CELL)) {
+                    scale.fill(0);
+                }
+            }
+            return;
+        }
         let row = self.bytes(self.width);
         if self.dtype != DType::BF16 {
             for (position, row) in block.chunks_exact_mut(row).enumerate() {
@@ -190,38 +226,66 @@ impl PageShape {
         place * self.bytes(self.slot_len()) + self.bytes(first)
     }
 
-    /// Where sixteen elements of a slot are in a page, but for what [`PageShape::runs`] adds.
-    fn cell_at(&self, place: usize, cell: usize) -> usize {
-        let cells = self.width / CELL;
-        self.block_at(cell / cells, place / CELL) + self.within(cell % cells)
+    /// Elements that are written at once: whole blocks of the type.
+    fn unit(&self) -> usize {
+        CELL.max(self.dtype.block_len())
     }
 
-    /// Where sixteen elements begin in a block.
-    fn within(&self, cell: usize) -> usize {
-        match (self.layout, self.dtype) {
-            (Layout::Values, DType::BF16) => cell * self.bytes(2 * CELL),
-            (Layout::Values, _) => cell * self.bytes(CELL),
-            _ => cell * self.bytes(CELL * CELL),
-        }
+    /// Bytes of a scale before its codes.
+    fn scale_bytes(&self) -> usize {
+        self.dtype.block_bytes()
+            - if self.dtype.is_float() { self.dtype.block_bytes() } else { self.dtype.block_len() }
+    }
+
+    /// Bytes of all scales of a block, which lie before all codes.
+    pub fn scales_bytes(&self) -> usize {
+        self.width / self.unit() * CELL * self.scale_bytes()
+    }
+
+    /// Bytes of a code, or of an element that is none.
+    fn code_bytes(&self) -> usize {
+        if self.dtype.is_float() { self.dtype.block_bytes() } else { 1 }
+    }
+
+    /// Where the scale of a slot's unit is in a page; anywhere in its block where there are none.
+    fn scale_at(&self, place: usize, cell: usize) -> usize {
+        let cells = self.width / self.unit();
+        let block = self.block_at(cell / cells, place / CELL);
+        block + (cell % cells * CELL + place % CELL) * self.scale_bytes()
+    }
+
+    /// Where a slot's unit is in a page, but for what [`PageShape::runs`] adds.
+    fn cell_at(&self, place: usize, cell: usize) -> usize {
+        let (unit, size) = (self.unit(), self.code_bytes());
+        let cells = self.width / unit;
+        let within = match (self.layout, self.dtype) {
+            (Layout::Values, DType::BF16) => 2 * unit * size,
+            (Layout::Values, _) => unit * size,
+            _ => unit * CELL * size,
+        };
+        self.block_at(cell / cells, place / CELL) + self.scales_bytes() + cell % cells * within
     }
 
     /// Where the elements at this position lie behind that.
     fn runs(&self, position: usize) -> Runs {
-        let (size, row) = (self.dtype.block_bytes(), self.bytes(self.width));
+        let (unit, size) = (self.unit(), self.code_bytes());
+        let row = size * self.width;
         match (self.layout, self.dtype) {
             (Layout::Keys, DType::BF16) => Runs { first: 4 * position, count: 8, bytes: 4, stride: 64 },
-            (Layout::Keys, _) => Runs { first: size * position, count: 16, bytes: size, stride: 16 * size },
+            (Layout::Keys, _) => {
+                Runs { first: size * position, count: unit, bytes: size, stride: CELL * size }
+            }
             (_, DType::BF16) => {
                 Runs { first: position / 2 * 2 * row + position % 2 * 2, count: 16, bytes: 2, stride: 4 }
             }
-            _ => Runs { first: position * row, count: 1, bytes: 16 * size, stride: 0 },
+            _ => Runs { first: position * row, count: 1, bytes: unit * size, stride: 0 },
         }
     }
 }
 
 impl Runs {
     /// # Safety
-    /// Sixteen elements may be read, and the cell written where the runs lie.
+    /// As many elements may be read, and the block written where the runs lie.
     #[inline(always)]
     unsafe fn scatter(&self, from: *const u8, cell: *mut u8) {
         for i in 0..self.count {
@@ -231,7 +295,7 @@ impl Runs {
     }
 
     /// # Safety
-    /// The cell may be read where the runs lie, and sixteen elements written.
+    /// The block may be read where the runs lie, and as many elements written.
     #[inline(always)]
     unsafe fn gather(&self, cell: *const u8, to: *mut u8) {
         for i in 0..self.count {
@@ -250,6 +314,7 @@ unsafe fn copy(from: *const u8, to: *mut u8, bytes: usize) {
     // SAFETY: as the caller says.
     unsafe {
         match bytes {
+            1 => to.write(from.read()),
             2 => to.cast::<u16>().write_unaligned(from.cast::<u16>().read_unaligned()),
             4 => to.cast::<u32>().write_unaligned(from.cast::<u32>().read_unaligned()),
             _ => to.copy_from_nonoverlapping(from, bytes),
@@ -308,11 +373,48 @@ mod tests {
     }
 
     #[test]
+    fn scales_lie_before_codes() {
+        for layout in [Layout::Keys, Layout::Values] {
+            let shape = PageShape::new(DType::Q8_0, layout, 32, 2, 64);
+            let mut page = vec![0xffu8; shape.page_bytes()];
+            for place in 0..32usize {
+                // Two heads of two units of a scale and 32 codes; every byte tells its place.
+                let unit = |unit: usize| {
+                    let scale = [place as u8, unit as u8];
+                    scale.into_iter().chain((0..32).map(move |e| (place * 7 + unit * 32 + e) as u8))
+                };
+                let slot = (0..4).flat_map(unit).collect::<Vec<_>>();
+                let mut back = vec![0; slot.len()];
+                // SAFETY: the page is as long as the shape says.
+                unsafe {
+                    shape.put(page.as_mut_ptr(), place, 0, &slot);
+                    shape.take(page.as_ptr(), place, 0, &mut back);
+                }
+                assert_eq!(back, slot);
+            }
+            for (place, unit) in (0..32usize).flat_map(|place| (0..4usize).map(move |unit| (place, unit))) {
+                let block = &page[(unit / 2 * 2 + place / 16) * (16 * 68)..][..16 * 68];
+                let (scales, codes) = block.split_at(64);
+                assert_eq!(scales[(unit % 2 * 16 + place % 16) * 2..][..2], [place as u8, unit as u8]);
+                for e in 0..32 {
+                    let element = unit % 2 * 32 + e;
+                    let at = match layout {
+                        Layout::Keys => element * 16 + place % 16,
+                        _ => place % 16 * 64 + element,
+                    };
+                    assert_eq!(codes[at], (place * 7 + unit * 32 + e) as u8, "{layout:?} {place} {unit} {e}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn what_no_block_holds_is_plain() {
         let layout = |dtype, page_len, width| PageShape::new(dtype, Layout::Keys, page_len, 2, width).layout;
         assert_eq!(layout(DType::BF16, 16, 64), Layout::Keys);
         assert_eq!(layout(DType::BF16, 4, 64), Layout::Plain);
         assert_eq!(layout(DType::BF16, 16, 40), Layout::Plain);
-        assert_eq!(layout(DType::Q8_0, 16, 64), Layout::Plain);
+        assert_eq!(layout(DType::Q8_0, 16, 64), Layout::Keys);
+        assert_eq!(layout(DType::Q8_0, 16, 48), Layout::Plain);
     }
 }

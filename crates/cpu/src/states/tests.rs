@@ -7,12 +7,14 @@ impl State {
     /// A state over pages that somebody else keeps.
     ///
     /// # Safety
-    /// So many pages may be read and written from `start` on for as long as the state lives, by it alone.
+    /// So many pages may be read and written from `start` on for as long as the state lives, by it alone: all that lie
+    /// together.
     pub unsafe fn over(shape: PageShape, group: GroupId, pages: usize, start: *mut u8) -> State {
         let shape = shape.pooled(pages);
-        let (page_stride, block_bytes) = (shape.page_stride(), shape.bytes(CELL * shape.width));
+        assert_eq!(shape.pool_pages(pages), pages, "pages are whole runs");
+        let block_bytes = shape.bytes(CELL * shape.width);
         let blocks = shape.page_len / CELL;
-        State { shape, group, pages, page_stride, block_bytes, blocks, start, _pool: Buffer::zeroed(0) }
+        State { shape, group, pages, block_bytes, blocks, start, _pool: Buffer::zeroed(0) }
     }
 }
 
@@ -80,4 +82,25 @@ fn a_slot_outside_the_pool_is_refused() {
     let states = states(Layout::Keys, DType::BF16, 16);
     // SAFETY: nobody else knows the states.
     unsafe { states.state(0).write(&[80], &rows(1)) };
+}
+
+#[test]
+fn pages_of_any_pool_lie_apart() {
+    for (pages, page_len) in [(1, 16), (63, 16), (64, 16), (65, 16), (200, 16), (5, 1024), (7, 2048)] {
+        for layout in [Layout::Plain, Layout::Keys] {
+            let shape = PageShape::new(DType::BF16, layout, page_len, 3, 32).pooled(pages);
+            let mut parts = vec![];
+            for page in 0..pages {
+                let at = shape.page_at(page);
+                match shape.layout {
+                    Layout::Plain => parts.push((at, shape.page_bytes())),
+                    _ => parts.extend((0..3).map(|head| (at + shape.block_at(head, 0), shape.part_bytes()))),
+                }
+            }
+            parts.sort_unstable();
+            assert!(parts.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0), "{pages} {page_len}");
+            let end = parts.last().map(|(at, bytes)| at + bytes);
+            assert!(end.is_some_and(|end| end <= shape.pool_pages(pages) * shape.page_bytes()));
+        }
+    }
 }
