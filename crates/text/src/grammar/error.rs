@@ -2,6 +2,25 @@
 
 use std::time::Duration;
 
+/// What the parser says of its own insides and switches, and what that means to whoever wrote the grammar.
+const MEANINGS: [(&str, &str); 6] = [
+    ("NoExtensionBias", "it allows no text"),
+    ("panic: ", "the parser gave up: "),
+    ("Unimplemented keys:", "these keywords are not supported, leave them out:"),
+    (
+        "oneOf constraints are not supported. Enable 'coerce_one_of' option to approximate oneOf with anyOf",
+        "options of oneOf that may overlap are not supported; write anyOf",
+    ),
+    (
+        "Only absolute $ref's (#/...) are supported without 'referencing' feature; ref",
+        "a $ref names a part of the same schema, as #/$defs/part does; it cannot be",
+    ),
+    (
+        "max is 8000; consider making your grammar left-recursive if it's right-recursive",
+        "8000 ways to go on are the most",
+    ),
+];
+
 /// Why a grammar was refused, or could not be followed any further.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -82,8 +101,7 @@ fn sentence(message: &str) -> String {
     // Regular expressions are shown first, and then what is wrong with them.
     let line = lines().find_map(|line| line.strip_prefix("error: ")).or(lines().next());
     let line = line.unwrap_or("no reason is known");
-    // The parser panics at what it never expected, and says so.
-    let line = line.replacen("panic: ", "the parser gave up: ", 1);
+    let line = MEANINGS.iter().fold(line.to_owned(), |line, (said, meant)| line.replacen(said, meant, 1));
     match line.char_indices().nth(CHARACTERS) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,

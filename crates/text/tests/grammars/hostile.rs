@@ -35,7 +35,10 @@ fn errors_say_what_is_wrong() {
         (schema("[]".to_owned()), ["JSON schema cannot be used", "object or boolean"]),
         (schema("false".to_owned()), ["JSON schema cannot be used", "false"]),
         (schema("{\"$ref\": \"http://x/y\"}".to_owned()), ["JSON schema cannot be used", "http://x/y"]),
-        (schema("{\"$ref\": \"#\"}".to_owned()), ["JSON schema cannot be used", "NoExtension"]),
+        (schema("{\"$ref\": \"#\"}".to_owned()), ["JSON schema cannot be used", "it allows no text"]),
+        (schema("{\"$ref\": \"a.json\"}".to_owned()), ["it cannot be 'a.json'", "#/$defs/part"]),
+        (schema("{\"uniqueItems\": true}".to_owned()), ["not supported, leave them out", "uniqueItems"]),
+        (schema("{\"oneOf\": [{\"maximum\": 5}, {}]}".to_owned()), ["oneOf", "write anyOf"]),
         (schema("{\"multipleOf\": 1000003}".to_owned()), ["multipleOf", "10000"]),
         (regex("(a"), ["regular expression cannot be used", "unclosed group"]),
         (lark("begin: \"a\"".to_owned()), ["Lark grammar cannot be used", "start"]),
@@ -68,21 +71,25 @@ fn size_depth_and_time_are_limited() {
 }
 
 /// Follows a grammar for a while; an error is as good as an answer, as long as it comes.
-fn follow(source: &GrammarSource) {
-    let Ok(grammar) = BYTE_LEVEL.compile(source) else { return };
+fn follow(source: &GrammarSource) -> Option<String> {
+    try_follow(source).err().map(|error| error.to_string())
+}
+
+fn try_follow(source: &GrammarSource) -> Result<(), GrammarError> {
+    let grammar = BYTE_LEVEL.compile(source)?;
     let mut matcher = grammar.matcher();
     let mut mask = vec![0; grammar.mask_len()];
     let mut random = Random(7);
     for _ in 0..120 {
-        if matcher.is_finished() || matcher.mask(&mut mask).is_err() {
-            return;
+        if matcher.is_finished() {
+            break;
         }
+        matcher.mask(&mut mask)?;
         let allowed = (0..32 * mask.len() as u32).filter(|id| mask[*id as usize / 32] >> (id % 32) & 1 == 1);
         let allowed = allowed.collect::<Vec<_>>();
-        if matcher.accept(allowed[random.next() as usize % allowed.len()]).is_err() {
-            return;
-        }
+        matcher.accept(allowed[random.next() as usize % allowed.len()])?;
     }
+    Ok(())
 }
 
 /// Definitions of which each names the one before it ten times.
@@ -124,6 +131,8 @@ fn schemas_of_many_parts_end() {
     let many = |count, part: &dyn Fn(usize) -> String| joined(count, ",", part);
     let property = |i| format!("\"p{i}\": {{\"type\": \"string\"}}");
     follow(&schema(format!("{{\"type\": \"object\", \"properties\": {{{}}}}}", many(1500, &property))));
+    let wide = schema(format!("{{\"type\": \"object\", \"properties\": {{{}}}}}", many(3000, &property)));
+    assert!(follow(&wide).is_some_and(|error| error.contains("8000 ways to go on are the most")));
     follow(&schema(format!("{{\"enum\": [{}]}}", many(10_000, &|i| format!("\"p{i}\"")))));
     follow(&schema(format!("{{\"oneOf\": [{}]}}", many(2000, &|i| format!("{{\"const\": \"p{i}\"}}")))));
     follow(&schema(format!(
