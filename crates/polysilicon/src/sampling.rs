@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use graph::Penalties;
+use graph::{Dry, Penalties};
+
+use crate::Grammar;
 
 /// Options of a generation. Greedy unless a temperature is given.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,6 +16,9 @@ pub struct Sampling {
     pub(crate) seed: u64,
     pub(crate) top_logprobs: u32,
     pub(crate) bias: Vec<(u32, f32)>,
+    /// What ends repetitions, where it was said.
+    pub(crate) breakers: Option<Vec<String>>,
+    pub(crate) grammar: Option<Grammar>,
     pub(crate) ignore_end: bool,
     pub(crate) priority: i8,
     pub(crate) deadline: Option<Duration>,
@@ -30,6 +35,8 @@ impl Default for Sampling {
             seed: 0,
             top_logprobs: 0,
             bias: vec![],
+            breakers: None,
+            grammar: None,
             ignore_end: false,
             priority: 0,
             deadline: None,
@@ -53,6 +60,13 @@ impl Sampling {
         self
     }
 
+    /// Only the tokens that are about as likely as was to be expected, whose probabilities reach `p` together.
+    #[must_use]
+    pub fn typical(mut self, p: f32) -> Self {
+        self.choice.typical = p;
+        self
+    }
+
     /// Only the likeliest tokens whose probabilities reach `p` together.
     #[must_use]
     pub fn top_p(mut self, p: f32) -> Self {
@@ -73,6 +87,29 @@ impl Sampling {
     pub fn penalties(mut self, repetition: f32, presence: f32, frequency: f32) -> Self {
         let dry = self.choice.penalties.dry;
         self.choice.penalties = Penalties { repetition, presence, frequency, dry };
+        self
+    }
+
+    /// "Don't repeat yourself": what tokens lose that would go on with a repetition.
+    #[must_use]
+    pub fn dry(mut self, dry: Dry) -> Self {
+        self.choice.penalties.dry = dry;
+        self
+    }
+
+    /// Texts that end what [`Sampling::dry`] takes for a repetition, in place of a new line, `:`, `"` and `*`. End tokens
+    /// and control tokens always do.
+    #[must_use]
+    pub fn dry_breakers(mut self, texts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.breakers = Some(texts.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Answers in the form of a grammar, which [`Model::grammar`](crate::Model::grammar) makes. The answer ends where the
+    /// grammar does, end tokens ignored or not.
+    #[must_use]
+    pub fn grammar(mut self, grammar: &Grammar) -> Self {
+        self.grammar = Some(grammar.clone());
         self
     }
 
