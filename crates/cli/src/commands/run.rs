@@ -7,9 +7,10 @@ use clap::Args;
 use polysilicon::{Model, Piece, Receipt};
 use serde_json::{Value, json};
 
-use crate::args::{DeviceArgs, ModelArgs, SamplingArgs};
+use crate::args::{DeviceArgs, ModelArgs};
 use crate::failure::Failure;
 use crate::output::{note, print, print_json};
+use crate::sampling::{FormArgs, SamplingArgs, formed};
 use crate::units::parse_id;
 
 /// What the model inside the program continues where no prompt is given.
@@ -42,6 +43,8 @@ pub struct Run {
     device: DeviceArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
+    #[command(flatten)]
+    form: FormArgs,
 }
 
 impl Run {
@@ -49,6 +52,7 @@ impl Run {
     pub fn execute(self) -> Result<(), Failure> {
         let start = Instant::now();
         let text = self.text()?;
+        let form = self.form.source()?;
         let model = self.device.load(self.model.open()?)?;
         let load = start.elapsed();
         let prompt = match (&self.ids, &text) {
@@ -56,6 +60,7 @@ impl Run {
             (None, text) => model.encode(text)?,
         };
         let sampling = self.sampling.sampling().top_logprobs(self.logprobs.unwrap_or(0));
+        let sampling = formed(sampling, form.as_ref(), &model)?;
         let mut stream = model.generate(prompt.clone(), &sampling)?;
         if self.is_demonstration() && !self.json {
             print(&text)?;

@@ -2,6 +2,7 @@
 
 mod chat;
 mod failures;
+mod forms;
 mod goldens;
 mod help;
 mod inspect;
