@@ -15,14 +15,19 @@ pub struct Served {
     pub device: Duration,
 }
 
-/// Decodes so many sequences together, each with a short prompt of its own. What is measured begins when all have their
-/// first token.
-pub fn served(model: &Model, sequences: u32, output: u32, round: u64) -> Result<Served, Error> {
+/// The fewest tokens of a prompt.
+const PROMPT: u32 = 8;
+
+/// Decodes so many sequences together, each behind a prompt of its own of so many tokens. What is measured begins when
+/// all have their first token.
+pub fn served(model: &Model, sequences: u32, depth: u32, output: u32, round: u64) -> Result<Served, Error> {
+    let prompt = depth.max(PROMPT);
     let vocab = model.graph().vocab;
     let sampling = Sampling::default().max_tokens(output + 1).ignore_end(true).tenant(round);
     let start = |sequence: u32| {
-        let prompt =
-            (0..8).map(|i| (u64::from(sequence * 8 + i) * 7919 + 13) as u32 % vocab).collect::<Vec<_>>();
+        let prompt = (0..prompt)
+            .map(|i| (u64::from(sequence * prompt + i) * 7919 + 13) as u32 % vocab)
+            .collect::<Vec<_>>();
         model.generate(prompt, &sampling)
     };
     let mut streams = (0..sequences).map(start).collect::<Result<Vec<_>, _>>()?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use graph::{Dry, Sampling};
 
 use crate::limits::{BIAS_ENTRIES, STOP_IDS, TOP_LOGPROBS};
-use crate::{Grammar, RefuseError};
+use crate::{Drafter, Grammar, RefuseError};
 
 /// A prompt to continue. Stop *strings* are for whoever makes the text: it cancels.
 #[derive(Clone, Debug)]
@@ -34,6 +34,9 @@ pub struct Request {
     pub bias: Vec<(u32, f32)>,
     /// One bit per token id, set where it ends what DRY takes for a repetition; shorter where the rest are clear.
     pub breakers: Arc<[u32]>,
+    /// Whether each token of the prompt but the first comes with its log-probability and the likeliest in its place. Its
+    /// state is computed then, kept or not.
+    pub prompt_logprobs: bool,
     /// Whether each token comes with the logits it was drawn from.
     pub logits: bool,
     /// Goes before others: a level is worth ten seconds of waiting.
@@ -42,6 +45,11 @@ pub struct Request {
     pub deadline: Option<Duration>,
     /// Whose it is: requests of unlike tenants share no state.
     pub tenant: u64,
+    /// Who guesses ahead, where that is wanted; nobody does where penalties or a grammar make each row wait for the token
+    /// before it.
+    pub drafter: Option<Box<dyn Drafter>>,
+    /// For benches: guesses count as right this often, whatever they are. The answer is then not the model's.
+    pub synthetic: Option<f32>,
     /// The form of the answer, where it has one.
     pub grammar: Option<Box<dyn Grammar>>,
 }
@@ -61,10 +69,13 @@ impl Request {
             top_logprobs: 0,
             bias: vec![],
             breakers: Arc::default(),
+            prompt_logprobs: false,
             logits: false,
             priority: 0,
             deadline: None,
             tenant: 0,
+            drafter: None,
+            synthetic: None,
             grammar: None,
         }
     }
@@ -86,6 +97,14 @@ impl Request {
         for &(id, bias) in &self.bias {
             known(id, vocab, || "the logit bias".into())?;
             within("a logit bias", bias, "a number", !bias.is_nan() && bias < f32::INFINITY)?;
+        }
+        if let Some(share) = self.synthetic {
+            within(
+                "the share of guesses that count as right",
+                share,
+                "from 0 to 1",
+                (0.0..=1.0).contains(&share),
+            )?;
         }
         check_sampling(&self.sampling)
     }
@@ -153,6 +172,7 @@ mod tests {
         assert!(
             refusal(|r| r.breakers = Arc::new([0, 0])).contains("2 words of tokens that end repetitions")
         );
+        assert!(refusal(|r| r.synthetic = Some(1.5)).contains("count as right is 1.5"));
         assert!(refusal(|r| r.top_logprobs = 21).contains("21 top log-probabilities"));
     }
 

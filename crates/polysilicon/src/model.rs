@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use engine::Request;
+use engine::{DraftModel, Request};
 use graph::{Caps, Graph};
 use safetensors::{Dtype, tensor::TensorView};
 use tensor::Shape;
@@ -34,6 +34,8 @@ struct Shared {
     words: Words,
     graph: Graph,
     caps: Caps,
+    /// The model that guesses for this one.
+    draft: Option<DraftModel>,
     load: Duration,
     /// What tells it from other models, once somebody has asked.
     digest: OnceLock<u64>,
@@ -80,11 +82,12 @@ impl Model {
         tokens: Tokens,
         graph: Graph,
         caps: Caps,
+        draft: Option<DraftModel>,
         worker: Worker,
         load: Duration,
     ) -> Model {
         let words = Words::new(graph.vocab, &tokens.end);
-        let shared = Shared { opened, tokens, words, graph, caps, load, digest: OnceLock::new() };
+        let shared = Shared { opened, tokens, words, graph, caps, draft, load, digest: OnceLock::new() };
         Model { shared: Arc::new(shared), worker: Arc::new(worker) }
     }
 
@@ -214,6 +217,11 @@ impl Model {
         }
     }
 
+    /// The tokens that end an answer.
+    pub(crate) fn end_ids(&self) -> &[u32] {
+        self.shared.words.ends()
+    }
+
     /// What the engine is asked to continue.
     pub(crate) fn request(&self, ids: Vec<u32>, sampling: &Sampling) -> Result<Request, Error> {
         let words = &self.shared.words;
@@ -226,6 +234,8 @@ impl Model {
             ignore_end: sampling.ignore_end,
             seed: sampling.seed,
             top_logprobs: sampling.top_logprobs,
+            prompt_logprobs: sampling.prompt_logprobs,
+            synthetic: sampling.synthetic,
             bias: sampling.bias.clone(),
             breakers: words.breakers(self.tokenizer(), sampling)?,
             grammar,
@@ -246,6 +256,8 @@ impl Model {
         let stops = Stops::new(&sampling.stop)?;
         request.check(self.shared.graph.vocab, self.context())?;
         engine::limits::check_answers(answers)?;
+        let drafter = sampling.speculation.drafter(self.shared.draft.as_ref())?;
+        let request = Request { drafter, ..request };
         let prompt_tokens = request.prompt.len() as u32;
         let stream = |listener| {
             let decoder = self.tokenizer().map(|tokenizer| match sampling.grammar {
@@ -273,7 +285,7 @@ impl Model {
         Ok(*self.shared.digest.get_or_init(|| digest))
     }
 
-    pub(crate) fn worker(&self) -> &Worker {
+    pub(crate) fn worker(&self) -> &Arc<Worker> {
         &self.worker
     }
 

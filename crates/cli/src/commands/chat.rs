@@ -7,6 +7,7 @@ use clap::Args;
 use polysilicon::{Conversation, Error, Model, Sampling, Session};
 use serde_json::{Value, json};
 
+use crate::answers::SpeculationArgs;
 use crate::args::{DeviceArgs, ModelArgs};
 use crate::failure::Failure;
 use crate::output::{note, print};
@@ -32,6 +33,8 @@ pub struct Chat {
     sampling: SamplingArgs,
     #[command(flatten)]
     form: FormArgs,
+    #[command(flatten)]
+    speculation: SpeculationArgs,
 }
 
 /// A conversation: what was said, and what the model has made of it.
@@ -44,11 +47,12 @@ impl Chat {
     /// Talks until the input ends.
     pub fn execute(self) -> Result<(), Failure> {
         let form = self.form.source()?;
-        let model = self.device.load(self.model.open()?)?;
+        let model = self.speculation.load(self.device.builder(self.model.open()?))?;
         if !model.has_template() {
             return Err(Error::NoTemplate.into());
         }
-        let sampling = formed(self.sampling.sampling(), form.as_ref(), &model)?;
+        let sampling = self.speculation.speculate(self.sampling.sampling());
+        let sampling = formed(sampling, form.as_ref(), &model)?;
         let person = io::stdin().is_terminal();
         if person {
             note(&format!("{} on {}; /reset forgets, /quit ends", model.name(), model.device()));
