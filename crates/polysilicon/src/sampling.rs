@@ -57,7 +57,7 @@ impl Sampling {
     /// Whether it is always the likeliest token that comes, until one ends the answer.
     pub(crate) fn is_likeliest(&self) -> bool {
         let as_it_is = self.choice.temperature == 0.0 && self.choice.penalties.is_none();
-        as_it_is && self.bias.is_empty() && self.stop.is_empty()
+        as_it_is && self.bias.is_empty() && self.stop.is_empty() && self.grammar.is_none()
     }
 
     /// Divides the logits; 0 always takes the likeliest token.

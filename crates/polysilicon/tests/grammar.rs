@@ -1,6 +1,6 @@
 //! Answers of a form, on the model inside the binary: whatever it would rather say, however its tokens are drawn.
 
-use polysilicon::{Dry, Error, FinishReason, GrammarSource, Model, Piece, Sampling, Stream};
+use polysilicon::{Beams, Dry, Error, FinishReason, GrammarSource, Model, Piece, Sampling, Stream};
 use serde_json::{Value, json};
 
 fn model() -> Result<Model, Error> {
@@ -148,6 +148,9 @@ fn what_cannot_be_followed_is_refused() -> Result<(), Error> {
     let said = |result: Result<Stream, Error>| result.err().expect("it is refused").to_string();
     let foreign = said(model.generate("Tom", &Sampling::default().grammar(&grammar)));
     assert!(foreign.contains("made for another model"), "{foreign}");
+    let own = model.grammar(&GrammarSource::JsonObject)?;
+    let search = model.beam_search("Tom", &Sampling::default().max_tokens(4).grammar(&own), Beams::new(2));
+    assert!(search.expect_err("beams know no grammar").to_string().contains("grammars"));
     let mute = Model::open("embedded")?.ids_only().load()?;
     let error = mute.grammar(&GrammarSource::JsonObject).expect_err("it has no text").to_string();
     assert!(error.contains("tokenizer: it has none"), "{error}");
