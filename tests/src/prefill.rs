@@ -80,16 +80,7 @@ impl Prefill {
             slots: &step.slots,
         };
         let sampling = Sampling::default();
-        let row = |token| Row {
-            token,
-            sampling: &sampling,
-            uniform: 0.0,
-            seen: &[],
-            bias: &[],
-            mask: None,
-            top: 0,
-            logits: true,
-        };
+        let row = |token| Row { logits: true, ..Row::new(token, &sampling) };
         let tokens = step.tokens.len() as u32;
         let rows = (0..tokens).map(row).collect::<Vec<_>>();
         let counts = StepCounts {

@@ -84,7 +84,7 @@ impl Sequence {
         made.iter().for_each(|&token| form.iter_mut().for_each(|form| form.accept(token)));
         let prompt = tokens.len() as u32;
         let limit = prompt.saturating_add(request.max_tokens).min(context);
-        let seen = if request.sampling.penalties.is_none() { vec![] } else { distinct(asked, made) };
+        let seen = if request.sampling.penalties.counts() { distinct(asked, made) } else { vec![] };
         let scores = request.prompt_logprobs.then(|| Scores::new(&tokens));
         let guesses =
             request.drafter.take().filter(|_| form.is_none() && request.sampling.penalties.is_none());
@@ -250,7 +250,7 @@ impl Sequence {
         if let Some(form) = &mut self.form {
             form.accept(token);
         }
-        if !self.request.sampling.penalties.is_none() {
+        if self.request.sampling.penalties.counts() {
             match self.seen.binary_search_by_key(&token, |seen| seen.id) {
                 Ok(place) => self.seen[place].generated += 1,
                 Err(place) => self.seen.insert(place, Seen { id: token, generated: 1 }),
@@ -491,7 +491,7 @@ mod tests {
 
     #[test]
     fn penalties_count_tokens_and_wait_for_them() {
-        let penalties = Penalties { repetition: 1.1, presence: 0.0, frequency: 0.0 };
+        let penalties = Penalties { repetition: 1.1, ..Penalties::NONE };
         let sampling = Sampling { penalties, ..Sampling::default() };
         let (mut roster, id) = seated(Request { sampling, ..Request::new(vec![4, 2, 4]) }, 100);
         let sequence = roster.find_mut(id).expect("it is alive");
