@@ -24,7 +24,7 @@ pub fn bench(bench: &mut Bench<'_>) {
         ("typical", Sampling { typical: 0.95, ..random }),
     ];
     let recent = (0..4096).map(|i| hash(i) % 500).collect::<Vec<_>>();
-    let half = (0..VOCAB.div_ceil(32)).map(|word| hash(word)).collect::<Vec<_>>();
+    let half = (0..VOCAB.div_ceil(32)).map(hash).collect::<Vec<_>>();
     let mut group = bench.criterion.benchmark_group("sampler");
     for (kind, logits) in [("peaked", row(14.0)), ("flat", row(0.0))] {
         let stats = RowStats::of(&logits);
@@ -52,7 +52,8 @@ pub fn bench(bench: &mut Bench<'_>) {
 fn row(out: f32) -> Vec<f32> {
     let unit = |n: u32| hash(n) as f32 / u32::MAX as f32;
     let bell = |id: u32| (0..12).map(|i| unit(id * 12 + i)).sum::<f32>() - 6.0;
-    let stands_out = |id: u32| if hash(id ^ 0x5bd1) % (VOCAB / 100) == 0 { out * unit(!id) } else { 0.0 };
+    let stands_out =
+        |id: u32| if hash(id ^ 0x5bd1).is_multiple_of(VOCAB / 100) { out * unit(!id) } else { 0.0 };
     (0..VOCAB).map(|id| 2.5 * bell(id) + stands_out(id)).collect()
 }
 
