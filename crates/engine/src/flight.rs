@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use graph::{Fetch, PageId, StepId};
+use graph::{Copy, Fetch, PageId, StepId};
 
 use crate::EngineError;
 use crate::batch::Part;
@@ -18,6 +18,8 @@ pub(crate) struct Flight {
     pub step: Option<StepId>,
     /// What sequences do in it.
     pub parts: Vec<Flown>,
+    /// Pages that it copies before all else.
+    pub copies: Vec<Copy>,
     /// Pages given up that it still names.
     pub releases: Vec<(usize, PageId)>,
 }

@@ -4,7 +4,7 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use graph::{ProgramSpec, StepId};
+use graph::{Copy, ProgramSpec, StepId};
 
 use crate::event::Record;
 use crate::flight::{Flight, Flown, Rows, give_up};
@@ -87,13 +87,26 @@ impl Engine {
         match self.launch(&Probe::default()) {
             Ok(flight) => self.flights.push_back(flight),
             Err(error) => {
-                let error = Arc::new(error);
-                for part in mem::take(&mut self.plan.parts) {
-                    self.fail(part.sequence, error.clone());
-                }
+                let (parts, copies) = (mem::take(&mut self.plan.parts), mem::take(&mut self.plan.copies));
+                self.fail_step(parts.iter().map(|part| part.sequence), &copies, error);
             }
         }
         true
+    }
+
+    /// Ends the sequences of a step that failed, and those that hold a page which it was to fill by copying: an answer
+    /// may have its prompt's pages before it has a part in any step.
+    fn fail_step(&mut self, parts: impl Iterator<Item = SequenceId>, copies: &[Copy], error: EngineError) {
+        let error = Arc::new(error);
+        parts.for_each(|id| self.fail(id, error.clone()));
+        let holds = |engine: &Engine, id: SequenceId, copy: &Copy| {
+            engine.roster[id].tables()[copy.group.index()].pages().contains(&copy.to)
+        };
+        for copy in copies {
+            while let Some(&(_, id)) = self.line.running().iter().find(|&&(_, id)| holds(self, id, copy)) {
+                self.fail(id, error.clone());
+            }
+        }
     }
 
     /// Launches the plan.
@@ -121,6 +134,7 @@ impl Engine {
         let mut flight = self.landed.pop().unwrap_or_default();
         (flight.number, flight.step) = (self.steps, Some(step));
         mem::swap(&mut flight.releases, &mut self.plan.releases);
+        flight.copies.extend_from_slice(&self.plan.copies);
         let vocab = self.facts.vocab as usize;
         let mut row = 0;
         for &part in &self.plan.parts {
@@ -141,8 +155,7 @@ impl Engine {
         match self.wait(&flight) {
             Ok(()) => self.deliver(&flight),
             Err(error) => {
-                let error = Arc::new(error);
-                flight.parts.iter().for_each(|flown| self.fail(flown.part.sequence, error.clone()));
+                self.fail_step(flight.parts.iter().map(|flown| flown.part.sequence), &flight.copies, error);
             }
         }
         self.settle(flight);
@@ -163,6 +176,7 @@ impl Engine {
             self.pages.release(group, page);
         }
         flight.parts.clear();
+        flight.copies.clear();
         self.landed.push(flight);
     }
 

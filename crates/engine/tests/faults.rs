@@ -4,7 +4,7 @@ mod common;
 
 use common::{continued, engine, facts, prompt, run};
 use engine::null::Fault;
-use engine::{EngineError, Request};
+use engine::{EngineError, Event, Facts, Grammar, Request};
 
 #[test]
 fn a_failed_step_ends_the_request_and_nothing_else() {
@@ -28,6 +28,54 @@ fn a_failed_step_ends_the_request_and_nothing_else() {
             assert_eq!(failed.ids, continued(&[0, 5], &prompt(11), failed.ids.len()));
             let whole = run(&mut engine, Request::new(prompt(20)));
             assert_eq!(whole.ids, continued(&[0, 5], &prompt(20), 12), "{fault:?} left something behind");
+        }
+    }
+}
+
+/// Allows everything, so that an answer waits for a mask before it has a part in a step.
+struct Free;
+
+impl Grammar for Free {
+    fn mask(&mut self, mask: &mut [u32]) -> Result<(), String> {
+        mask.fill(u32::MAX);
+        Ok(())
+    }
+
+    fn accept(&mut self, _token: u32) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn is_complete(&self) -> bool {
+        false
+    }
+
+    fn fork(&self) -> Box<dyn Grammar> {
+        Box::new(Free)
+    }
+}
+
+#[test]
+fn pages_that_a_failed_step_was_to_copy_are_used_by_nobody() {
+    for fault in (0..12).flat_map(|step| [Fault::Launch(step), Fault::Finish(step)]) {
+        let facts = Facts { max_seqs: 5, ..facts(&[0, 11], 7, 28, 22) };
+        let (mut engine, _) = engine(facts, Some(fault));
+        let request = Request { grammar: Some(Box::new(Free)), max_tokens: 9, ..Request::new(prompt(4)) };
+        let ids = engine.start_answers(request, 5).expect("the request is good");
+        let (mut answers, mut ended) = (vec![vec![]; 5], 0);
+        while !engine.is_idle() {
+            for event in engine.step() {
+                match event {
+                    Event::Token { sequence, id, .. } => {
+                        let place = ids.iter().position(|&id| id == sequence).expect("it was started");
+                        answers[place].push(id);
+                    }
+                    _ => ended += 1,
+                }
+            }
+        }
+        assert_eq!(ended, 5, "{fault:?}");
+        for answer in answers {
+            assert_eq!(answer, continued(&[0, 11], &prompt(4), answer.len()), "{fault:?}");
         }
     }
 }
