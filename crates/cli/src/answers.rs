@@ -67,6 +67,11 @@ impl AnswerArgs {
         self.answers == 1 && self.best_of.is_none() && self.beams.is_none()
     }
 
+    /// Sequences that run at a time.
+    pub fn sequences(&self) -> u32 {
+        self.beams.or(self.best_of).unwrap_or(self.answers)
+    }
+
     /// All answers, the best first where there is a best.
     pub fn make(&self, model: &Model, prompt: &[u32], sampling: &Sampling) -> Result<Vec<Answer>, Failure> {
         if let Some(width) = self.beams {

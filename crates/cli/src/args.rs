@@ -103,7 +103,7 @@ impl DeviceArgs {
     pub fn builder(&self, opened: Opened) -> Builder {
         let bar = Bar::new(format!("loading {}", opened.name()));
         let builder = Builder::from(opened).device(self.device).precision(self.precision.into());
-        // A command asks one thing at a time.
+        // Most commands ask one thing at a time.
         let mut builder = builder.sequences(1);
         if let Some(threads) = self.threads {
             builder = builder.threads(threads);

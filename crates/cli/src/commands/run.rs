@@ -61,7 +61,8 @@ impl Run {
         let start = Instant::now();
         let text = self.text()?;
         let form = self.form.source()?;
-        let model = self.speculation.load(self.device.builder(self.model.open()?))?;
+        let builder = self.device.builder(self.model.open()?).sequences(self.answers.sequences());
+        let model = self.speculation.load(builder)?;
         let load = start.elapsed();
         let prompt = match (&self.ids, &text) {
             (Some(ids), _) => ids.clone(),
