@@ -82,10 +82,13 @@ impl Figure {
         Some(self.bound?.compute_s / median(&self.rounds))
     }
 
-    /// The round whose time is in the middle.
+    /// The round in the middle: by its time, or where memory is waited for by its time beside what memory gave.
     pub(super) fn middle_round(&self) -> Option<usize> {
+        let waits = self.bound.is_some_and(|bound| bound.memory_s > bound.compute_s);
+        let beside = |place: usize| self.bandwidths.get(place).filter(|_| waits).copied().unwrap_or(1.0);
+        let took = |place: usize| self.rounds[place] * beside(place);
         let mut places = (0..self.rounds.len()).collect::<Vec<_>>();
-        places.sort_by(|&a, &b| self.rounds[a].total_cmp(&self.rounds[b]));
+        places.sort_by(|&a, &b| took(a).total_cmp(&took(b)));
         places.get(places.len().saturating_sub(1) / 2).copied()
     }
 
@@ -283,11 +286,16 @@ mod tests {
     fn a_figure_is_the_median_of_its_rounds_beside_the_limits() {
         let figure = figure();
         assert_eq!(figure.tokens_per_s(), 16.0);
-        assert_eq!(figure.middle_round(), Some(0));
+        assert_eq!(
+            figure.middle_round(),
+            Some(1),
+            "memory gave twice and four times as much beside the others"
+        );
         // 0.1 of 0.5 seconds, 0.025 of 0.25 and 0.05 of 1.
         assert_eq!(figure.share_of_bandwidth(), Some(0.1));
         assert_eq!(figure.share_of_peak(), Some(0.1));
         let elsewhere = Figure { bandwidths: vec![], bound: None, ..figure };
+        assert_eq!(elsewhere.middle_round(), Some(0), "by time alone");
         assert_eq!((elsewhere.share_of_bandwidth(), elsewhere.share_of_peak()), (None, None));
     }
 
