@@ -1,0 +1,87 @@
+//! A logical core: its memory, and the two threads that work for it.
+
+use std::sync::Arc;
+
+use super::runtime::Inner;
+use crate::error::Error;
+use crate::lane::Lane;
+use crate::sys::{self, Functions};
+
+/// A logical core that programs are loaded on.
+#[derive(Clone)]
+pub struct Core {
+    pub(crate) seat: Arc<Seat>,
+}
+
+/// What everything on a core holds.
+pub(crate) struct Seat {
+    /// Programs run here one after another, where the runtime cannot queue them itself.
+    pub execute: Lane,
+    /// Everything else, so that the next step's inputs are written while a program runs.
+    pub transfer: Lane,
+    pub index: u32,
+    /// Last, so that the threads are told to end before the runtime is closed.
+    pub runtime: Arc<Inner>,
+}
+
+/// The memory of a core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Bytes in use.
+    pub used: usize,
+    /// Bytes there are.
+    pub limit: usize,
+}
+
+/// The place of a program among those that compute together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rank {
+    /// Its number, from 0.
+    pub index: u32,
+    /// How many there are.
+    pub count: u32,
+}
+
+impl Core {
+    pub(crate) fn new(runtime: &Arc<Inner>, index: u32) -> Result<Core, Error> {
+        let execute = Lane::start(format!("neuron {index} run"))?;
+        let transfer = Lane::start(format!("neuron {index} io"))?;
+        Ok(Core { seat: Arc::new(Seat { execute, transfer, index, runtime: Arc::clone(runtime) }) })
+    }
+
+    /// Its number among those this process sees.
+    pub fn index(&self) -> u32 {
+        self.seat.index
+    }
+
+    /// How much memory it has, and how much of it is in use.
+    pub fn memory(&self) -> Result<Memory, Error> {
+        let (mut stats, mut written) = (sys::MemoryStats::default(), 0);
+        let size = size_of::<sys::MemoryStats>();
+        // SAFETY: the runtime is started, and the size is that of what is pointed to.
+        self.seat.io(|calls| unsafe {
+            calls.nrt_get_vnc_memory_stats(self.index(), &mut stats, size, &mut written)
+        })?;
+        Ok(Memory { used: stats.used, limit: stats.limit })
+    }
+}
+
+impl Seat {
+    /// Makes a call that runs no program. The runtime is started as long as a seat lives.
+    pub fn io<R: Send>(&self, call: impl FnOnce(&Functions) -> Result<R, Error> + Send) -> Result<R, Error> {
+        self.runtime.call(&self.transfer, call)
+    }
+
+    /// Frees something that nothing uses any more.
+    pub fn release(&self, free: impl FnOnce(&Functions) -> Result<(), Error> + Send) {
+        self.runtime.release(&self.transfer, free);
+    }
+
+    /// Handles of two libraries mean nothing to each other.
+    pub fn assert_same_runtime(&self, other: &Seat) {
+        assert!(
+            Arc::ptr_eq(&self.runtime, &other.runtime),
+            "handles are used together only within one runtime"
+        );
+    }
+}
