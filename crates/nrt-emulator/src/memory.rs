@@ -136,7 +136,7 @@ impl Tensor {
         let (storage, at) = self.place(offset, to.len())?;
         let _guard = storage.read();
         // SAFETY: the bytes lie within the storage, which the guard keeps writers away from, and `to` is elsewhere.
-        unsafe { at.copy_to_nonoverlapping(NonNull::from(to).cast(), to.len()) };
+        unsafe { to.as_mut_ptr().copy_from_nonoverlapping(at.as_ptr(), to.len()) };
         Ok(())
     }
 

@@ -64,8 +64,10 @@ impl Neff {
     /// What a file says: `NRT_INVALID` where it is none, `NRT_UNSUPPORTED_NEFF_VERSION` where it is one of another
     /// kind, real ones included.
     pub fn decode(file: &[u8]) -> Result<Neff, Code> {
-        let word = |at: usize| file.get(at..at + 8).map(|b| u64::from_le_bytes(b.try_into().expect("8 bytes")));
-        let half = |at: usize| file.get(at..at + 4).map(|b| u32::from_le_bytes(b.try_into().expect("4 bytes")));
+        let word =
+            |at: usize| file.get(at..at + 8).map(|b| u64::from_le_bytes(b.try_into().expect("8 bytes")));
+        let half =
+            |at: usize| file.get(at..at + 4).map(|b| u32::from_le_bytes(b.try_into().expect("4 bytes")));
         if word(at::HEADER_SIZE) != Some(HEADER as u64) || file.len() < HEADER {
             return Err(INVALID);
         }
@@ -100,7 +102,8 @@ fn hash(data: &[u8]) -> [u8; 32] {
     let mut hash = [0; 32];
     for (seed, out) in hash.chunks_exact_mut(8).enumerate() {
         let start = 0xcbf2_9ce4_8422_2325 ^ seed as u64;
-        let folded = data.iter().fold(start, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
+        let folded =
+            data.iter().fold(start, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
         out.copy_from_slice(&folded.to_le_bytes());
     }
     hash

@@ -72,7 +72,9 @@ mod tests {
             let rank = |rank: usize| {
                 let world = &world;
                 scope.spawn(move || {
-                    (0..3u64).map(|n| world.exchange(&[0, 1], rank, n, vec![rank as u8, n as u8], 1)).collect::<Vec<_>>()
+                    (0..3u64)
+                        .map(|n| world.exchange(&[0, 1], rank, n, vec![rank as u8, n as u8], 1))
+                        .collect::<Vec<_>>()
                 })
             };
             let (a, b) = (rank(0), rank(1));

@@ -167,6 +167,7 @@ macro_rules! async_functions { ($apply:ident) => { $apply! { AsyncFunctions;
 macro_rules! emulator_functions { ($apply:ident) => { $apply! { EmulatorFunctions;
     fn polysilicon_emulator_counts(counts: *mut Counts, size: usize) -> Code;
     fn polysilicon_emulator_fail(function: *const c_char, code: Code, skipped: u64, times: u64) -> Code;
+    fn polysilicon_emulator_set(setting: *const c_char, value: *const c_char) -> Code;
 } } }
 
 pub(crate) use {async_functions, emulator_functions, functions};

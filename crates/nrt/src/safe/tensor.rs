@@ -182,6 +182,7 @@ impl Drop for HeldSet {
     }
 }
 
-fn c_name(name: &str) -> Result<CString, Error> {
+/// A name as C takes it.
+pub(crate) fn c_name(name: &str) -> Result<CString, Error> {
     CString::new(name).map_err(|_| Error::Name(name.to_owned()))
 }
