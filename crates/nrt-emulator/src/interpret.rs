@@ -11,7 +11,7 @@ mod numbers;
 mod product;
 mod value;
 
-use hlo::{Binary, Element, Id, Instruction, Module, Op, Shape, Type};
+use hlo::{Binary, Element, Instruction, Module, Op, Shape, Type};
 
 use self::blocks::OutOfBounds;
 pub use self::numbers::floats;
@@ -30,7 +30,6 @@ pub struct Program {
 pub struct Member<'a> {
     pub world: &'a World,
     pub rank: usize,
-    pub ranks: usize,
     /// The number of this execution, the same for all ranks.
     pub execution: u64,
 }
@@ -180,10 +179,13 @@ impl Program {
         most
     }
 
-    /// Whether ranks exchange anything.
-    pub fn is_collective(&self) -> bool {
-        let groups = |it: &Instruction| matches!(it.op, Op::AllReduce { .. } | Op::AllGather { .. });
-        self.module.entry().instructions.iter().any(groups)
+    /// How many ranks there must be for those that it names; none where nothing is exchanged.
+    pub fn ranks(&self) -> usize {
+        let groups = self.module.entry().instructions.iter().filter_map(|it| match &it.op {
+            Op::AllReduce { groups, .. } | Op::AllGather { groups, .. } => Some(groups),
+            _ => None,
+        });
+        groups.flatten().flatten().map(|rank| rank.saturating_add(1)).max().unwrap_or(0)
     }
 }
 
@@ -253,9 +255,4 @@ pub fn dtype(element: Element) -> i32 {
         Element::F8E4M3 | Element::F8E4M3FN => 0xe,
         Element::F8E5M2 => 0xf,
     }
-}
-
-/// The name of what gives a value, for messages.
-pub fn path_of(module: &Module, id: Id) -> &str {
-    &module.entry().instruction(id).path
 }

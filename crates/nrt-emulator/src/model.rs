@@ -33,7 +33,6 @@ pub struct Model {
 pub struct Place {
     pub world: Arc<World>,
     pub rank: u32,
-    pub ranks: u32,
 }
 
 /// What is counted over the life of the library.
@@ -153,9 +152,10 @@ impl Model {
             Value::lent(shape, unsafe { Lent::new(start(tensor), tensor.bytes, ours) })
         });
         let execution = self.executions.fetch_add(1, Ordering::Relaxed);
-        let member = self.place.as_ref().map(|place| {
-            let (rank, ranks) = (place.rank as usize, place.ranks as usize);
-            Member { world: &place.world, rank, ranks, execution }
+        let member = self.place.as_ref().map(|place| Member {
+            world: &place.world,
+            rank: place.rank as usize,
+            execution,
         });
         let results = self.program.run(arguments.collect(), member.as_ref())?;
         let mut numbers = true;
@@ -171,7 +171,9 @@ impl Model {
             // and the guard keeps everybody else away.
             unsafe { start(tensor).as_ptr().copy_from(from.as_ptr(), from.len()) };
         }
-        bound.outputs.iter().for_each(|tensor| drop(tensor.completions.fetch_add(1, Ordering::Release)));
+        for tensor in &bound.outputs {
+            tensor.completions.fetch_add(1, Ordering::Release);
+        }
         counters.executions.fetch_add(1, Ordering::Relaxed);
         counters.simulated_ns.fetch_add(self.execution_ns, Ordering::Relaxed);
         if numbers { Ok(()) } else { Err(EXEC_COMPLETED_WITH_NUM_ERR) }

@@ -39,7 +39,7 @@ pub fn execution_ns(program: &Program, chip: Chip, logical: u32) -> u64 {
             _ => {}
         }
     }
-    ((memory.max(products) + link) * 1e9) as u64
+    ((memory.max(products) + link) * 1e9).ceil() as u64
 }
 
 /// Bytes from and to the device's memory: arguments as far as they are used, results as far as they are new.

@@ -29,7 +29,7 @@ pub unsafe extern "C" fn nrt_load(
 ) -> Code {
     code(with(|machine| {
         machine.enter("nrt_load")?;
-        let loaded = load(machine, unsafe { bytes(neff, size)? }, core, None)?;
+        let loaded = load(machine, unsafe { bytes(neff, size)? }, core, None, 0)?;
         unsafe { put(model, loaded) }
     }))
 }
@@ -51,8 +51,8 @@ pub unsafe extern "C" fn nrt_load_collectives(
                 return Err(INVALID);
             }
             let world = machine.world(ranks);
-            let place = Place { world: Arc::clone(&world), rank, ranks };
-            let loaded = load(machine, unsafe { bytes(neff, size)? }, core, Some(place))?;
+            let place = Place { world: Arc::clone(&world), rank };
+            let loaded = load(machine, unsafe { bytes(neff, size)? }, core, Some(place), ranks)?;
             Ok((loaded.addr(), world))
         })?;
         // All ranks meet here, or none of them has loaded.
@@ -72,11 +72,17 @@ pub unsafe extern "C" fn nrt_load_collectives(
 /// The number of the exchange at which ranks meet when they load; executions count from 0.
 const LOADING: u64 = u64::MAX;
 
-fn load(machine: &mut Machine, file: &[u8], core: i32, place: Option<Place>) -> Result<Handle, Code> {
+fn load(
+    machine: &mut Machine,
+    file: &[u8],
+    core: i32,
+    place: Option<Place>,
+    ranks: u32,
+) -> Result<Handle, Code> {
     let (chip, logical) = (machine.settings.chip, machine.logical);
     let core = Arc::clone(machine.core_for_load(core)?);
     let program = program_of(file, chip, logical)?;
-    if place.is_none() && program.is_collective() {
+    if program.ranks() > ranks as usize {
         return Err(INVALID);
     }
     core.reserve_scratch(program.scratch_bytes())?;

@@ -93,13 +93,19 @@ fn tensor(function: &str, handle: Handle) -> Result<Tensor, Code> {
 
 fn read(tensor: &Tensor, to: *mut c_void, offset: usize, size: usize) -> Result<(), Code> {
     tensor.copy_out(offset, unsafe { bytes_mut(to, size)? })?;
-    with(|machine| Ok(drop(machine.counters.read_bytes.fetch_add(size as u64, Ordering::Relaxed))))
+    with(|machine| {
+        machine.counters.read_bytes.fetch_add(size as u64, Ordering::Relaxed);
+        Ok(())
+    })
 }
 
 fn write(tensor: &Tensor, from: *const c_void, offset: usize, size: usize) -> Result<(), Code> {
     let from = unsafe { bytes(from, size)? };
     tensor.change(offset, size, |to| to.copy_from_slice(from))?;
-    with(|machine| Ok(drop(machine.counters.written_bytes.fetch_add(size as u64, Ordering::Relaxed))))
+    with(|machine| {
+        machine.counters.written_bytes.fetch_add(size as u64, Ordering::Relaxed);
+        Ok(())
+    })
 }
 
 #[unsafe(no_mangle)]
