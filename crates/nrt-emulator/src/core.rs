@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use crate::abi::{
     Code, EXEC_HW_ERR_COLLECTIVES, EXEC_UNIT_UNRECOVERABLE, FAILURE, INVALID, NETWORK_PROXY_FAILURE,
@@ -31,6 +30,7 @@ pub struct Core {
     counters: Arc<Counters>,
     queue: Mutex<Queue>,
     changed: Condvar,
+    gate: Arc<Gate>,
     thread: Mutex<Option<JoinHandle<()>>>,
     /// The largest need of a program for intermediate values, which all of them share.
     scratch: Mutex<Vec<(usize, Share)>>,
@@ -54,7 +54,6 @@ pub struct Job {
     pub bound: Bound,
     /// The outcome on demand, instead of an execution.
     pub fault: Option<Code>,
-    pub delay: Duration,
     pub tell: Tell,
 }
 
@@ -72,14 +71,34 @@ pub struct Outcome(pub *mut Code);
 // SAFETY: `nrta_execute_schedule` asks its caller to leave the place alone until the execution is done.
 unsafe impl Send for Outcome {}
 
+/// Where executions wait as long as they are held.
+#[derive(Default)]
+pub struct Gate {
+    held: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate {
+    pub fn set(&self, held: bool) {
+        *lock(&self.held) = held;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self) {
+        let held = self.changed.wait_while(lock(&self.held), |held| *held);
+        drop(held.unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
 impl Core {
-    pub fn start(index: u32, memory: usize, counters: &Arc<Counters>) -> Arc<Core> {
+    pub fn start(index: u32, memory: usize, counters: &Arc<Counters>, gate: &Arc<Gate>) -> Arc<Core> {
         let core = Arc::new(Core {
             index,
             bank: Arc::new(Bank::new(memory)),
             counters: Arc::clone(counters),
             queue: Mutex::default(),
             changed: Condvar::new(),
+            gate: Arc::clone(gate),
             thread: Mutex::default(),
             scratch: Mutex::default(),
         });
@@ -96,10 +115,9 @@ impl Core {
         model: Arc<Model>,
         bound: Bound,
         fault: Option<Code>,
-        delay: Duration,
     ) -> Result<Receiver<Code>, Code> {
         let (tell, outcome) = channel();
-        self.submit(Job { model, bound, fault, delay, tell: Tell::Waiting(tell) }, usize::MAX)?;
+        self.submit(Job { model, bound, fault, tell: Tell::Waiting(tell) }, usize::MAX)?;
         Ok(outcome)
     }
 
@@ -179,7 +197,7 @@ impl Core {
 
     fn work(&self) {
         while let Some(job) = self.next() {
-            std::thread::sleep(job.delay);
+            self.gate.pass();
             let run = || job.fault.map_or_else(|| job.model.run(&job.bound, &self.counters), Err);
             let outcome = catch_unwind(AssertUnwindSafe(run)).unwrap_or(Err(FAILURE));
             self.finish(job, outcome.err().unwrap_or(SUCCESS));

@@ -12,6 +12,7 @@
 
 mod abi;
 mod compiler;
+mod control;
 mod core;
 mod exports;
 mod faults;
@@ -26,4 +27,5 @@ mod settings;
 mod time;
 
 pub use compiler::compile;
+pub use control::Control;
 pub use paths::{compiler_path, library_path};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::abi::{CLOSED, Code, Handle, INVALID, INVALID_HANDLE, LOAD_NOT_ENOUGH_NC, UNINITIALIZED};
-use crate::core::Core;
+use crate::core::{Core, Gate};
 use crate::faults::Faults;
 use crate::memory::Tensor;
 use crate::model::{Counters, Model};
@@ -19,6 +19,7 @@ pub struct Machine {
     pub settings: Settings,
     pub faults: Faults,
     pub counters: Arc<Counters>,
+    pub gate: Arc<Gate>,
     phase: Phase,
     pub cores: Vec<Arc<Core>>,
     pub logical: u32,
@@ -56,6 +57,7 @@ impl Machine {
             faults: Faults::parse(&settings.fail)?,
             settings,
             counters: Arc::default(),
+            gate: Arc::default(),
             phase: Phase::New,
             cores: Vec::new(),
             logical: 1,
@@ -76,7 +78,7 @@ impl Machine {
         let share = facts.memory / u64::from(facts.cores / sight.logical);
         let memory = self.settings.memory.unwrap_or(share as usize);
         let cores = 0..sight.visible.len() as u32;
-        self.cores = cores.map(|index| Core::start(index, memory, &self.counters)).collect();
+        self.cores = cores.map(|index| Core::start(index, memory, &self.counters, &self.gate)).collect();
         self.logical = sight.logical;
         self.phase = Phase::Started;
         Ok(())
@@ -85,6 +87,7 @@ impl Machine {
     /// Forgets everything. The cores are to be closed by the caller, without the lock.
     pub fn close(&mut self) -> Vec<Arc<Core>> {
         self.phase = Phase::Closed;
+        self.gate.set(false);
         self.tensors.clear();
         self.sets.clear();
         self.models.clear();

@@ -19,8 +19,8 @@ pub struct Settings {
     pub version: [u64; 4],
     /// Executions that a core queues before it is full.
     pub queue: usize,
-    /// How long every execution takes on top, in milliseconds of real time.
-    pub delay_ms: u64,
+    /// Whether executions wait, queued, until this is false again.
+    pub held: bool,
     /// How long ranks wait for each other, in milliseconds.
     pub patience_ms: u64,
     /// Failures on demand: `function:status:skipped:times`, with commas between.
@@ -35,7 +35,7 @@ impl Default for Settings {
             memory: None,
             version: [2, 34, 10, 0],
             queue: 16,
-            delay_ms: 0,
+            held: false,
             patience_ms: 30_000,
             fail: String::new(),
         }
@@ -43,7 +43,7 @@ impl Default for Settings {
 }
 
 const PREFIX: &str = "POLYSILICON_EMULATOR_";
-const NAMES: [&str; 8] = ["chip", "chips", "memory", "version", "queue", "delay_ms", "patience_ms", "fail"];
+const NAMES: [&str; 8] = ["chip", "chips", "memory", "version", "queue", "held", "patience_ms", "fail"];
 
 impl Settings {
     /// Settings by the environment; a value that says nothing is an error.
@@ -73,7 +73,7 @@ impl Settings {
                 }
             }
             "queue" => self.queue = number(value)?,
-            "delay_ms" => self.delay_ms = number(value)?,
+            "held" => self.held = number(value)?,
             "patience_ms" => self.patience_ms = number(value)?,
             "fail" => self.fail = value.to_owned(),
             _ => return Err(INVALID),

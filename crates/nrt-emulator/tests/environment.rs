@@ -6,16 +6,15 @@ mod lab;
 use std::time::Duration;
 
 use lab::Lab;
-use nrt::{Cores, Error, LogicalCore, Options, Runtime};
+use nrt::{Error, LogicalCore, Options, Runtime};
 
 #[test]
 fn options_are_checked_then_set_then_seen() {
     let mut lab = Lab::new();
     let wrong = [
-        Options { cores: Some(Cores::These(vec![])), ..Options::default() },
-        Options { cores: Some(Cores::These(vec![1, 1])), ..Options::default() },
-        Options { cores: Some(Cores::These(vec![5000])), ..Options::default() },
-        Options { cores: Some(Cores::Free(0)), ..Options::default() },
+        Options { cores: Some(vec![]), ..Options::default() },
+        Options { cores: Some(vec![1, 1]), ..Options::default() },
+        Options { cores: Some(vec![5000]), ..Options::default() },
         Options { collectives_root: Some("0.0.0.0:8000".parse().unwrap()), ..Options::default() },
         Options { collectives_root: Some("10.0.0.1:0".parse().unwrap()), ..Options::default() },
         Options { execution_limit: Some(Duration::from_millis(1500)), ..Options::default() },
@@ -25,7 +24,7 @@ fn options_are_checked_then_set_then_seen() {
         assert!(matches!(Runtime::open(&options), Err(Error::Option { .. })), "{options:?}");
     }
 
-    lab.options.cores = Some(Cores::These(vec![4, 6]));
+    lab.options.cores = Some(vec![4, 6]);
     lab.options.logical_core = Some(LogicalCore::One);
     lab.options.collectives_root = Some("127.0.0.1:62182".parse().unwrap());
     lab.options.execution_limit = Some(Duration::from_secs(30));
@@ -41,7 +40,7 @@ fn options_are_checked_then_set_then_seen() {
 
     // The same again is fine, something else is not.
     drop(lab.runtime());
-    for cores in [Cores::These(vec![0]), Cores::Free(2)] {
+    for cores in [vec![0], vec![4, 6, 7]] {
         let clash =
             Runtime::open(&Options { cores: Some(cores), ..lab.options.clone() }).map(drop).unwrap_err();
         let text = clash.to_string();

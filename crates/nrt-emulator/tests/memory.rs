@@ -19,11 +19,11 @@ fn a_core_gives_what_it_has_and_takes_it_back() {
     assert!(refused.to_string().contains("smaller buckets"), "{refused}");
     let slice = tensor.slice("a's end", 300..600).unwrap();
     drop(tensor);
-    assert_eq!(core.memory().unwrap(), nrt::Memory { used: 600, limit: 1000 }, "the slice keeps it");
+    assert_eq!(core.memory().unwrap(), nrt::MemoryStats { used: 600, limit: 1000 }, "the slice keeps it");
     drop(slice);
     assert_eq!(core.memory().unwrap().used, 0);
     core.allocate("b", 1000).unwrap();
-    assert_eq!(core.load(&lab.neff(&adding())).map(drop).unwrap_err().status(), Some(Status::Resource));
+    assert_eq!(core.load(&lab.neff(&adding()), None).map(drop).unwrap_err().status(), Some(Status::Resource));
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn a_logical_core_has_its_share_of_the_chip() {
         let runtime = Lab::with(&[("chip", chip)]).runtime();
         assert_eq!(runtime.cores(), cores);
         assert_eq!(runtime.core(0).unwrap().memory().unwrap().limit, gib << 30);
-        assert_eq!(runtime.instance().unwrap().target(), Some(chip));
+        assert_eq!(runtime.target().unwrap(), Some(chip));
     }
     let runtime = Lab::with(&[("chips", "16")]).runtime();
     assert_eq!(runtime.cores(), 64);
@@ -56,7 +56,7 @@ fn bytes_are_written_read_copied_and_filled() {
     assert!(matches!(core.allocate("a\0", 4), Err(Error::Name(_))));
     let far = runtime.core(1).unwrap().allocate("far", 16).unwrap();
     assert_eq!(a.copy(0..16, &far, 0).unwrap_err().status(), Some(Status::Invalid));
-    let counts = runtime.emulator().unwrap().counts().unwrap();
+    let counts = runtime.emulated().unwrap();
     assert_eq!((counts.written_bytes, counts.read_bytes), (8, 16 * 3 + 4));
 }
 
@@ -108,7 +108,7 @@ fn programs_of_another_kind_are_refused() {
     let lab = Lab::new();
     let runtime = lab.runtime();
     let core = runtime.core(0).unwrap();
-    let status = |neff: &[u8]| core.load(neff).map(drop).unwrap_err().status().unwrap();
+    let status = |neff: &[u8]| core.load(neff, None).map(drop).unwrap_err().status().unwrap();
     assert_eq!(status(b"no program"), Status::Invalid);
     assert_eq!(status(&lab.neff_for(&adding(), "trn3")), Status::UnsupportedNeffVersion);
     let mut damaged = lab.neff(&adding());

@@ -21,7 +21,7 @@ fn together(ranks: usize) -> Module {
 /// What a rank computes from its number: the sum, then all.
 fn rank(runtime: &Runtime, neff: &[u8], rank: Rank) -> Result<(Vec<f32>, Vec<f32>), nrt::Error> {
     let core = runtime.core(rank.index)?;
-    let model = core.load_collectives(neff, rank)?;
+    let model = core.load(neff, Some(rank))?;
     let (mut inputs, mut outputs) = (TensorSet::new(&core)?, TensorSet::new(&core)?);
     let x = core.allocate("x", 8)?;
     x.write(0, &lab::bytes(&[rank.index as f32, 10.0]))?;
@@ -41,7 +41,7 @@ fn ranks_meet_compute_together_and_miss_each_other() {
     let neff = lab.neff(&together(4));
     {
         let runtime = lab.runtime();
-        let refused = runtime.core(0).unwrap().load_collectives(&neff, Rank { index: 0, count: 4 });
+        let refused = runtime.core(0).unwrap().load(&neff, Some(Rank { index: 0, count: 4 }));
         assert_eq!(refused.map(drop).unwrap_err().status(), Some(Status::Invalid), "no place to meet is set");
     }
     lab.options.collectives_root = Some("127.0.0.1:62182".parse().unwrap());
@@ -61,11 +61,10 @@ fn ranks_meet_compute_together_and_miss_each_other() {
             assert_eq!(all, [0.0, 10.0, 1.0, 10.0, 2.0, 10.0, 3.0, 10.0]);
         }
     });
-    let alone = runtime.core(0).unwrap().load(&neff).map(drop).unwrap_err();
+    let alone = runtime.core(0).unwrap().load(&neff, None).map(drop).unwrap_err();
     assert_eq!(alone.status(), Some(Status::Invalid), "a program of ranks is not loaded as one of its own");
-    runtime.emulator().unwrap().set("patience_ms", "1").unwrap();
+    lab.control().set("patience_ms", "1");
     let neff = lab.neff(&adding());
-    let late =
-        runtime.core(0).unwrap().load_collectives(&neff, Rank { index: 0, count: 2 }).map(drop).unwrap_err();
+    let late = runtime.core(0).unwrap().load(&neff, Some(Rank { index: 0, count: 2 })).map(drop).unwrap_err();
     assert_eq!(late.status(), Some(Status::Timeout));
 }

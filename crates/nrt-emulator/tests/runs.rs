@@ -29,7 +29,7 @@ fn a_program_gives_what_it_computes_on_every_runtime() {
 fn a_program_describes_its_tensors() {
     let lab = Lab::new();
     let runtime = lab.runtime();
-    let model = runtime.core(0).unwrap().load(&lab.neff(&replacing())).unwrap();
+    let model = runtime.core(0).unwrap().load(&lab.neff(&replacing()), None).unwrap();
     let found: Vec<_> = model
         .tensors()
         .iter()
@@ -59,7 +59,7 @@ fn an_aliased_table_is_changed_where_it_lies() {
     expected[..4].fill(3.0);
     assert_eq!(bench.read("table"), expected);
     assert_eq!(bench.read("read"), [2.0, 2.0, 2.0, 2.0, 3.0, 3.0, 3.0, 3.0]);
-    let counts = runtime.emulator().unwrap().counts().unwrap();
+    let counts = runtime.emulated().unwrap();
     assert_eq!((counts.executions, counts.alias_copies), (1, 0));
     assert!(counts.simulated_ns > 437_000, "a start alone takes that long");
 }
@@ -91,7 +91,7 @@ fn a_program_that_makes_no_number_says_so_and_goes_on() {
 
 #[test]
 fn runs_queue_in_order_until_the_queue_is_full() {
-    let lab = Lab::with(&[("queue", "3"), ("delay_ms", "200")]);
+    let lab = Lab::with(&[("queue", "3"), ("held", "true")]);
     let runtime = lab.runtime();
     let bench = Bench::new(&runtime.core(0).unwrap(), &lab.neff(&adding()));
     let start = || bench.model.start(&bench.inputs, &bench.outputs);
@@ -99,14 +99,20 @@ fn runs_queue_in_order_until_the_queue_is_full() {
     let full = start().map(drop).unwrap_err();
     assert_eq!(full.status(), Some(Status::QueueFull));
     assert!(full.to_string().contains("wait for what is under way"), "{full}");
+    lab.control().set("held", "false");
     runs.into_iter().for_each(|run| run.wait(LONG).unwrap());
     start().unwrap().wait(LONG).unwrap();
+    let counts = runtime.emulated().unwrap();
+    assert!(
+        counts.executions == 4 && counts.simulated_ns < 3 * 437_000,
+        "only two runs began on an idle core"
+    );
 }
 
 #[test]
 fn a_run_that_is_late_poisons_the_runtime() {
     for version in VERSIONS {
-        let lab = Lab::with(&[("version", version), ("delay_ms", "300")]);
+        let lab = Lab::with(&[("version", version), ("held", "true")]);
         let runtime = lab.runtime();
         let bench = Bench::new(&runtime.core(0).unwrap(), &lab.neff(&adding()));
         let late = bench.model.execute(&bench.inputs, &bench.outputs, Duration::from_millis(1)).unwrap_err();
@@ -117,19 +123,22 @@ fn a_run_that_is_late_poisons_the_runtime() {
         let refused = bench.run().unwrap_err();
         assert!(matches!(&refused, Error::Poisoned { because } if *because == late.to_string()), "{refused}");
         assert!(runtime.core(0).unwrap().allocate("x", 4).is_err_and(|error| error.is_fatal()));
+        // Nothing hangs on what does not end.
+        drop((bench, runtime));
     }
 }
 
 #[test]
 fn what_a_run_uses_lives_until_it_is_done() {
     for version in VERSIONS {
-        let lab = Lab::with(&[("version", version), ("delay_ms", "50")]);
+        let lab = Lab::with(&[("version", version), ("held", "true")]);
         let runtime = lab.runtime();
         let bench = Bench::new(&runtime.core(0).unwrap(), &lab.neff(&adding()));
         let sum = bench.outputs.tensor("sum").unwrap().clone();
         bench.write("a", &[1.0; 4]);
         let run = bench.model.start(&bench.inputs, &bench.outputs).unwrap();
         drop((bench, runtime));
+        lab.control().set("held", "false");
         run.wait(LONG).unwrap();
         assert_eq!(lab::read(&sum), [1.0; 4]);
         // And one that nobody waits for.

@@ -11,7 +11,7 @@ fn outcomes(function: &str, status: Status) -> (Error, Result<(), Error>) {
     let lab = Lab::new();
     let runtime = lab.runtime();
     let bench = Bench::new(&runtime.core(0).unwrap(), &lab.neff(&adding()));
-    runtime.emulator().unwrap().fail(function, status, 0, 1).unwrap();
+    lab.control().fail(function, status.code(), 0, 1);
     let act = || match function {
         "nrt_tensor_write" => bench.inputs.tensor("a").unwrap().write(0, &[0; 16]),
         _ => bench.run(),
@@ -52,7 +52,7 @@ fn every_status_of_a_blocking_execution_is_seen() {
         let lab = Lab::with(&[("version", "2.30")]);
         let runtime = lab.runtime();
         let bench = Bench::new(&runtime.core(0).unwrap(), &lab.neff(&adding()));
-        runtime.emulator().unwrap().fail("nrt_execute", status, 1, 1).unwrap();
+        lab.control().fail("nrt_execute", status.code(), 1, 1);
         bench.run().unwrap();
         assert_eq!(bench.run().unwrap_err().status(), Some(status));
         assert_eq!(bench.run().is_err(), status.remedy().is_fatal(), "{status}");

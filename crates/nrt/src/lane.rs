@@ -1,7 +1,7 @@
 //! Threads that call libnrt, one call after another.
 
 use std::cell::Cell;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Sender, channel};
 
 use crate::error::Error;
 
@@ -49,11 +49,9 @@ impl Lane {
         outcome.recv().expect("a call to libnrt does not panic")
     }
 
-    /// Has a call made and goes on; its outcome can be received.
-    pub fn post<R: Send + 'static>(&self, call: impl FnOnce() -> R + Send + 'static) -> Receiver<R> {
-        let (tell, outcome) = channel();
-        self.send(Box::new(move || drop(tell.send(call()))));
-        outcome
+    /// Has a call made and goes on.
+    pub fn post(&self, call: impl FnOnce() + Send + 'static) {
+        self.send(Box::new(call));
     }
 
     fn send(&self, job: Job) {

@@ -47,15 +47,8 @@ impl Outcome for () {
 }
 
 /// What libnrt gave a name by its address.
+#[derive(Clone, Copy)]
 pub struct Handle<T>(NonNull<T>);
-
-impl<T> Clone for Handle<T> {
-    fn clone(&self) -> Handle<T> {
-        *self
-    }
-}
-
-impl<T> Copy for Handle<T> {}
 
 // SAFETY: it is an address that is only handed back to libnrt, which may be called from any thread.
 unsafe impl<T> Send for Handle<T> {}

@@ -1,7 +1,6 @@
 //! Handles that own what they name, and keep alive what that needs.
 
 pub mod core;
-pub mod emulator;
 mod event;
 pub mod model;
 pub mod options;

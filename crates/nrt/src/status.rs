@@ -83,59 +83,39 @@ statuses! {
     NetworkProxyFailure = 1206, "NRT_NETWORK_PROXY_FAILURE", Network, "the network between instances failed";
 }
 
-/// What to do about a status, as a sentence when displayed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Remedy {
-    /// The fault is in this program or in libnrt.
-    Report,
-    /// The request is too large.
-    Shrink,
-    /// The device is occupied.
-    Wait,
-    /// Too few cores.
-    Cores,
-    /// The program and the runtime do not fit.
-    Recompile,
-    /// The arithmetic overflowed.
-    Widen,
-    /// The core's state is in doubt.
-    Restart,
-    /// The device must be reset.
-    Repair,
-    /// The device is broken.
-    Replace,
-    /// The network is broken.
-    Network,
+/// One row per remedy: the variant, whether nothing on the device can be trusted any more, and what to do.
+macro_rules! remedies {
+    ($($variant:ident, $fatal:literal, $what:literal;)*) => {
+        /// What to do about a status.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum Remedy { $(#[doc = $what] $variant,)* }
+
+        impl Remedy {
+            /// Whether nothing on the device can be trusted any more, so that the process has to end.
+            pub fn is_fatal(self) -> bool {
+                match self { $(Remedy::$variant => $fatal,)* }
+            }
+        }
+
+        impl fmt::Display for Remedy {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $(Remedy::$variant => $what,)* })
+            }
+        }
+    };
 }
 
-impl Remedy {
-    /// Whether nothing on the device can be trusted any more, so that the process has to end.
-    pub fn is_fatal(self) -> bool {
-        matches!(self, Remedy::Restart | Remedy::Repair | Remedy::Replace | Remedy::Network)
-    }
-}
-
-impl fmt::Display for Remedy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Remedy::Report => "run again with NEURON_RT_LOG_LEVEL=INFO and report what it logs",
-            Remedy::Shrink => {
-                "use fewer or smaller buckets, a shorter context, narrower weights or more cores"
-            }
-            Remedy::Wait => "wait for what is under way and try again",
-            Remedy::Cores => "make more cores visible, or end the processes that hold them",
-            Remedy::Recompile => "compile the model again with the neuronx-cc of this runtime's release",
-            Remedy::Widen => "look for weights or activations that overflow, and use a wider type",
-            Remedy::Restart => "restart the process",
-            Remedy::Repair => {
-                "stop every process on the chip and reboot the instance, which repairs the memory"
-            }
-            Remedy::Replace => "restart the process, and replace the instance if it happens again",
-            Remedy::Network => {
-                "check the network between the instances and restart the process on all of them"
-            }
-        })
-    }
+remedies! {
+    Report, false, "run again with NEURON_RT_LOG_LEVEL=INFO and report what it logs";
+    Shrink, false, "use fewer or smaller buckets, a shorter context, narrower weights or more cores";
+    Wait, false, "wait for what is under way and try again";
+    Cores, false, "make more cores visible, or end the processes that hold them";
+    Recompile, false, "compile the model again with the neuronx-cc of this runtime's release";
+    Widen, false, "look for weights or activations that overflow, and use a wider type";
+    Restart, true, "restart the process";
+    Repair, true, "stop every process on the chip and reboot the instance, which repairs the memory";
+    Replace, true, "restart the process, and replace the instance if it happens again";
+    Network, true, "check the network between the instances and restart the process on all of them";
 }
 
 impl fmt::Display for Status {

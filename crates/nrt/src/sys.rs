@@ -16,7 +16,7 @@ pub type Sequence = u64;
 
 macro_rules! opaque {
     ($($(#[$doc:meta])* $name:ident;)*) => {
-        $($(#[$doc])* #[repr(C)] pub struct $name { _opaque: [u8; 0] })*
+        $($(#[$doc])* #[derive(Clone, Copy)] #[repr(C)] pub struct $name { _opaque: [u8; 0] })*
     };
 }
 
@@ -69,12 +69,6 @@ pub struct InstanceInfo {
     pub device_revision: [c_char; 8],
 }
 
-impl Default for Version {
-    fn default() -> Version {
-        Version { major: 0, minor: 0, patch: 0, maintenance: 0, detail: [0; 128], git_hash: [0; 64] }
-    }
-}
-
 /// `nrt_tensor_info_t`.
 #[repr(C)]
 pub struct TensorInfo {
@@ -103,7 +97,7 @@ pub struct TensorInfos {
 
 /// `nrt_vnc_memory_stats_t`, which grows at its end.
 #[repr(C)]
-#[derive(Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryStats {
     /// Bytes in use.
     pub used: usize,
@@ -164,11 +158,13 @@ macro_rules! async_functions { ($apply:ident) => { $apply! { AsyncFunctions;
 } } }
 
 /// Functions that only the emulator has.
-macro_rules! emulator_functions { ($apply:ident) => { $apply! { EmulatorFunctions;
-    fn polysilicon_emulator_counts(counts: *mut Counts, size: usize) -> Code;
-    fn polysilicon_emulator_fail(function: *const c_char, code: Code, skipped: u64, times: u64) -> Code;
-    fn polysilicon_emulator_set(setting: *const c_char, value: *const c_char) -> Code;
-} } }
+macro_rules! emulator_functions {
+    ($apply:ident) => {
+        $apply! { EmulatorFunctions;
+            fn polysilicon_emulator_counts(counts: *mut Counts, size: usize) -> Code;
+        }
+    };
+}
 
 pub(crate) use {async_functions, emulator_functions, functions};
 

@@ -41,8 +41,10 @@ pub unsafe extern "C" fn polysilicon_emulator_set(setting: *const c_char, value:
     code(with(|machine| {
         let (setting, value) = unsafe { (name(setting)?, name(value)?) };
         machine.settings.set(&setting, &value)?;
-        if setting == "fail" {
-            machine.faults = Faults::parse(&value)?;
+        match setting.as_str() {
+            "fail" => machine.faults = Faults::parse(&value)?,
+            "held" => machine.gate.set(machine.settings.held),
+            _ => {}
         }
         Ok(())
     }))

@@ -8,7 +8,7 @@
 use std::ffi::c_int;
 use std::sync::Arc;
 
-use super::models::{bound, delay};
+use super::models::bound;
 use super::{code, put};
 use crate::abi::{Code, FAILURE, Handle, INVALID};
 use crate::core::{Core, Job, Outcome, Tell};
@@ -51,7 +51,7 @@ pub unsafe extern "C" fn nrta_execute_schedule(
         let (model, bound) = bound(machine, model, inputs, outputs)?;
         let core = Arc::clone(machine.core(model.core.into())?);
         let tell = Tell::Later(Outcome(outcome));
-        let job = Job { model, bound, fault, delay: delay(machine), tell };
+        let job = Job { model, bound, fault, tell };
         let begun = core.submit(job, machine.settings.queue)?;
         unsafe { put(sequence, begun) }
     }))

@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{bytes, code, put};
 use crate::abi::{
@@ -201,11 +200,6 @@ pub fn bound(
     Ok((model, bound))
 }
 
-/// How long an execution takes on top.
-pub fn delay(machine: &Machine) -> Duration {
-    Duration::from_millis(machine.settings.delay_ms)
-}
-
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn nrt_execute(model: Handle, inputs: Handle, outputs: Handle) -> Code {
     let run = || {
@@ -215,7 +209,7 @@ pub unsafe extern "C" fn nrt_execute(model: Handle, inputs: Handle, outputs: Han
                 return Err(early);
             }
             let (model, bound) = bound(machine, model, inputs, outputs)?;
-            machine.core(model.core.into())?.execute(model, bound, fault, delay(machine))
+            machine.core(model.core.into())?.execute(model, bound, fault)
         })?;
         match outcome.recv().unwrap_or(FAILURE) {
             SUCCESS => Ok(()),

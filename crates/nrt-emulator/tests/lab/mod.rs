@@ -2,11 +2,11 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot prepare fails")]
 
-use std::ffi::CString;
 use std::time::Duration;
 
 use hlo::{Binary, Builder, Element, Module, Shape};
-use nrt::{Core, Library, Model, Options, Runtime, Tensor, TensorSet, sys};
+use nrt::{Core, Library, Model, Options, Runtime, Tensor, TensorSet};
+use nrt_emulator::Control;
 use tempfile::TempDir;
 
 /// Longer than anything here takes.
@@ -29,13 +29,12 @@ impl Lab {
     /// A lab with settings, which are made before the runtime starts.
     pub fn with(settings: &[(&str, &str)]) -> Lab {
         let lab = Lab::new();
-        let functions = sys::EmulatorFunctions::find(&lab.library()).unwrap();
-        for (name, value) in settings {
-            let (name, value) = (CString::new(*name).unwrap(), CString::new(*value).unwrap());
-            // SAFETY: both texts end in a zero and outlive the call.
-            unsafe { functions.polysilicon_emulator_set(name.as_ptr(), value.as_ptr()).unwrap() };
-        }
+        settings.iter().for_each(|(name, value)| lab.control().set(name, value));
         lab
+    }
+
+    pub fn control(&self) -> Control {
+        Control::open(self.options.library.as_deref().unwrap())
     }
 
     pub fn library(&self) -> Library {
@@ -94,7 +93,7 @@ pub struct Bench {
 
 impl Bench {
     pub fn new(core: &Core, neff: &[u8]) -> Bench {
-        let model = core.load(neff).unwrap();
+        let model = core.load(neff, None).unwrap();
         let (mut inputs, mut outputs) = (TensorSet::new(core).unwrap(), TensorSet::new(core).unwrap());
         for info in model.tensors() {
             match info.direction {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::runtime::Inner;
 use crate::error::Error;
 use crate::lane::Lane;
-use crate::sys::{self, Functions};
+use crate::sys::{Functions, MemoryStats};
 
 /// A logical core that programs are loaded on.
 #[derive(Clone)]
@@ -22,15 +22,6 @@ pub(crate) struct Seat {
     pub index: u32,
     /// Last, so that the threads are told to end before the runtime is closed.
     pub runtime: Arc<Inner>,
-}
-
-/// The memory of a core.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Memory {
-    /// Bytes in use.
-    pub used: usize,
-    /// Bytes there are.
-    pub limit: usize,
 }
 
 /// The place of a program among those that compute together.
@@ -55,14 +46,13 @@ impl Core {
     }
 
     /// How much memory it has, and how much of it is in use.
-    pub fn memory(&self) -> Result<Memory, Error> {
-        let (mut stats, mut written) = (sys::MemoryStats::default(), 0);
-        let size = size_of::<sys::MemoryStats>();
+    pub fn memory(&self) -> Result<MemoryStats, Error> {
+        let (mut stats, mut written, size) = (MemoryStats::default(), 0, size_of::<MemoryStats>());
+        let core = self.index();
         // SAFETY: the runtime is started, and the size is that of what is pointed to.
-        self.seat.io(|calls| unsafe {
-            calls.nrt_get_vnc_memory_stats(self.index(), &mut stats, size, &mut written)
-        })?;
-        Ok(Memory { used: stats.used, limit: stats.limit })
+        self.seat
+            .io(|calls| unsafe { calls.nrt_get_vnc_memory_stats(core, &mut stats, size, &mut written) })?;
+        Ok(stats)
     }
 }
 
@@ -72,9 +62,10 @@ impl Seat {
         self.runtime.call(&self.transfer, call)
     }
 
-    /// Frees something that nothing uses any more.
+    /// Frees something that nothing uses any more. After poisoning it is left to the end of the process, as all that
+    /// was begun is; where freeing fails it is left too, since nothing else can be done.
     pub fn release(&self, free: impl FnOnce(&Functions) -> Result<(), Error> + Send) {
-        self.runtime.release(&self.transfer, free);
+        drop(self.io(free));
     }
 
     /// Handles of two libraries mean nothing to each other.

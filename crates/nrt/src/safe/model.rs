@@ -47,34 +47,22 @@ pub enum Direction {
 const MOST_AXES: u32 = 64;
 
 impl Core {
-    /// Loads a program; the bytes are not needed afterwards.
-    pub fn load(&self, neff: &[u8]) -> Result<Model, Error> {
+    /// Loads a program; the bytes are not needed afterwards. One that computes together with others has a rank, and is
+    /// loaded when all ranks are: those of one process are loaded from threads of their own.
+    pub fn load(&self, neff: &[u8], rank: Option<Rank>) -> Result<Model, Error> {
         let (core, count) = (self.index() as i32, sys::ANY_COUNT);
-        self.loaded(|calls| {
+        let handle = self.seat.io(|calls| {
             let (at, size) = (neff.as_ptr().cast(), neff.len());
             // SAFETY: the runtime is started, and the bytes live until the call returns.
-            Handle::made(|made| unsafe { calls.nrt_load(at, size, core, count, made) })
-        })
-    }
-
-    /// Loads a program that computes together with those of other ranks. It returns when all ranks have called it, so
-    /// the ranks of one process call it on threads of their own.
-    pub fn load_collectives(&self, neff: &[u8], rank: Rank) -> Result<Model, Error> {
-        let (core, count, Rank { index, count: ranks }) = (self.index() as i32, sys::ANY_COUNT, rank);
-        self.loaded(|calls| {
-            let (at, size) = (neff.as_ptr().cast(), neff.len());
-            // SAFETY: as in `load`.
             Handle::made(|made| unsafe {
-                calls.nrt_load_collectives(at, size, core, count, index, ranks, made)
+                match rank {
+                    None => calls.nrt_load(at, size, core, count, made),
+                    Some(Rank { index, count: n }) => {
+                        calls.nrt_load_collectives(at, size, core, count, index, n, made)
+                    }
+                }
             })
-        })
-    }
-
-    fn loaded(
-        &self,
-        load: impl FnOnce(&Functions) -> Result<Handle<sys::Model>, Error> + Send,
-    ) -> Result<Model, Error> {
-        let handle = self.seat.io(load)?;
+        })?;
         // From here on the program is unloaded where its description fails.
         let mut held = HeldModel { handle, seat: Arc::clone(&self.seat), tensors: Vec::new() };
         held.tensors = self.seat.io(|calls| describe(calls, handle))?;

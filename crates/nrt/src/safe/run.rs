@@ -1,45 +1,32 @@
 //! Running a program, and waiting for it no longer than is said.
 //!
-//! A runtime from 2.31 on queues programs itself and signals an event for each; for an older one a thread per core
-//! makes the blocking calls. Either way a run holds the program and its tensors until the device is done.
+//! A runtime from 2.31 on queues programs itself and signals an event for each. For an older one a thread per core
+//! makes the blocking calls and signals the events. Either way what a run uses lives until the device is done.
 
 use std::mem::forget;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use super::event::Event;
 use super::model::{HeldModel, Model};
-use super::runtime::Inner;
 use super::tensor::{HeldSet, TensorSet};
 use crate::error::Error;
 use crate::result::Outcome;
-use crate::sys::{self, AsyncFunctions};
+use crate::sys::{AsyncFunctions, Functions};
 
-/// A program under way. Where it is dropped instead of waited for, what it uses lives until the device is done.
+/// A program under way. Dropping it waits for its end.
 #[must_use = "the outcome of a run is known when it was waited for"]
 pub struct Run {
-    runtime: Arc<Inner>,
+    /// None when it was waited for.
     flight: Option<Flight>,
 }
 
-enum Flight {
-    /// On the core's thread, which gives back what it used.
-    Posted(Receiver<(Result<(), Error>, Held)>),
-    /// In the runtime's queue.
-    Queued(Queued),
-}
-
-struct Queued {
-    /// Written when the run ends, so it stays in its box until then.
-    outcome: Box<AtomicI32>,
-    event: Event,
-    _held: Held,
-}
-
-/// What must live as long as a program runs.
-struct Held {
+struct Flight {
+    call: &'static str,
+    /// Written when the run ends: success, should a runtime write failures only.
+    outcome: Arc<AtomicI32>,
+    event: Arc<Event>,
     model: Arc<HeldModel>,
     inputs: Arc<HeldSet>,
     outputs: Arc<HeldSet>,
@@ -60,55 +47,65 @@ impl Model {
         seat.runtime.healthy()?;
         seat.assert_same_runtime(&inputs.held.seat);
         seat.assert_same_runtime(&outputs.held.seat);
-        let (inputs, outputs) = (Arc::clone(&inputs.held), Arc::clone(&outputs.held));
-        let held = Held { model: Arc::clone(&self.held), inputs, outputs };
-        match &seat.runtime.later {
-            Some(functions) => held.queue(functions),
-            None => Ok(held.post()),
-        }
+        let flight = Flight {
+            call: if seat.runtime.later.is_some() { "nrta_execute_schedule" } else { "nrt_execute" },
+            outcome: Arc::default(),
+            event: Arc::new(Event::new()?),
+            model: Arc::clone(&self.held),
+            inputs: Arc::clone(&inputs.held),
+            outputs: Arc::clone(&outputs.held),
+        };
+        let flight = match &seat.runtime.later {
+            Some(later) => flight.queued(later)?,
+            None => flight.posted(seat.runtime.calls),
+        };
+        Ok(Run { flight: Some(flight) })
     }
 }
 
-impl Held {
-    fn post(self) -> Run {
-        let seat = Arc::clone(&self.model.seat);
-        let run = move || {
-            let (runtime, calls) = (&self.model.seat.runtime, &self.model.seat.runtime.calls);
-            let (model, inputs, outputs) = self.pointers();
-            let healthy = runtime.healthy();
-            // SAFETY: `self` keeps all three alive.
-            let outcome = healthy.and_then(|()| unsafe { calls.nrt_execute(model, inputs, outputs) });
-            (runtime.heed(outcome), self)
-        };
-        Run { runtime: Arc::clone(&seat.runtime), flight: Some(Flight::Posted(seat.execute.post(run))) }
+impl Flight {
+    /// Begun on the core's thread.
+    fn posted(self, calls: Functions) -> Flight {
+        let (outcome, event) = (Arc::clone(&self.outcome), Arc::clone(&self.event));
+        let (model, inputs, outputs) = (self.model.handle, self.inputs.handle, self.outputs.handle);
+        self.model.seat.execute.post(move || {
+            // SAFETY: the flight keeps all three alive until the event came, and for ever where it does not come.
+            let code = unsafe { (calls.nrt_execute)(model.as_ptr(), inputs.as_ptr(), outputs.as_ptr()) };
+            outcome.store(code, Ordering::Release);
+            event.signal();
+        });
+        self
     }
 
-    fn queue(self, later: &AsyncFunctions) -> Result<Run, Error> {
-        let seat = Arc::clone(&self.model.seat);
-        let event = Event::new()?;
-        // Success, should a runtime write failures only.
-        let outcome = Box::new(AtomicI32::new(0));
-        let mut sequence = 0;
+    /// Begun in the runtime's queue.
+    fn queued(self, later: &AsyncFunctions) -> Result<Flight, Error> {
+        let (seat, mut sequence) = (&self.model.seat, 0);
         seat.runtime.call(&seat.execute, |_| {
-            let (model, inputs, outputs) = self.pointers();
-            // SAFETY: what is queued is kept until the event came, and for ever where it does not come.
-            unsafe { later.nrta_execute_schedule(model, inputs, outputs, 0, outcome.as_ptr(), &mut sequence) }
+            let (inputs, outputs) = (self.inputs.handle.as_ptr(), self.outputs.handle.as_ptr());
+            let (model, outcome) = (self.model.handle.as_ptr(), self.outcome.as_ptr());
+            // SAFETY: as in `posted`; the outcome's place is the flight's too.
+            unsafe { later.nrta_execute_schedule(model, inputs, outputs, 0, outcome, &mut sequence) }
         })?;
-        let queued = Queued { outcome, event, _held: self };
-        let fd = queued.event.fd();
+        let event = self.event.fd();
         // SAFETY: the sequence is the one that was begun.
-        let signal = |_: &_| unsafe { later.nrta_event_register_seq_id_completion(sequence, fd) };
+        let signal = |_: &_| unsafe { later.nrta_event_register_seq_id_completion(sequence, event) };
         match seat.runtime.call(&seat.execute, signal) {
-            Ok(()) => Ok(Run { runtime: Arc::clone(&seat.runtime), flight: Some(Flight::Queued(queued)) }),
+            Ok(()) => Ok(self),
             Err(error) => {
-                forget(queued);
+                forget(self);
                 Err(error)
             }
         }
     }
 
-    fn pointers(&self) -> (*mut sys::Model, *mut sys::TensorSet, *mut sys::TensorSet) {
-        (self.model.handle.as_ptr(), self.inputs.handle.as_ptr(), self.outputs.handle.as_ptr())
+    fn end(self, limit: Duration) -> Result<(), Error> {
+        let runtime = Arc::clone(&self.model.seat.runtime);
+        if self.event.wait(limit) {
+            return runtime.heed(self.outcome.load(Ordering::Acquire).check(self.call));
+        }
+        let late = Error::Late { call: self.call, limit };
+        forget(self);
+        runtime.heed(Err(late))
     }
 }
 
@@ -116,35 +113,14 @@ impl Run {
     /// Waits for the end. A run that takes longer than the limit poisons the runtime, since nobody can take it back:
     /// the process has to be restarted.
     pub fn wait(mut self, limit: Duration) -> Result<(), Error> {
-        let flight = self.flight.take().expect("a run is waited for once");
-        self.end(flight, limit)
-    }
-
-    fn end(&self, flight: Flight, limit: Duration) -> Result<(), Error> {
-        let late = |call| self.runtime.heed(Err(Error::Late { call, limit }));
-        match flight {
-            Flight::Posted(outcome) => match outcome.recv_timeout(limit) {
-                Ok((outcome, _held)) => outcome,
-                Err(RecvTimeoutError::Timeout) => late("nrt_execute"),
-                Err(RecvTimeoutError::Disconnected) => unreachable!("a call to libnrt does not panic"),
-            },
-            Flight::Queued(queued) if queued.event.wait(limit) => {
-                let code = queued.outcome.load(Ordering::Acquire);
-                self.runtime.heed(code.check("nrta_execute_schedule"))
-            }
-            Flight::Queued(queued) => {
-                forget(queued);
-                late("nrta_execute_schedule")
-            }
-        }
+        self.flight.take().expect("a run is waited for once").end(limit)
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
-        // A thread that runs a program holds what it uses; a queue in the runtime does not.
-        if let Some(flight @ Flight::Queued(_)) = self.flight.take() {
-            drop(self.end(flight, ABANDONED));
+        if let Some(flight) = self.flight.take() {
+            drop(flight.end(ABANDONED));
         }
     }
 }

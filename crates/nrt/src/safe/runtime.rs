@@ -1,15 +1,15 @@
 //! The started runtime: its version, its cores, and whether it can still be trusted.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::mem::MaybeUninit;
+use std::sync::{Arc, OnceLock};
 
 use super::core::Core;
-use super::emulator::Emulator;
 use super::options::Options;
 use crate::error::Error;
 use crate::lane::Lane;
 use crate::library::Library;
 use crate::result::text;
-use crate::sys::{self, ASYNC_SINCE, AsyncFunctions, EmulatorFunctions, Functions};
+use crate::sys::{self, ASYNC_SINCE, AsyncFunctions, Counts, EmulatorFunctions, Functions};
 
 /// The Neuron runtime of this process. It is closed when the last handle that came from it is gone.
 #[derive(Clone)]
@@ -22,48 +22,12 @@ pub(crate) struct Inner {
     /// The asynchronous functions, where the version has them in the form that is known here.
     pub later: Option<AsyncFunctions>,
     emulator: Option<EmulatorFunctions>,
-    version: Version,
+    version: String,
     cores: u32,
     library: Library,
     lane: Lane,
     /// Why nothing is called any more.
     poison: OnceLock<String>,
-}
-
-/// A version of the runtime.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Version {
-    /// Major, minor, patch and maintenance numbers.
-    pub numbers: [u64; 4],
-    /// What the library says besides.
-    pub detail: String,
-}
-
-/// The machine that the chips are part of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Instance {
-    /// The family, as a number of AWS's list.
-    pub family: u32,
-    /// The size, as a number of AWS's list.
-    pub size: u32,
-    /// The architecture of the chips.
-    pub architecture: String,
-    /// The revision of the chips.
-    pub revision: String,
-}
-
-impl Instance {
-    /// What programs for these chips are compiled for, in neuronx-cc's words; `None` for chips that are not known.
-    pub fn target(&self) -> Option<&'static str> {
-        match self.family {
-            2 => Some("trn1"),
-            3 => Some("trn1n"),
-            4 | 7 => Some("inf2"),
-            5 | 6 | 8..=13 => Some("trn2"),
-            14 | 15 => Some("trn3"),
-            _ => None,
-        }
-    }
 }
 
 impl Runtime {
@@ -74,29 +38,31 @@ impl Runtime {
         options.apply()?;
         let lane = Lane::start("neuron".to_owned())?;
         library.claim()?;
-        let (mut version, mut cores) = (sys::Version::default(), 0);
+        let (mut version, mut cores) = (MaybeUninit::<sys::Version>::zeroed(), 0);
         let started = lane.call(|| {
             // SAFETY: the version and the count of cores may be asked for before the start, and the claim says that
             // the runtime is not started yet.
             unsafe {
-                calls.nrt_get_version(&mut version, size_of::<sys::Version>())?;
+                calls.nrt_get_version(version.as_mut_ptr(), size_of::<sys::Version>())?;
                 calls.nrt_get_visible_vnc_count(&mut cores)?;
                 calls.nrt_init(sys::NO_FRAMEWORK, c"".as_ptr(), c"".as_ptr())
             }
         });
         started.inspect_err(|_| library.release())?;
+        // SAFETY: zeros are a version, whatever of it was written.
+        let version = unsafe { version.assume_init() };
         let known = (version.major, version.minor) >= ASYNC_SINCE;
         let later = if known { AsyncFunctions::find(&library).ok() } else { None };
-        let numbers = [version.major, version.minor, version.patch, version.maintenance];
-        let version = Version { numbers, detail: text(&version.detail) };
+        let sys::Version { major, minor, patch, maintenance, .. } = version;
+        let version = format!("{major}.{minor}.{patch}.{maintenance} {}", text(&version.detail));
         let emulator = EmulatorFunctions::find(&library).ok();
         let poison = OnceLock::new();
         let inner = Inner { calls, later, emulator, version, cores, library, lane, poison };
         Ok(Runtime { inner: Arc::new(inner) })
     }
 
-    /// The version of the library.
-    pub fn version(&self) -> &Version {
+    /// The version of the library, and what it says of itself.
+    pub fn version(&self) -> &str {
         &self.inner.version
     }
 
@@ -105,20 +71,29 @@ impl Runtime {
         self.inner.later.is_some()
     }
 
-    /// What the emulator offers besides, where this is no chip but the emulator.
-    pub fn emulator(&self) -> Option<Emulator> {
-        self.inner.emulator.map(|functions| Emulator { _runtime: self.clone(), functions })
+    /// What the emulator counted, where this is no chip but the emulator: its times are simulated, never measured.
+    pub fn emulated(&self) -> Option<Counts> {
+        let mut counts = Counts::default();
+        // SAFETY: the size is that of what is pointed to.
+        let asked = |f: &EmulatorFunctions| unsafe {
+            f.polysilicon_emulator_counts(&mut counts, size_of::<Counts>())
+        };
+        self.inner.emulator.as_ref().and_then(|functions| asked(functions).ok()).map(|()| counts)
     }
 
-    /// The machine.
-    pub fn instance(&self) -> Result<Instance, Error> {
-        let mut info = sys::InstanceInfo::default();
-        let size = size_of::<sys::InstanceInfo>();
+    /// What programs for these chips are compiled for, in neuronx-cc's words; `None` for chips that are not known.
+    pub fn target(&self) -> Result<Option<&'static str>, Error> {
+        let (mut info, size) = (sys::InstanceInfo::default(), size_of::<sys::InstanceInfo>());
         // SAFETY: the runtime is started as long as `inner` lives, and the size is that of what is pointed to.
-        let ask = |calls: &Functions| unsafe { calls.nrt_get_instance_info(&mut info, size) };
-        self.inner.call(&self.inner.lane, ask)?;
-        let (architecture, revision) = (text(&info.arch_name), text(&info.device_revision));
-        Ok(Instance { family: info.family, size: info.size, architecture, revision })
+        self.inner.call(&self.inner.lane, |calls| unsafe { calls.nrt_get_instance_info(&mut info, size) })?;
+        Ok(match info.family {
+            2 => Some("trn1"),
+            3 => Some("trn1n"),
+            4 | 7 => Some("inf2"),
+            5 | 6 | 8..=13 => Some("trn2"),
+            14 | 15 => Some("trn3"),
+            _ => None,
+        })
     }
 
     /// How many logical cores this process sees; they are numbered from 0.
@@ -146,12 +121,6 @@ impl Inner {
         self.heed(lane.call(|| call(&self.calls)))
     }
 
-    /// Frees something on a lane. After poisoning it is left to the end of the process, as all that was begun is.
-    /// A failure to free leaves it there as well: nothing else can be done.
-    pub fn release(&self, lane: &Lane, free: impl FnOnce(&Functions) -> Result<(), Error> + Send) {
-        drop(self.call(lane, free));
-    }
-
     /// An error where an earlier call poisoned the runtime.
     pub fn healthy(&self) -> Result<(), Error> {
         self.poison.get().map_or(Ok(()), |because| Err(Error::Poisoned { because: because.clone() }))
@@ -170,27 +139,8 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         // SAFETY: every handle holds an `Inner`, so there is none left.
-        self.release(&self.lane, |calls| unsafe { calls.nrt_close() });
-        if self.healthy().is_ok() {
+        if self.call(&self.lane, |calls| unsafe { calls.nrt_close() }).is_ok() {
             self.library.release();
         }
-    }
-}
-
-/// Libraries that are started. There are several only where there are copies, each with variables of its own.
-static STARTED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
-
-impl Library {
-    fn claim(&self) -> Result<(), Error> {
-        let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
-        if started.contains(&self.id()) {
-            return Err(Error::InUse);
-        }
-        started.push(self.id());
-        Ok(())
-    }
-
-    fn release(&self) {
-        STARTED.lock().unwrap_or_else(PoisonError::into_inner).retain(|&id| id != self.id());
     }
 }

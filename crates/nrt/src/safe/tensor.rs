@@ -30,30 +30,18 @@ struct HeldTensor {
 impl Core {
     /// New bytes on this core's device; what they hold is not said.
     pub fn allocate(&self, name: &str, bytes: usize) -> Result<Tensor, Error> {
-        let (c_name, seat) = (c_name(name)?, &self.seat);
-        let (place, core) = (sys::ON_DEVICE, seat.index as i32);
+        let (text, seat, core) = (c_name(name)?, Arc::clone(&self.seat), self.index() as i32);
         let handle = seat.io(|calls| {
+            let (place, text) = (sys::ON_DEVICE, text.as_ptr());
             // SAFETY: the runtime is started, and the name lives until the call returns.
-            Handle::made(|made| unsafe {
-                calls.nrt_tensor_allocate(place, core, bytes, c_name.as_ptr(), made)
-            })
+            Handle::made(|made| unsafe { calls.nrt_tensor_allocate(place, core, bytes, text, made) })
         })?;
-        Ok(Tensor::new(handle, name, bytes, seat, None))
+        let name = name.to_owned();
+        Ok(Tensor { held: Arc::new(HeldTensor { handle, name, bytes, seat, _source: None }) })
     }
 }
 
 impl Tensor {
-    fn new(
-        handle: Handle<sys::Tensor>,
-        name: &str,
-        bytes: usize,
-        seat: &Arc<Seat>,
-        source: Option<Tensor>,
-    ) -> Tensor {
-        let (name, seat) = (name.to_owned(), Arc::clone(seat));
-        Tensor { held: Arc::new(HeldTensor { handle, name, bytes, seat, _source: source }) }
-    }
-
     /// How many bytes there are.
     pub fn bytes(&self) -> usize {
         self.held.bytes
@@ -62,36 +50,35 @@ impl Tensor {
     /// Some of these bytes as a tensor, without a copy.
     pub fn slice(&self, name: &str, range: Range<usize>) -> Result<Tensor, Error> {
         self.within(&range)?;
-        let (c_name, source, seat) = (c_name(name)?, self.held.handle, &self.held.seat);
-        let (start, len) = (range.start, range.len());
-        let slice = seat.io(|calls| {
-            let (source, name) = (source.as_ptr(), c_name.as_ptr());
+        let (text, source, seat) = (c_name(name)?, self.held.handle, Arc::clone(&self.held.seat));
+        let (start, bytes) = (range.start, range.len());
+        let handle = seat.io(|calls| {
+            let (source, text) = (source.as_ptr(), text.as_ptr());
             // SAFETY: the source lives as long as `self`, and the slice keeps it from here on.
-            Handle::made(|made| unsafe { calls.nrt_tensor_allocate_slice(source, start, len, name, made) })
+            Handle::made(|made| unsafe { calls.nrt_tensor_allocate_slice(source, start, bytes, text, made) })
         })?;
-        Ok(Tensor::new(slice, name, len, seat, Some(self.clone())))
+        let (name, source) = (name.to_owned(), Some(self.clone()));
+        Ok(Tensor { held: Arc::new(HeldTensor { handle, name, bytes, seat, _source: source }) })
     }
 
     /// Copies bytes of the host to the device.
     pub fn write(&self, offset: usize, from: &[u8]) -> Result<(), Error> {
         self.within(&(offset..offset.saturating_add(from.len())))?;
-        let (tensor, at) = (self.held.handle, offset);
-        // SAFETY: the tensor lives as long as `self`, and the bytes until the call returns.
-        let write = |calls: &Functions| unsafe {
-            calls.nrt_tensor_write(tensor.as_ptr(), from.as_ptr().cast(), at, from.len())
-        };
-        self.held.seat.io(write)
+        self.held.seat.io(|calls| {
+            let (tensor, start) = (self.held.handle.as_ptr(), from.as_ptr().cast());
+            // SAFETY: the tensor lives as long as `self`, and the bytes until the call returns.
+            unsafe { calls.nrt_tensor_write(tensor, start, offset, from.len()) }
+        })
     }
 
     /// Copies bytes of the device to the host.
     pub fn read(&self, offset: usize, to: &mut [u8]) -> Result<(), Error> {
         self.within(&(offset..offset.saturating_add(to.len())))?;
-        let (tensor, at) = (self.held.handle, offset);
-        // SAFETY: as in `write`.
-        let read = |calls: &Functions| unsafe {
-            calls.nrt_tensor_read(tensor.as_ptr(), to.as_mut_ptr().cast(), at, to.len())
-        };
-        self.held.seat.io(read)
+        self.held.seat.io(|calls| {
+            let (tensor, start) = (self.held.handle.as_ptr(), to.as_mut_ptr().cast());
+            // SAFETY: as in `write`.
+            unsafe { calls.nrt_tensor_read(tensor, start, offset, to.len()) }
+        })
     }
 
     /// Copies some of these bytes to another tensor of the same core.
