@@ -73,12 +73,10 @@ impl Runtime {
 
     /// What the emulator counted, where this is no chip but the emulator: its times are simulated, never measured.
     pub fn emulated(&self) -> Option<Counts> {
-        let mut counts = Counts::default();
+        let (functions, mut counts) = (self.inner.emulator.as_ref()?, Counts::default());
         // SAFETY: the size is that of what is pointed to.
-        let asked = |f: &EmulatorFunctions| unsafe {
-            f.polysilicon_emulator_counts(&mut counts, size_of::<Counts>())
-        };
-        self.inner.emulator.as_ref().and_then(|functions| asked(functions).ok()).map(|()| counts)
+        unsafe { functions.polysilicon_emulator_counts(&mut counts, size_of::<Counts>()).ok()? };
+        Some(counts)
     }
 
     /// What programs for these chips are compiled for, in neuronx-cc's words; `None` for chips that are not known.
