@@ -140,7 +140,7 @@ impl Prefill {
 
     /// The program for a bucket, made if there is none.
     fn program(&mut self, bucket: Bucket, taps: &[String]) -> Result<ProgramId, BackendError> {
-        let spec = ProgramSpec { bucket, taps: taps.to_vec(), patches: vec![] };
+        let spec = ProgramSpec { bucket, taps: taps.to_vec(), ..ProgramSpec::default() };
         if let Some((_, program)) = self.programs.iter().find(|(known, _)| *known == spec) {
             return Ok(*program);
         }

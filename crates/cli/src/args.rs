@@ -141,7 +141,9 @@ impl DeviceArgs {
     /// The choices for a model that was found.
     pub fn builder(&self, opened: Opened) -> Builder {
         let bar = Bar::new(format!("loading {}", opened.name()));
-        let mut builder = Builder::from(opened).device(self.device).precision(self.precision.into());
+        let builder = Builder::from(opened).device(self.device).precision(self.precision.into());
+        // A command asks one thing at a time.
+        let mut builder = builder.sequences(1);
         if let Some(threads) = self.threads {
             builder = builder.threads(threads);
         }

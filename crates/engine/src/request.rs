@@ -5,7 +5,7 @@ use std::time::Duration;
 use graph::Sampling;
 
 use crate::limits::{BIAS_ENTRIES, STOP_IDS, TOP_LOGPROBS};
-use crate::{Grammar, RefuseError};
+use crate::{Drafter, Grammar, RefuseError};
 
 /// A prompt to continue. Stop *strings* are for whoever makes the text: it cancels.
 #[derive(Clone, Debug)]
@@ -31,6 +31,9 @@ pub struct Request {
     pub top_logprobs: u32,
     /// Added to the logits of single tokens before choosing.
     pub bias: Vec<(u32, f32)>,
+    /// Whether each token of the prompt but the first comes with its log-probability and the likeliest in its place. Its
+    /// state is computed then, kept or not.
+    pub prompt_logprobs: bool,
     /// Whether each token comes with the logits it was drawn from.
     pub logits: bool,
     /// Goes before others: a level is worth ten seconds of waiting.
@@ -39,6 +42,11 @@ pub struct Request {
     pub deadline: Option<Duration>,
     /// Whose it is: requests of unlike tenants share no state.
     pub tenant: u64,
+    /// Who guesses ahead, where that is wanted; nobody does where penalties or a grammar make each row wait for the token
+    /// before it.
+    pub drafter: Option<Box<dyn Drafter>>,
+    /// For benches: guesses count as right this often, whatever they are. The answer is then not the model's.
+    pub synthetic: Option<f32>,
     /// The form of the answer, where it has one.
     pub grammar: Option<Box<dyn Grammar>>,
 }
@@ -57,10 +65,13 @@ impl Request {
             answer: 0,
             top_logprobs: 0,
             bias: vec![],
+            prompt_logprobs: false,
             logits: false,
             priority: 0,
             deadline: None,
             tenant: 0,
+            drafter: None,
+            synthetic: None,
             grammar: None,
         }
     }
@@ -81,6 +92,14 @@ impl Request {
         for &(id, bias) in &self.bias {
             known(id, vocab, || "the logit bias".into())?;
             within("a logit bias", bias, "a number", !bias.is_nan() && bias < f32::INFINITY)?;
+        }
+        if let Some(share) = self.synthetic {
+            within(
+                "the share of guesses that count as right",
+                share,
+                "from 0 to 1",
+                (0.0..=1.0).contains(&share),
+            )?;
         }
         check_sampling(&self.sampling)
     }
@@ -141,6 +160,7 @@ mod tests {
         assert!(refusal(|r| r.bias = vec![(12, 0.0)]).contains("token id 12 (in the logit bias)"));
         assert!(refusal(|r| r.bias = vec![(1, 0.0); 1025]).contains("1025 logit bias entries"));
         assert!(refusal(|r| r.bias = vec![(1, f32::NAN)]).contains("a logit bias is NaN"));
+        assert!(refusal(|r| r.synthetic = Some(1.5)).contains("count as right is 1.5"));
         assert!(refusal(|r| r.top_logprobs = 21).contains("21 top log-probabilities"));
     }
 

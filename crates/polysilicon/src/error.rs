@@ -11,6 +11,7 @@ use text::TextError;
 use weights::FileError;
 use weights::gguf::WriteError;
 
+use crate::Shortage;
 use crate::hub::HubError;
 use crate::session::SessionError;
 
@@ -92,6 +93,9 @@ pub enum Error {
     /// The device cannot do it.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The model does not fit the memory it may take. Nothing was read.
+    #[error("{0}")]
+    Memory(Box<Shortage>),
     /// The description of a model breaks a rule of graphs: a bug here.
     #[error("the model's graph is not sound; please report this: {0}")]
     Graph(#[from] graph::VerifyError),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use engine::Request;
+use engine::{DraftModel, Request};
 use graph::{Caps, Graph};
 use safetensors::{Dtype, tensor::TensorView};
 use tensor::Shape;
@@ -32,6 +32,8 @@ struct Shared {
     tokens: Tokens,
     graph: Graph,
     caps: Caps,
+    /// The model that guesses for this one.
+    draft: Option<DraftModel>,
     load: Duration,
     /// What tells it from other models, once somebody has asked.
     digest: OnceLock<u64>,
@@ -78,10 +80,11 @@ impl Model {
         tokens: Tokens,
         graph: Graph,
         caps: Caps,
+        draft: Option<DraftModel>,
         worker: Worker,
         load: Duration,
     ) -> Model {
-        let shared = Shared { opened, tokens, graph, caps, load, digest: OnceLock::new() };
+        let shared = Shared { opened, tokens, graph, caps, draft, load, digest: OnceLock::new() };
         Model { shared: Arc::new(shared), worker: Arc::new(worker) }
     }
 
@@ -193,11 +196,16 @@ impl Model {
         }
     }
 
-    /// What the engine is asked to continue.
-    pub(crate) fn request(&self, ids: Vec<u32>, sampling: &Sampling) -> Request {
+    /// The tokens that end an answer.
+    pub(crate) fn end_ids(&self) -> Vec<u32> {
         // Files declare end tokens that their vocabulary does not reach; those never come.
         let known = |id: &u32| *id < self.shared.graph.vocab;
-        let mut stop = self.shared.tokens.end.iter().copied().filter(known).collect::<Vec<_>>();
+        self.shared.tokens.end.iter().copied().filter(known).collect()
+    }
+
+    /// What the engine is asked to continue.
+    pub(crate) fn request(&self, ids: Vec<u32>, sampling: &Sampling) -> Request {
+        let mut stop = self.end_ids();
         stop.extend(&sampling.stop_ids);
         Request {
             sampling: sampling.choice,
@@ -206,6 +214,8 @@ impl Model {
             ignore_end: sampling.ignore_end,
             seed: sampling.seed,
             top_logprobs: sampling.top_logprobs,
+            prompt_logprobs: sampling.prompt_logprobs,
+            synthetic: sampling.synthetic,
             bias: sampling.bias.clone(),
             priority: sampling.priority,
             deadline: sampling.deadline,
@@ -224,6 +234,8 @@ impl Model {
         let stops = Stops::new(&sampling.stop)?;
         request.check(self.shared.graph.vocab, self.context())?;
         engine::limits::check_answers(answers)?;
+        let drafter = sampling.speculation.drafter(self.shared.draft.as_ref())?;
+        let request = Request { drafter, ..request };
         let prompt_tokens = request.prompt.len() as u32;
         let stream = |listener| {
             let decoder = self.tokenizer().map(|tokenizer| tokenizer.decoder(true));
@@ -247,7 +259,7 @@ impl Model {
         Ok(*self.shared.digest.get_or_init(|| digest))
     }
 
-    pub(crate) fn worker(&self) -> &Worker {
+    pub(crate) fn worker(&self) -> &Arc<Worker> {
         &self.worker
     }
 

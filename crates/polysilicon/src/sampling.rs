@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use graph::Penalties;
 
+use crate::Speculation;
+
 /// Options of a generation. Greedy unless a temperature is given.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sampling {
@@ -13,6 +15,9 @@ pub struct Sampling {
     pub(crate) stop_ids: Vec<u32>,
     pub(crate) seed: u64,
     pub(crate) top_logprobs: u32,
+    pub(crate) prompt_logprobs: bool,
+    pub(crate) speculation: Speculation,
+    pub(crate) synthetic: Option<f32>,
     pub(crate) bias: Vec<(u32, f32)>,
     pub(crate) ignore_end: bool,
     pub(crate) priority: i8,
@@ -29,6 +34,9 @@ impl Default for Sampling {
             stop_ids: vec![],
             seed: 0,
             top_logprobs: 0,
+            prompt_logprobs: false,
+            speculation: Speculation::Auto,
+            synthetic: None,
             bias: vec![],
             ignore_end: false,
             priority: 0,
@@ -39,6 +47,12 @@ impl Default for Sampling {
 }
 
 impl Sampling {
+    /// Whether it is always the likeliest token that comes, until one ends the answer.
+    pub(crate) fn is_likeliest(&self) -> bool {
+        let as_it_is = self.choice.temperature == 0.0 && self.choice.penalties.is_none();
+        as_it_is && self.bias.is_empty() && self.stop.is_empty()
+    }
+
     /// Divides the logits; 0 always takes the likeliest token.
     #[must_use]
     pub fn temperature(mut self, temperature: f32) -> Self {
@@ -107,6 +121,30 @@ impl Sampling {
     #[must_use]
     pub fn top_logprobs(mut self, n: u32) -> Self {
         self.top_logprobs = n;
+        self
+    }
+
+    /// Tells what the model thinks of the prompt, too: the log-probability of each of its tokens but the first, and the
+    /// likeliest in its place, as many as [`Sampling::top_logprobs`] says. With no tokens to make, the prompt is all there
+    /// is to be told.
+    #[must_use]
+    pub fn prompt_logprobs(mut self, tell: bool) -> Self {
+        self.prompt_logprobs = tell;
+        self
+    }
+
+    /// Who guesses ahead: the draft model unless said, where there is one.
+    #[must_use]
+    pub fn speculate(mut self, who: Speculation) -> Self {
+        self.speculation = who;
+        self
+    }
+
+    /// For benches of speculation: guesses count as right this often, whatever they are. The answer is then not the
+    /// model's.
+    #[must_use]
+    pub fn synthetic_acceptance(mut self, share: f32) -> Self {
+        self.synthetic = Some(share);
         self
     }
 

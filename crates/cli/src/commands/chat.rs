@@ -7,6 +7,7 @@ use clap::Args;
 use polysilicon::{Conversation, Error, Model, Session};
 use serde_json::{Value, json};
 
+use crate::answers::SpeculationArgs;
 use crate::args::{DeviceArgs, ModelArgs, SamplingArgs};
 use crate::failure::Failure;
 use crate::output::{note, print};
@@ -29,6 +30,8 @@ pub struct Chat {
     device: DeviceArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
+    #[command(flatten)]
+    speculation: SpeculationArgs,
 }
 
 /// A conversation: what was said, and what the model has made of it.
@@ -40,7 +43,7 @@ struct Talk {
 impl Chat {
     /// Talks until the input ends.
     pub fn execute(self) -> Result<(), Failure> {
-        let model = self.device.load(self.model.open()?)?;
+        let model = self.speculation.load(self.device.builder(self.model.open()?))?;
         if !model.has_template() {
             return Err(Error::NoTemplate.into());
         }
@@ -96,7 +99,8 @@ impl Chat {
         let messages = talk.messages.iter().chain([&question]).cloned().collect();
         let conversation = Conversation { messages, add_generation_prompt: true, ..Conversation::default() };
         let ids = model.encode_chat(&conversation)?;
-        let mut stream = talk.session.generate_from(ids, &self.sampling.sampling())?;
+        let mut stream =
+            talk.session.generate_from(ids, &self.speculation.speculate(self.sampling.sampling()))?;
         for piece in &mut stream {
             print(&piece?.text)?;
         }

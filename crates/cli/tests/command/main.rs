@@ -1,5 +1,6 @@
 //! The command as users meet it: the real program, its output, its exit status.
 
+mod bench;
 mod chat;
 mod failures;
 mod goldens;
