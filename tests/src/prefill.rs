@@ -73,16 +73,7 @@ impl Prefill {
         taps: &[String],
     ) -> Result<Fetch, BackendError> {
         let sampling = Sampling::default();
-        let row = |token| Row {
-            token,
-            sampling: &sampling,
-            uniform: 0.0,
-            seen: &[],
-            bias: &[],
-            mask: None,
-            top: 0,
-            logits: true,
-        };
+        let row = |token| Row { logits: true, ..Row::new(token, &sampling) };
         let tokens = parts.iter().map(|(_, ids)| ids.len() as u32).sum();
         self.feed_rows(parts, &(0..tokens).map(row).collect::<Vec<_>>(), taps)
     }

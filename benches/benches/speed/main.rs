@@ -18,6 +18,7 @@ mod engine;
 mod load;
 mod ops;
 mod prefill;
+mod sampler;
 mod steps;
 
 use std::time::Duration;
@@ -42,6 +43,7 @@ fn main() -> Result<(), Error> {
         prefill::bench(&mut bench)?;
         load::bench(&mut bench)?;
         engine::bench(&mut bench);
+        sampler::bench(&mut bench);
         criterion.final_summary();
         Ok(())
     })

@@ -193,7 +193,7 @@ impl Step<'_> {
 }
 
 fn row(token: u32, sampling: &Sampling) -> Row<'_> {
-    Row { token, sampling, uniform: 0.0, seen: &[], bias: &[], mask: None, top: 0, logits: true }
+    Row { logits: true, ..Row::new(token, sampling) }
 }
 
 fn host(ids: &[u32]) -> Vec<Token> {

@@ -222,6 +222,8 @@ fn push_rows<'a>(rows: &mut Vec<Row<'a>>, parts: &[Part], roster: &'a Roster) {
                 sampling: &request.sampling,
                 uniform: uniform(request.seed, request.answer, position),
                 seen: sequence.seen(),
+                recent: sequence.tokens(),
+                breakers: &request.breakers,
                 bias: &request.bias,
                 mask: sequence.mask(),
                 top: request.top_logprobs,

@@ -1,5 +1,7 @@
 //! One request under way: its tokens, how far they were given to the device, and the pages that hold their state.
 
+mod guesses;
+
 use std::mem;
 use std::time::Duration;
 
@@ -11,9 +13,8 @@ use crate::page_table::PageTable;
 use crate::pages::Indexed;
 use crate::policy::order::Turn;
 use crate::policy::sharing::Share;
-use crate::random::uniform;
 use crate::scores::Scores;
-use crate::speculate::{Ask, Guesses};
+use crate::speculate::Guesses;
 use crate::{Ending, Facts, Finish, Request, SequenceId, Usage};
 
 /// One request under way.
@@ -83,7 +84,7 @@ impl Sequence {
         made.iter().for_each(|&token| form.iter_mut().for_each(|form| form.accept(token)));
         let prompt = tokens.len() as u32;
         let limit = prompt.saturating_add(request.max_tokens).min(context);
-        let seen = if request.sampling.penalties.is_none() { vec![] } else { distinct(asked, made) };
+        let seen = if request.sampling.penalties.counts() { distinct(asked, made) } else { vec![] };
         let scores = request.prompt_logprobs.then(|| Scores::new(&tokens));
         let guesses =
             request.drafter.take().filter(|_| form.is_none() && request.sampling.penalties.is_none());
@@ -207,65 +208,6 @@ impl Sequence {
         }
     }
 
-    /// Whether it may guess what follows.
-    pub(crate) fn guesses(&self) -> bool {
-        self.guesses.is_some()
-    }
-
-    /// Asks its drafter to guess what follows the token that it decodes next: so many tokens, given how often guesses were
-    /// right and what they cost.
-    pub(crate) fn ask_drafter(&mut self, most: impl FnOnce(f32, Duration) -> u32) {
-        let Some(guesses) = &mut self.guesses else { return };
-        // The last token it may make follows a token that it has or drafts.
-        let room = self.limit.saturating_sub(self.tokens.len() as u32 + 1);
-        let most = most(guesses.promise(), guesses.cost()).min(room);
-        guesses.ask(&Ask { tokens: &self.tokens, most, request: &self.request });
-    }
-
-    /// Takes what its drafter guesses; how many of its drafts a step would compute beside the token that it decodes.
-    pub(crate) fn take_drafts(&mut self, most: u32, vocab: u32) -> u32 {
-        let Some(guesses) = &mut self.guesses else { return 0 };
-        guesses.answer(most, vocab);
-        if self.request.synthetic.is_some() {
-            guesses.make_up(most);
-        }
-        guesses.drafts().len() as u32
-    }
-
-    /// Takes its guesses back.
-    pub(crate) fn forget_drafts(&mut self) {
-        self.guesses.iter_mut().for_each(Guesses::forget);
-    }
-
-    /// What it guesses to follow.
-    pub(crate) fn drafts(&self) -> &[u32] {
-        self.guesses.as_ref().map_or(&[], Guesses::drafts)
-    }
-
-    /// Whether a token is the one that was guessed, in a step's row of this place.
-    pub(crate) fn agrees(&self, place: u32, token: u32) -> bool {
-        let Some(&draft) = self.drafts().get(place as usize) else { return false };
-        match self.request.synthetic {
-            Some(share) => {
-                let position = self.tokens.len() as u64;
-                uniform(!self.request.seed, self.request.answer, position) < f64::from(share)
-            }
-            None => draft == token,
-        }
-    }
-
-    /// Notes how many of the guesses were wrong that a step has computed: their positions will be written again.
-    pub(crate) fn settle_drafts(&mut self, wrong: u32) {
-        let Some(guesses) = &mut self.guesses else { return };
-        let drafted = guesses.drafts().len() as u32;
-        self.drafted += drafted;
-        self.accepted += drafted - wrong;
-        guesses.learn(drafted - wrong);
-        if self.running {
-            self.launched -= wrong;
-        }
-    }
-
     /// Begins to run, or to run again, behind what its tables hold already.
     pub(crate) fn begin(&mut self, indexed: Indexed, written: u32, pages: impl Fn(usize, u32) -> u32) {
         self.running = true;
@@ -308,7 +250,7 @@ impl Sequence {
         if let Some(form) = &mut self.form {
             form.accept(token);
         }
-        if !self.request.sampling.penalties.is_none() {
+        if self.request.sampling.penalties.counts() {
             match self.seen.binary_search_by_key(&token, |seen| seen.id) {
                 Ok(place) => self.seen[place].generated += 1,
                 Err(place) => self.seen.insert(place, Seen { id: token, generated: 1 }),
@@ -549,7 +491,7 @@ mod tests {
 
     #[test]
     fn penalties_count_tokens_and_wait_for_them() {
-        let penalties = Penalties { repetition: 1.1, presence: 0.0, frequency: 0.0 };
+        let penalties = Penalties { repetition: 1.1, ..Penalties::NONE };
         let sampling = Sampling { penalties, ..Sampling::default() };
         let (mut roster, id) = seated(Request { sampling, ..Request::new(vec![4, 2, 4]) }, 100);
         let sequence = roster.find_mut(id).expect("it is alive");

@@ -17,11 +17,11 @@ impl Engine {
     /// [`Engine::is_idle`].
     pub fn step(&mut self) -> Events<'_> {
         self.begin_events();
-        if !self.facts.overlap {
-            // A launch returns when its step is done: there is no meanwhile.
-            self.make_masks();
-        }
+        // The step in flight, if there is one, is what the device works on meanwhile; behind the next launch it would be
+        // too late for that launch, and an answer of a form would get a token in every third step only.
+        self.make_masks();
         while self.flights.len() < self.facts.steps_in_flight() && self.launch_next() {}
+        // Those of sequences that were admitted just now.
         if self.make_masks() && self.flights.is_empty() {
             self.launch_next();
         }

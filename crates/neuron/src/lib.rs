@@ -23,7 +23,7 @@ use tensor::{DType, WeightSource};
 
 pub use bundle::Bundle;
 pub use device::Device;
-pub use emit::{Emitted, Given, Knob, emit};
+pub use emit::{Emitted, Given, emit};
 pub use eval::eval;
 pub use options::{Dialect, Options, Precision};
 pub use target::{TARGETS, Target};

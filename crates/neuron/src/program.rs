@@ -5,7 +5,7 @@ use graph::{
 };
 use hlo::Shape;
 
-use crate::emit::{Emitted, Given, Knob, LOGITS, SAMPLED, lower};
+use crate::emit::{Emitted, GREEDY, Given, LOGITS, lower};
 use crate::states::States;
 use crate::weights::Loaded;
 use crate::{Device, unsupported};
@@ -74,7 +74,6 @@ impl<D: Device> Program<D> {
 
     /// Writes what the step is given.
     pub(crate) fn feed(&mut self, device: &mut D, inputs: &Inputs<'_>) -> Result<(), BackendError> {
-        let rows = self.spec.bucket.rows as usize;
         for bound in &mut self.inputs {
             let Bound::Fed(given, tensor) = bound else { continue };
             match *given {
@@ -84,11 +83,6 @@ impl<D: Device> Program<D> {
                 }
                 Given::Patch(number) => {
                     device.write(tensor, 0, &bytes(inputs.feed.patches[number], f32::to_le_bytes))?
-                }
-                Given::Knob(knob) => {
-                    let mut words = inputs.feed.rows.iter().map(|row| word(knob, row)).collect::<Vec<_>>();
-                    words.resize(rows, [0; 4]);
-                    device.write(tensor, 0, &words.concat())?;
                 }
                 Given::Main(place) => {
                     return Err(unsupported("main".to_owned(), format!("it takes {place:?}")));
@@ -123,7 +117,8 @@ impl<D: Device> Program<D> {
         device.run(&self.program, &inputs, &outputs)
     }
 
-    /// What each row became: as the device chose where that stands, else chosen here from the row's logits.
+    /// What each row became: the likeliest token as the device found it where that is all that is asked for, else what
+    /// is drawn here from the row's logits.
     pub(crate) fn sample(
         &self,
         device: &mut D,
@@ -131,16 +126,15 @@ impl<D: Device> Program<D> {
         sampler: &mut Sampler,
         fetch: &mut Fetch,
     ) -> Result<(), BackendError> {
-        if feed.rows.is_empty() {
-            return Ok(());
+        let mut greedy = [const { vec![] }; GREEDY.len()];
+        if feed.rows.iter().any(is_greedy) {
+            for (words, name) in greedy.iter_mut().zip(GREEDY) {
+                *words = self.words(device, name)?;
+            }
         }
-        let mut sampled = [const { vec![] }; SAMPLED.len()];
-        for (words, name) in sampled.iter_mut().zip(SAMPLED) {
-            *words = self.words(device, name)?;
-        }
-        let [tokens, logits, normalisers, sure] = sampled;
+        let [tokens, logits, normalisers] = greedy;
         for (place, row) in feed.rows.iter().enumerate() {
-            if is_plain(row) && i32::from_le_bytes(sure[place]) != 0 {
+            if is_greedy(row) {
                 let id = u32::from_le_bytes(tokens[place]);
                 let logprob = f32::from_le_bytes(logits[place]) - f32::from_le_bytes(normalisers[place]);
                 fetch.sampled.push(Sampled { id, logprob });
@@ -185,22 +179,10 @@ impl<D: Device> Program<D> {
     }
 }
 
-/// Whether nothing is asked of a row that the device does not do.
-fn is_plain(row: &Row<'_>) -> bool {
+/// Whether a row wants the likeliest token and nothing more.
+fn is_greedy(row: &Row<'_>) -> bool {
     let adjusted = !row.sampling.penalties.is_none() || !row.bias.is_empty() || row.mask.is_some();
-    !adjusted && row.top == 0 && !row.logits
-}
-
-/// A row's knob as the device reads it.
-fn word(knob: Knob, row: &Row<'_>) -> [u8; 4] {
-    let sampling = row.sampling;
-    match knob {
-        Knob::Temperature => sampling.temperature.to_le_bytes(),
-        Knob::TopK => i32::try_from(sampling.top_k).unwrap_or(i32::MAX).to_le_bytes(),
-        Knob::TopP => sampling.top_p.to_le_bytes(),
-        Knob::MinP => sampling.min_p.to_le_bytes(),
-        Knob::Uniform => (row.uniform as f32).to_le_bytes(),
-    }
+    row.sampling.temperature <= 0.0 && !adjusted && row.top == 0 && !row.logits
 }
 
 fn bytes<T: Copy>(values: &[T], of: impl Fn(T) -> [u8; 4]) -> Vec<u8> {

@@ -66,10 +66,10 @@ impl Model {
             return Err(Error::Word(sentence.to_owned()));
         }
         let ids = self.ids(prompt.into())?;
-        let own = if sampling.ignore_end { vec![] } else { self.end_ids() };
+        let own = if sampling.ignore_end { &[] } else { self.end_ids() };
         let search = engine::BeamSearch {
             length_penalty: beams.length_penalty,
-            stop: [&own[..], &sampling.stop_ids].concat(),
+            stop: [own, &sampling.stop_ids].concat(),
             priority: sampling.priority,
             deadline: sampling.deadline,
             tenant: sampling.tenant,

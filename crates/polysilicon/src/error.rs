@@ -7,7 +7,7 @@ use std::sync::Arc;
 use engine::{EngineError, RefuseError};
 use graph::BackendError;
 use models::{ConfigError, GgufError, ModelError};
-use text::TextError;
+use text::{GrammarError, TextError};
 use weights::FileError;
 use weights::gguf::WriteError;
 
@@ -75,6 +75,9 @@ pub enum Error {
     /// The tokenizer or the template is damaged, or the text does not suit them.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// The grammar cannot be used: the caller should write another.
+    #[error(transparent)]
+    Grammar(#[from] GrammarError),
     /// The hub or its cache.
     #[error(transparent)]
     Hub(#[from] HubError),

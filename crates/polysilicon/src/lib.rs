@@ -41,6 +41,7 @@ mod speculation;
 mod stream;
 mod table;
 mod tokens;
+mod words;
 mod worker;
 
 pub use beams::{Beams, Found};
@@ -57,6 +58,8 @@ pub use error::Error;
 pub use facts::Facts;
 /// The graph and the two traits of a backend, for those who bring one of their own.
 pub use graph;
+/// What tokens lose that would go on with a repetition.
+pub use graph::Dry;
 pub use model::{Logits, Model, Probed};
 pub use open::Opened;
 pub use perplexity::{Against, Fit, Perplexity, Scores};
@@ -69,6 +72,7 @@ pub use speculation::Speculation;
 pub use stream::{FinishReason, Piece, Prompt, Receipt, Stream, Told};
 /// The type of weights, and of keys and values.
 pub use tensor::DType;
-pub use text::Conversation;
+pub use text::{Conversation, GrammarError, GrammarSource, MAX_GRAMMAR_BYTES};
 /// What `quantize` changes weights to.
 pub use weights::Target;
+pub use words::Grammar;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use graph::Penalties;
+use graph::{Dry, Penalties};
+
+use crate::Grammar;
 
 use crate::Speculation;
 
@@ -19,6 +21,9 @@ pub struct Sampling {
     pub(crate) speculation: Speculation,
     pub(crate) synthetic: Option<f32>,
     pub(crate) bias: Vec<(u32, f32)>,
+    /// What ends repetitions, where it was said.
+    pub(crate) breakers: Option<Vec<String>>,
+    pub(crate) grammar: Option<Grammar>,
     pub(crate) ignore_end: bool,
     pub(crate) priority: i8,
     pub(crate) deadline: Option<Duration>,
@@ -38,6 +43,8 @@ impl Default for Sampling {
             speculation: Speculation::Auto,
             synthetic: None,
             bias: vec![],
+            breakers: None,
+            grammar: None,
             ignore_end: false,
             priority: 0,
             deadline: None,
@@ -50,7 +57,7 @@ impl Sampling {
     /// Whether it is always the likeliest token that comes, until one ends the answer.
     pub(crate) fn is_likeliest(&self) -> bool {
         let as_it_is = self.choice.temperature == 0.0 && self.choice.penalties.is_none();
-        as_it_is && self.bias.is_empty() && self.stop.is_empty()
+        as_it_is && self.bias.is_empty() && self.stop.is_empty() && self.grammar.is_none()
     }
 
     /// Divides the logits; 0 always takes the likeliest token.
@@ -64,6 +71,13 @@ impl Sampling {
     #[must_use]
     pub fn top_k(mut self, k: u32) -> Self {
         self.choice.top_k = k;
+        self
+    }
+
+    /// Only the tokens that are about as likely as was to be expected, whose probabilities reach `p` together.
+    #[must_use]
+    pub fn typical(mut self, p: f32) -> Self {
+        self.choice.typical = p;
         self
     }
 
@@ -85,7 +99,31 @@ impl Sampling {
     /// subtracted once, `frequency` for each time.
     #[must_use]
     pub fn penalties(mut self, repetition: f32, presence: f32, frequency: f32) -> Self {
-        self.choice.penalties = Penalties { repetition, presence, frequency };
+        let dry = self.choice.penalties.dry;
+        self.choice.penalties = Penalties { repetition, presence, frequency, dry };
+        self
+    }
+
+    /// "Don't repeat yourself": what tokens lose that would go on with a repetition.
+    #[must_use]
+    pub fn dry(mut self, dry: Dry) -> Self {
+        self.choice.penalties.dry = dry;
+        self
+    }
+
+    /// Texts that end what [`Sampling::dry`] takes for a repetition, in place of a new line, `:`, `"` and `*`. End tokens
+    /// and control tokens always do.
+    #[must_use]
+    pub fn dry_breakers(mut self, texts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.breakers = Some(texts.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Answers in the form of a grammar, which [`Model::grammar`](crate::Model::grammar) makes. The answer ends where the
+    /// grammar does, end tokens ignored or not.
+    #[must_use]
+    pub fn grammar(mut self, grammar: &Grammar) -> Self {
+        self.grammar = Some(grammar.clone());
         self
     }
 

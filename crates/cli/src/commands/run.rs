@@ -8,9 +8,10 @@ use polysilicon::{Model, Piece, Receipt, Sampling};
 use serde_json::{Value, json};
 
 use crate::answers::{AnswerArgs, SpeculationArgs, print_all, report_all};
-use crate::args::{DeviceArgs, ModelArgs, SamplingArgs};
+use crate::args::{DeviceArgs, ModelArgs};
 use crate::failure::Failure;
 use crate::output::{note, print, print_json};
+use crate::sampling::{FormArgs, SamplingArgs, formed};
 use crate::units::parse_id;
 
 /// What the model inside the program continues where no prompt is given.
@@ -47,6 +48,8 @@ pub struct Run {
     #[command(flatten)]
     sampling: SamplingArgs,
     #[command(flatten)]
+    form: FormArgs,
+    #[command(flatten)]
     answers: AnswerArgs,
     #[command(flatten)]
     speculation: SpeculationArgs,
@@ -57,6 +60,7 @@ impl Run {
     pub fn execute(self) -> Result<(), Failure> {
         let start = Instant::now();
         let text = self.text()?;
+        let form = self.form.source()?;
         let model = self.speculation.load(self.device.builder(self.model.open()?))?;
         let load = start.elapsed();
         let prompt = match (&self.ids, &text) {
@@ -65,6 +69,7 @@ impl Run {
         };
         let sampling = self.sampling.sampling().top_logprobs(self.logprobs.unwrap_or(0));
         let sampling = self.speculation.speculate(sampling.prompt_logprobs(self.prompt_logprobs));
+        let sampling = formed(sampling, form.as_ref(), &model)?;
         if !self.answers.are_plain() {
             return self.several(&model, &prompt, &sampling, load);
         }

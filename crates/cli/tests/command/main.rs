@@ -3,6 +3,7 @@
 mod bench;
 mod chat;
 mod failures;
+mod forms;
 mod goldens;
 mod help;
 mod inspect;

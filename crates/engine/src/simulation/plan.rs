@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use graph::{BucketPolicy, Group, Penalties, Sampling};
+use graph::{BucketPolicy, Dry, Group, Penalties, Sampling};
 
 use crate::null::{Fault, Null, NullExecutor, continuation};
 use crate::random::mix;
@@ -205,12 +205,13 @@ fn request(dice: &mut Dice, facts: &Facts, prefixes: &[Vec<u32>], model: &DraftM
     let mut prompt = prefixes[dice.below(3) as usize][..shared].to_vec();
     prompt.extend((shared as u32..len).map(|_| dice.below(VOCAB)));
     let grammar = dice.one_in(5).then(|| Box::new(Toy { last: 0, left: dice.below(30) }) as Box<dyn Grammar>);
+    let dry = Dry { multiplier: if dice.one_in(2) { 0.8 } else { 0.0 }, allowed_length: 1, ..Dry::NONE };
     let drafter = drafter(dice, facts, model);
     let sampling = match dice.below(4) {
         0 => Sampling { temperature: 3.0, ..Sampling::default() },
         1 => Sampling {
             temperature: 2.0,
-            penalties: Penalties { repetition: 1.2, presence: 0.5, frequency: 0.5 },
+            penalties: Penalties { repetition: 1.2, presence: 0.5, frequency: 0.5, dry },
             ..Sampling::default()
         },
         _ => Sampling::default(),

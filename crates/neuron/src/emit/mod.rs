@@ -20,8 +20,7 @@ use graph::{
 use hlo::{Builder, Element, Id, Module, Shape};
 use tensor::{DType, WeightInfo};
 
-pub use sampling::Knob;
-pub(crate) use sampling::SAMPLED;
+pub(crate) use sampling::GREEDY;
 
 use crate::weights::Form;
 use crate::{Options, unsupported};
@@ -42,14 +41,12 @@ pub enum Given {
     Main(Place),
     /// The patch of this number.
     Patch(usize),
-    /// What each row says of its sampling.
-    Knob(Knob),
 }
 
 /// The result that holds the logits.
 pub(crate) const LOGITS: &str = "logits";
 
-/// The module of a program: its results are the logits, the states by their names, what was sampled, and `tap.N` for
+/// The module of a program: its results are the logits, the states by their names, the likeliest tokens, and `tap.N` for
 /// each tap. `pages` are those of each group's pool. A graph of one operation gives `result.N` alone.
 pub fn emit(
     graph: &Graph,
@@ -79,8 +76,8 @@ pub fn emit(
         outputs.push((name, emitter.result(id, main.ty(value))?));
     }
     if !of_op {
-        let sampled = emitter.sample(outputs[0].1);
-        outputs.extend(SAMPLED.map(str::to_owned).into_iter().zip(sampled));
+        let greedy = emitter.greedy(outputs[0].1);
+        outputs.extend(GREEDY.map(str::to_owned).into_iter().zip(greedy));
     }
     emitter.finish(outputs)
 }

@@ -106,16 +106,7 @@ impl Runner {
     fn step(&mut self, step: &Step, timed: bool) -> Result<(ProgramId, Duration), Error> {
         let vectors = self.vectors(step);
         let sampling = Sampling::default();
-        let row = |token| Row {
-            token,
-            sampling: &sampling,
-            uniform: 0.0,
-            seen: &[],
-            bias: &[],
-            mask: None,
-            top: 0,
-            logits: false,
-        };
+        let row = |token| Row::new(token, &sampling);
         let Vectors { tokens, positions, sequences, last, tables } = &vectors;
         let rows = last.iter().filter(|_| step.sampled).map(|&token| row(token)).collect::<Vec<_>>();
         let groups = tables.iter().map(Table::feed).collect::<Vec<_>>();
