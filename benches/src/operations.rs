@@ -114,3 +114,43 @@ impl Catalogue for Every {
         Some(WeightInfo { dtype, shape })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use graph::StepCounts;
+    use polysilicon::bench::{Room, Runner, prefill};
+    use polysilicon::{Choices, Device};
+
+    use super::*;
+
+    #[test]
+    fn a_product_reads_its_weight_once_and_multiplies_per_row() {
+        let made = linear(DType::F32, 64, 3);
+        let counts = |tokens| StepCounts { tokens, seqs: 1, rows: 1, ..StepCounts::default() };
+        let (one, many) = (made.graph.work(&counts(1)), made.graph.work(&counts(8)));
+        let weights = 3.0 * 64.0 * 64.0;
+        assert_eq!(many.operations, 8.0 * 2.0 * weights);
+        assert_eq!(one.operations, 2.0 * weights);
+        // A row of the table, which is bf16, and the matrices.
+        assert_eq!(one.weight_bytes, 4.0 * weights + 2.0 * 64.0);
+    }
+
+    fn runs(made: Made, what: DType) {
+        let backend = Device::Reference.backend(&Choices::default()).unwrap();
+        let room = Room { seqs: 1, context: 16 };
+        let mut runner = Runner::open(&*backend, made.graph, &made.source, room).unwrap();
+        runner.run(&prefill(0, 0..5)).unwrap();
+        assert!(runner.fetch().sampled[0].logprob.is_finite(), "{what}");
+    }
+
+    #[test]
+    fn products_of_every_weight_type_run() {
+        DType::weights().for_each(|dtype| runs(linear(dtype, 256, 2), dtype));
+    }
+
+    #[test]
+    fn attention_runs() {
+        let layers = Layers { count: 2, heads: 2, kv_heads: 1, width: 8 };
+        runs(attention(layers, DType::F32), DType::F32);
+    }
+}

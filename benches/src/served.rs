@@ -15,17 +15,24 @@ pub struct Served {
     pub device: Duration,
 }
 
-/// Decodes so many sequences together, each with a short prompt of its own. What is measured begins when all have their
-/// first token.
-pub fn served(model: &Model, sequences: u32, output: u32, round: u64) -> Result<Served, Error> {
+/// The fewest tokens of a prompt.
+const PROMPT: u32 = 8;
+
+/// Decodes so many sequences together, each behind a prompt of its own of so many tokens, which were computed before: so
+/// all begin at once. What is measured begins when all have their first token.
+pub fn served(model: &Model, sequences: u32, depth: u32, output: u32, round: u64) -> Result<Served, Error> {
+    let length = depth.max(PROMPT);
     let vocab = model.graph().vocab;
-    let sampling = Sampling::default().max_tokens(output + 1).ignore_end(true).tenant(round);
-    let start = |sequence: u32| {
-        let prompt =
-            (0..8).map(|i| (u64::from(sequence * 8 + i) * 7919 + 13) as u32 % vocab).collect::<Vec<_>>();
-        model.generate(prompt, &sampling)
+    let sampling = Sampling::default().ignore_end(true).tenant(round);
+    let start = |sequence: u32, tokens: u32| {
+        let token = |i: u32| (u64::from(sequence * length + i) * 7919 + 13) as u32 % vocab;
+        model.generate((0..length).map(token).collect::<Vec<_>>(), &sampling.clone().max_tokens(tokens))
     };
-    let mut streams = (0..sequences).map(start).collect::<Result<Vec<_>, _>>()?;
+    for sequence in 0..sequences {
+        start(sequence, 1)?.finish()?;
+    }
+    let begin_all = (0..sequences).map(|sequence| start(sequence, output + 1));
+    let mut streams = begin_all.collect::<Result<Vec<_>, _>>()?;
     for stream in &mut streams {
         stream.next().transpose()?;
     }

@@ -72,6 +72,19 @@ impl Prefill {
         parts: &[(usize, &[u32])],
         taps: &[String],
     ) -> Result<Fetch, BackendError> {
+        let sampling = Sampling::default();
+        let row = |token| Row { logits: true, ..Row::new(token, &sampling) };
+        let tokens = parts.iter().map(|(_, ids)| ids.len() as u32).sum();
+        self.feed_rows(parts, &(0..tokens).map(row).collect::<Vec<_>>(), taps)
+    }
+
+    /// As [`Prefill::feed_together`], with rows of the caller's.
+    pub fn feed_rows(
+        &mut self,
+        parts: &[(usize, &[u32])],
+        rows: &[Row<'_>],
+        taps: &[String],
+    ) -> Result<Fetch, BackendError> {
         let step = self.step(parts);
         let group = GroupFeed {
             table: &step.table,
@@ -79,23 +92,11 @@ impl Prefill {
             base: &vec![0; parts.len()],
             slots: &step.slots,
         };
-        let sampling = Sampling::default();
-        let row = |token| Row {
-            token,
-            sampling: &sampling,
-            uniform: 0.0,
-            seen: &[],
-            bias: &[],
-            mask: None,
-            top: 0,
-            logits: true,
-        };
         let tokens = step.tokens.len() as u32;
-        let rows = (0..tokens).map(row).collect::<Vec<_>>();
         let counts = StepCounts {
             tokens,
             seqs: parts.len() as u32,
-            rows: tokens,
+            rows: rows.len() as u32,
             groups: self.groups.iter().map(|group| attended(group, &step)).collect(),
             ..StepCounts::default()
         };
@@ -103,7 +104,7 @@ impl Prefill {
             tokens: &step.tokens,
             positions: &step.positions,
             sequences: &step.sequences,
-            rows: &rows,
+            rows,
             groups: &vec![group; self.groups.len()],
             copies: &[],
             patches: &[],
@@ -140,7 +141,7 @@ impl Prefill {
 
     /// The program for a bucket, made if there is none.
     fn program(&mut self, bucket: Bucket, taps: &[String]) -> Result<ProgramId, BackendError> {
-        let spec = ProgramSpec { bucket, taps: taps.to_vec(), patches: vec![] };
+        let spec = ProgramSpec { bucket, taps: taps.to_vec(), ..ProgramSpec::default() };
         if let Some((_, program)) = self.programs.iter().find(|(known, _)| *known == spec) {
             return Ok(*program);
         }

@@ -1,8 +1,9 @@
 //! Attention alone, one token at several depths, with the heads of a model of a billion parameters.
 
-use benches::{Layers, Room, Runner, attention, decode, prefill};
+use benches::{Layers, attention};
 use criterion::BenchmarkId;
 use polysilicon::Error;
+use polysilicon::bench::{Room, Runner, decode, prefill};
 
 use crate::steps::{Bench, Lazy, number, time};
 
@@ -22,7 +23,7 @@ pub fn bench(bench: &mut Bench<'_>) -> Result<(), Error> {
                 Ok(runner)
             });
             let id = BenchmarkId::new(kv.name(), depth);
-            time(&mut group, bench.limits.as_ref(), id, &decode(1, depth..depth + 1), &mut runner)?;
+            time(&mut group, bench.machine.limits.as_ref(), id, &decode(1, depth..depth + 1), &mut runner)?;
         }
     }
     group.finish();

@@ -1,7 +1,7 @@
 //! Steps of decoding: one sequence at several depths, and several sequences together.
 
-use benches::{Room, Runner, decode, prefill};
 use criterion::BenchmarkId;
+use polysilicon::bench::{Room, Runner, decode, prefill};
 use polysilicon::{Error, Opened};
 
 use crate::steps::{Bench, Lazy, model, number, time};
@@ -27,7 +27,13 @@ pub fn bench(bench: &mut Bench<'_>) -> Result<(), Error> {
             Ok(runner)
         });
         let id = BenchmarkId::new(format!("{seqs}_sequences"), depth);
-        time(&mut group, bench.limits.as_ref(), id, &decode(seqs, depth..depth + STEPS), &mut runner)?;
+        time(
+            &mut group,
+            bench.machine.limits.as_ref(),
+            id,
+            &decode(seqs, depth..depth + STEPS),
+            &mut runner,
+        )?;
     }
     group.finish();
     Ok(())

@@ -14,9 +14,11 @@
 
 mod attention;
 mod decode;
+mod engine;
 mod load;
 mod ops;
 mod prefill;
+mod sampler;
 mod steps;
 
 use std::time::Duration;
@@ -28,19 +30,20 @@ use steps::Bench;
 
 fn main() -> Result<(), Error> {
     let machine = Machine::from_env()?;
-    let limits = machine.limits();
     machine.install(|| {
         let mut criterion = Criterion::default()
             .sample_size(10)
             .warm_up_time(Duration::from_millis(300))
             .measurement_time(Duration::from_secs(1))
             .configure_from_args();
-        let mut bench = Bench { machine: &machine, limits, criterion: &mut criterion };
+        let mut bench = Bench { machine: &machine, criterion: &mut criterion };
         ops::bench(&mut bench)?;
         attention::bench(&mut bench)?;
         decode::bench(&mut bench)?;
         prefill::bench(&mut bench)?;
         load::bench(&mut bench)?;
+        engine::bench(&mut bench);
+        sampler::bench(&mut bench);
         criterion.final_summary();
         Ok(())
     })

@@ -1,7 +1,8 @@
 //! Products of each weight type, from one row to a prompt's chunk.
 
-use benches::{Room, Runner, linear, prefill};
+use benches::linear;
 use criterion::BenchmarkId;
+use polysilicon::bench::{Room, Runner, prefill};
 use polysilicon::{DType, Error};
 
 use crate::steps::{Bench, Lazy, number, time};
@@ -28,7 +29,7 @@ pub fn bench(bench: &mut Bench<'_>) -> Result<(), Error> {
         });
         for rows in ROWS {
             let id = BenchmarkId::new(dtype.name(), rows);
-            time(&mut group, bench.limits.as_ref(), id, &prefill(0, 0..rows), &mut runner)?;
+            time(&mut group, bench.machine.limits.as_ref(), id, &prefill(0, 0..rows), &mut runner)?;
         }
     }
     group.finish();

@@ -1,7 +1,7 @@
 //! Prompts.
 
-use benches::{Room, Runner, prefill};
 use criterion::BenchmarkId;
+use polysilicon::bench::{Room, Runner, prefill};
 use polysilicon::{Error, Opened};
 
 use crate::steps::{Bench, Lazy, model, number, time};
@@ -19,7 +19,7 @@ pub fn bench(bench: &mut Bench<'_>) -> Result<(), Error> {
     });
     for tokens in TOKENS.into_iter().filter(|&tokens| tokens <= longest) {
         let id = BenchmarkId::from_parameter(tokens);
-        time(&mut group, bench.limits.as_ref(), id, &prefill(0, 0..tokens), &mut runner)?;
+        time(&mut group, bench.machine.limits.as_ref(), id, &prefill(0, 0..tokens), &mut runner)?;
     }
     group.finish();
     Ok(())

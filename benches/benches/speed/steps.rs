@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use benches::{Limits, Machine, Runner, Samples, Step};
+use benches::Machine;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
-use polysilicon::Error;
+use polysilicon::bench::{Runner, Step, bound, median};
+use polysilicon::{Error, Limits};
 
 /// What all groups are given.
 pub struct Bench<'a> {
     pub machine: &'a Machine,
-    pub limits: Option<Limits>,
     pub criterion: &'a mut Criterion,
 }
 
@@ -57,14 +57,14 @@ pub fn time(
 ) -> Result<(), Error> {
     let tokens = steps.iter().flat_map(|step| &step.parts).map(|part| u64::from(part.len())).sum();
     group.throughput(Throughput::Elements(tokens));
-    let (mut samples, mut failure) = (Samples::default(), None);
+    let (mut samples, mut failure) = (vec![], None);
     group.bench_function(id, |bencher| {
         bencher.iter_custom(|count| {
             let mut total = Duration::ZERO;
             for _ in 0..count {
                 match runner.ready().and_then(|runner| runner.run(steps)) {
                     Ok(time) => {
-                        samples.push(time);
+                        samples.push(time.as_secs_f64());
                         total += time;
                     }
                     Err(error) => failure = Some(error),
@@ -75,8 +75,9 @@ pub fn time(
         });
     });
     if let (Some(limits), Some(runner)) = (limits, runner.runner.as_ref().filter(|_| !samples.is_empty())) {
-        let bound = limits.of(runner.graph(), steps);
-        println!("{:24}share:  {}", "", bound.share(samples.median_s()));
+        let bound = bound(limits, runner.graph(), steps);
+        let [memory, compute] = [bound.memory_s, bound.compute_s].map(|s| 100.0 * s / median(&samples));
+        println!("{:24}share:  {memory:.0} % of read bandwidth, {compute:.0} % of the arithmetic peak", "");
     }
     failure.map_or(Ok(()), Err)
 }

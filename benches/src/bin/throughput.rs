@@ -1,14 +1,15 @@
-//! `polysilicon-throughput`: tokens per second of prompts, of decoding at a depth and of many sequences together, driven
-//! directly on a device, with the share of the machine's limits; and how long loading takes.
+//! `polysilicon-throughput`: what `polysilicon bench` prints, for scripts that hold other engines against it; and how
+//! long loading takes.
 
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use benches::{Limits, Machine, Room, Runner, Samples, Step, decode, median, prefill, served};
+use benches::{Restored, Served, Shared, restored, served, shared};
 use clap::Parser;
-use polysilicon::{DType, Device, Error, Gauge, Model, Opened, Sampling, Target};
+use polysilicon::bench::Workload;
+use polysilicon::{Builder, DType, Device, Error, Model, Sampling, Target};
 use serde_json::{Value, json};
 
 /// Measures how fast a model runs on a device: a warming round, then as many as are asked for.
@@ -54,6 +55,12 @@ struct Arguments {
     /// Decode through the whole library instead, and tell what that adds to the device's own time
     #[arg(long, conflicts_with = "load")]
     engine: bool,
+    /// Ask twice through the whole library with this many tokens in common, and tell when the second has its first token
+    #[arg(long, value_name = "N", conflicts_with_all = ["load", "engine"], value_parser = clap::value_parser!(u32).range(16..))]
+    shared: Option<u32>,
+    /// Keep a session of this many tokens in a file, and tell how long it takes to go on with it
+    #[arg(long, value_name = "N", conflicts_with_all = ["load", "engine", "shared"], value_parser = clap::value_parser!(u32).range(16..))]
+    session: Option<u32>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -62,14 +69,15 @@ struct Arguments {
 fn main() -> ExitCode {
     let start = Instant::now();
     let arguments = Arguments::parse();
-    let report = match (arguments.load, arguments.engine) {
-        (true, _) => load(&arguments, start),
-        (_, true) => engine(&arguments),
+    let told = match (arguments.shared, arguments.session) {
+        (Some(tokens), _) => shares(&arguments, tokens),
+        (_, Some(tokens)) => sessions(&arguments, tokens),
+        _ if arguments.load => load(&arguments, start),
+        _ if arguments.engine => engine(&arguments),
         _ => speeds(&arguments),
     };
-    match report {
-        Ok(report) if arguments.json => println!("{report}"),
-        Ok(report) => print!("{}", text(&report)),
+    match told {
+        Ok(text) => println!("{}", text.trim_end()),
         Err(error) => {
             eprintln!("polysilicon-throughput: {error}");
             return ExitCode::FAILURE;
@@ -78,61 +86,153 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// The model as any user of the library has it.
-fn model(arguments: &Arguments, context: u32) -> Result<Model, Error> {
-    let builder = match arguments.quantize {
-        Some(target) => Model::open_quantized(&arguments.model, target)?,
-        None => Model::open(&arguments.model)?,
+impl Arguments {
+    fn builder(&self) -> Result<Builder, Error> {
+        let builder = match self.quantize {
+            Some(target) => Model::open_quantized(&self.model, target)?,
+            None => Model::open(&self.model)?,
+        };
+        let mut builder = builder.device(self.device);
+        if let Some(threads) = self.threads {
+            builder = builder.threads(threads);
+        }
+        if let Some(kv) = self.kv {
+            builder = builder.kv(kv);
+        }
+        Ok(builder)
+    }
+}
+
+fn speeds(arguments: &Arguments) -> Result<String, Error> {
+    let workload = Workload {
+        prompts: arguments.prompt.clone(),
+        output: arguments.output,
+        depths: arguments.depth.clone(),
+        sequences: arguments.sequences.clone(),
+        rounds: arguments.rounds,
+        ops: None,
     };
-    let mut builder = builder.device(arguments.device).context(context);
-    if let Some(threads) = arguments.threads {
-        builder = builder.threads(threads);
-    }
-    if let Some(kv) = arguments.kv {
-        builder = builder.kv(kv);
-    }
-    builder.load()
+    let report = arguments.builder()?.bench(&workload, &mut |_| {})?;
+    Ok(if arguments.json { report.json() } else { report.to_string() })
 }
 
 /// Decodes through the library, with the time that the device worked beside the time that passed.
-fn engine(arguments: &Arguments) -> Result<Value, Error> {
-    let model = model(arguments, arguments.output + 16)?;
-    let mut results = vec![];
-    for &sequences in &arguments.sequences {
+fn engine(arguments: &Arguments) -> Result<String, Error> {
+    let deepest = arguments.depth.iter().copied().max().unwrap_or(0);
+    let model = arguments.builder()?.context(deepest + arguments.output + 16).load()?;
+    let (mut results, mut text) = (vec![], format!("{} on {}\n", model.name(), model.device()));
+    for (&depth, &sequences) in
+        arguments.depth.iter().flat_map(|depth| arguments.sequences.iter().map(move |seqs| (depth, seqs)))
+    {
         // The first round makes the programs.
         for round in 0..=arguments.rounds {
-            let benches::Served { tokens, wall, device } =
-                served(&model, sequences, arguments.output, round.into())?;
+            let Served { tokens, wall, device } =
+                served(&model, sequences, depth, arguments.output, round.into())?;
+            let [wall, device] = [wall, device].map(|time| time.as_secs_f64());
+            let (rate, added) = (f64::from(tokens) / wall, wall / device - 1.0);
+            text += &format!(
+                "round {round}, {sequences:>3} sequences at {depth}: {rate:>9.2} tokens/s, {:.1} % beside the \
+                 device\n",
+                100.0 * added
+            );
             results.push(json!({
                 "what": "served",
                 "tokens": arguments.output,
-                "depth": 0,
+                "depth": depth,
                 "round": round,
                 "sequences": sequences,
-                "tokens_per_s": f64::from(tokens) / wall.as_secs_f64(),
-                "wall_s": wall.as_secs_f64(),
-                "device_s": device.as_secs_f64(),
-                "added": wall.as_secs_f64() / device.as_secs_f64() - 1.0,
+                "tokens_per_s": rate,
+                "wall_s": wall,
+                "device_s": device,
+                "added": added,
             }));
         }
     }
-    Ok(json!({"model": model.name(), "device": model.device(), "results": results}))
+    let report = json!({"model": model.name(), "device": model.device(), "results": results});
+    Ok(if arguments.json { report.to_string() } else { text })
+}
+
+/// Two requests with a common beginning, round after round, each of another beginning.
+fn shares(arguments: &Arguments, tokens: u32) -> Result<String, Error> {
+    let model = arguments.builder()?.context(tokens + 64).load()?;
+    let (mut results, mut text) = (vec![], format!("{} on {}\n", model.name(), model.device()));
+    for round in 0..=arguments.rounds {
+        let Shared { first, second, step, cached } = shared(&model, tokens, round)?;
+        let [first, second, step] = [first, second, step].map(|time| time.as_secs_f64());
+        // Negative where it took less than two steps.
+        let beyond = second - 2.0 * step;
+        text += &format!(
+            "round {round}, {tokens} tokens in common, {cached} cached: first token after {first:.3} s, the second \
+             time after {second:.4} s: two steps of {step:.4} s and {:.1} ms\n",
+            1e3 * beyond
+        );
+        results.push(json!({
+            "what": "shared",
+            "tokens": tokens,
+            "round": round,
+            "cached_tokens": cached,
+            "first_token_s": first,
+            "second_first_token_s": second,
+            "decode_step_s": step,
+            "beyond_two_steps_s": beyond,
+        }));
+    }
+    let report = json!({"model": model.name(), "device": model.device(), "results": results});
+    Ok(if arguments.json { report.to_string() } else { text })
+}
+
+/// A session kept in a file, round after round.
+fn sessions(arguments: &Arguments, tokens: u32) -> Result<String, Error> {
+    let model = arguments.builder()?.context(tokens + 64).load()?;
+    let (mut results, mut text) = (vec![], format!("{} on {}\n", model.name(), model.device()));
+    for round in 0..=arguments.rounds {
+        let Restored { prefill, save, restore, resume, bytes } = restored(&model, tokens, round)?;
+        let [prefill, save, restore, resume] =
+            [prefill, save, restore, resume].map(|time| time.as_secs_f64());
+        let share = restore / prefill;
+        text += &format!(
+            "round {round}, {tokens} tokens, {bytes} bytes: prefill {prefill:.3} s, saved in {save:.3} s, restored in \
+             {restore:.3} s ({:.1} % of the prefill), next token after {resume:.3} s\n",
+            100.0 * share
+        );
+        results.push(json!({
+            "what": "session",
+            "tokens": tokens,
+            "round": round,
+            "prefill_s": prefill,
+            "save_s": save,
+            "restore_s": restore,
+            "resume_s": resume,
+            "bytes": bytes,
+            "share_of_prefill": share,
+        }));
+    }
+    let report = json!({"model": model.name(), "device": model.device(), "results": results});
+    Ok(if arguments.json { report.to_string() } else { text })
 }
 
 /// Loads as the library does, and continues a prompt of 16 tokens by one.
-fn load(arguments: &Arguments, start: Instant) -> Result<Value, Error> {
-    let model = model(arguments, 512)?;
-    let loaded = start.elapsed();
+fn load(arguments: &Arguments, start: Instant) -> Result<String, Error> {
+    let model = arguments.builder()?.context(512).load()?;
+    let loaded = start.elapsed().as_secs_f64();
     let prompt = (1..=16).map(|i| i * 7919 % model.graph().vocab).collect::<Vec<u32>>();
     model.generate(prompt, &Sampling::default().max_tokens(1).ignore_end(true))?.finish()?;
-    Ok(json!({
-        "model": model.name(),
-        "device": model.device(),
-        "load_s": loaded.as_secs_f64(),
-        "first_token_s": start.elapsed().as_secs_f64(),
+    let first = start.elapsed().as_secs_f64();
+    let (name, device) = (model.name(), model.device());
+    if !arguments.json {
+        return Ok(format!(
+            "{name} on {device}\nloaded after {loaded:.3} s\nfirst token after {first:.3} s\n"
+        ));
+    }
+    let report: Value = json!({
+        "model": name,
+        "device": device,
+        "load_s": loaded,
+        "first_token_s": first,
         "resident_bytes": memory("VmRSS:"),
         "peak_resident_bytes": memory("VmHWM:"),
-    }))
+    });
+    Ok(report.to_string())
 }
 
 /// Bytes that the system counts for this process, where it says.
@@ -140,117 +240,4 @@ fn memory(what: &str) -> Option<u64> {
     let facts = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = facts.lines().find_map(|line| line.strip_prefix(what))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
-fn speeds(arguments: &Arguments) -> Result<Value, Error> {
-    let machine = Machine::new(arguments.device, arguments.threads)?;
-    let opened = Opened::find(&arguments.model, arguments.quantize)?;
-    let caps = machine.backend.caps();
-    let graph = opened.graph(arguments.kv.unwrap_or(caps.kv[0]))?;
-    let largest = |of: &[u32]| of.iter().copied().max().unwrap_or(0);
-    let context = largest(&arguments.prompt).max(largest(&arguments.depth).saturating_add(arguments.output));
-    let room = Room { seqs: largest(&arguments.sequences), context: context.max(1) };
-    let limits = machine.limits();
-    let mut report = json!({
-        "model": opened.name(),
-        "device": caps.description,
-        "threads": machine.threads,
-        "kv": arguments.kv.unwrap_or(caps.kv[0]).name(),
-        "weight_bytes": graph.weight_bytes(),
-    });
-    report["results"] = machine.install(|| {
-        let runner = Runner::open(&*machine.backend, graph, &**opened.source(), room)?;
-        let (gauge, rounds) = (machine.gauge(), arguments.rounds);
-        let mut bench = Bench { runner, limits, gauge, rounds, results: vec![] };
-        bench.all(arguments)?;
-        Ok::<_, Error>(Value::Array(bench.results))
-    })?;
-    Ok(report)
-}
-
-struct Bench {
-    runner: Runner,
-    limits: Option<Limits>,
-    gauge: Option<Gauge>,
-    rounds: u32,
-    results: Vec<Value>,
-}
-
-impl Bench {
-    fn all(&mut self, arguments: &Arguments) -> Result<(), Error> {
-        for &tokens in arguments.prompt.iter().filter(|&&tokens| tokens > 0) {
-            let what = json!({"what": "prefill", "tokens": tokens, "depth": 0, "sequences": 1});
-            self.measure(what, &prefill(0, 0..tokens), tokens)?;
-        }
-        let output = arguments.output;
-        for &depth in arguments.depth.iter().filter(|_| output > 0) {
-            for &seqs in &arguments.sequences {
-                for sequence in 0..seqs {
-                    self.runner.run(&prefill(sequence, 0..depth))?;
-                }
-                let what = json!({"what": "decode", "tokens": output, "depth": depth, "sequences": seqs});
-                self.measure(what, &decode(seqs, depth..depth + output), seqs * output)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A warming round, and the others; each runs the same positions anew.
-    fn measure(&mut self, mut what: Value, steps: &[Step], tokens: u32) -> Result<(), Error> {
-        self.runner.run(steps)?;
-        let (mut samples, mut bandwidths) = (Samples::default(), vec![]);
-        let mut before = self.gauge.as_mut().map(Gauge::bandwidth);
-        for _ in 0..self.rounds {
-            samples.push(self.runner.run(steps)?);
-            let after = self.gauge.as_mut().map(Gauge::bandwidth);
-            bandwidths.extend(before.zip(after).map(|(before, after)| (before + after) / 2.0));
-            before = after;
-        }
-        let rate = |seconds: f64| f64::from(tokens) / seconds;
-        what["tokens_per_s"] = json!(rate(samples.median_s()));
-        what["rounds"] = samples.seconds().map(rate).collect();
-        if let Some(limits) = &self.limits {
-            let bound = limits.of(self.runner.graph(), steps);
-            let shares =
-                samples.seconds().zip(&bandwidths).map(|(seconds, rate)| bound.bytes / rate / seconds);
-            what["bytes"] = json!(bound.bytes);
-            what["operations"] = json!(bound.operations);
-            what["bandwidths_bytes_per_s"] = json!(bandwidths);
-            what["share_of_bandwidth"] = json!(median(shares.collect()));
-            what["share_of_peak"] = json!(bound.compute_s / samples.median_s());
-        }
-        self.results.push(what);
-        Ok(())
-    }
-}
-
-fn text(report: &Value) -> String {
-    let fact = |name: &str| report[name].as_str().unwrap_or_default();
-    let mut text = format!("{} on {}\n", fact("model"), fact("device"));
-    for (name, what) in [("load_s", "loaded"), ("first_token_s", "first token")] {
-        if let Some(seconds) = report[name].as_f64() {
-            text += &format!("{what} after {seconds:.3} s\n");
-        }
-    }
-    for result in report["results"].as_array().into_iter().flatten() {
-        let number = |name: &str| result[name].as_f64().unwrap_or(f64::NAN);
-        text += &format!(
-            "{:8} {:>6} tokens at {:>6}, {:>3} sequences: {:>9.2} tokens/s, {:>3.0} % of bandwidth ({:.0} GB/s), {:>3.0} % of peak\n",
-            result["what"].as_str().unwrap_or_default(),
-            number("tokens"),
-            number("depth"),
-            number("sequences"),
-            number("tokens_per_s"),
-            100.0 * number("share_of_bandwidth"),
-            bandwidth(result) / 1e9,
-            100.0 * number("share_of_peak"),
-        );
-    }
-    text
-}
-
-/// The middle of what memory gave meanwhile.
-fn bandwidth(result: &Value) -> f64 {
-    let all = result["bandwidths_bytes_per_s"].as_array();
-    median(all.into_iter().flatten().filter_map(Value::as_f64).collect())
 }

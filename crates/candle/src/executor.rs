@@ -175,8 +175,8 @@ impl Executor for CandleExecutor {
         Ok(())
     }
 
-    fn report(&self, program: ProgramId) -> &PlanReport {
+    fn report(&self, program: ProgramId) -> PlanReport {
         let program = self.programs[program.0 as usize].as_ref();
-        &program.expect("a program that was dropped is not used again").report
+        program.expect("a program that was dropped is not used again").report.clone()
     }
 }

@@ -182,6 +182,7 @@ impl Step<'_> {
             bucket,
             taps: self.taps.iter().map(|&tap| tap.to_owned()).collect(),
             patches: self.patch.iter().map(|(name, _)| (*name).to_owned()).collect(),
+            ..ProgramSpec::default()
         };
         let program = executor.compile(&spec)?;
         let step = executor.launch(program, &feed)?;
@@ -192,7 +193,7 @@ impl Step<'_> {
 }
 
 fn row(token: u32, sampling: &Sampling) -> Row<'_> {
-    Row { token, sampling, uniform: 0.0, seen: &[], bias: &[], mask: None, top: 0, logits: true }
+    Row { logits: true, ..Row::new(token, sampling) }
 }
 
 fn host(ids: &[u32]) -> Vec<Token> {
@@ -379,7 +380,7 @@ fn the_plan_names_every_kernel() {
     let mut executor = open(DType::F32);
     let bucket = Bucket { tokens: 1, seqs: 1, queries: 1, pages: 1, rows: 1 };
     let program = executor.compile(&ProgramSpec { bucket, ..ProgramSpec::default() }).unwrap();
-    let lines = &executor.report(program).lines;
+    let lines = executor.report(program).lines;
     let logits = lines.iter().find(|line| line.path == "logits").unwrap();
     assert_eq!(logits.kernel, "candle::matmul");
     assert_eq!(logits.work.operations, f64::from(2 * WIDTH * VOCAB));

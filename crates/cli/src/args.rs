@@ -3,7 +3,7 @@
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum, value_parser};
 use polysilicon::hub::{self, Hub};
-use polysilicon::{Builder, DType, Device, Error, Model, Opened, Sampling, Target};
+use polysilicon::{Builder, DType, Device, Error, Model, Opened, Target};
 
 use crate::progress::Bar;
 use crate::units::parse_bytes;
@@ -46,45 +46,6 @@ pub struct DeviceArgs {
     /// rounds nothing
     #[arg(long, value_name = "WORD", default_value = "auto")]
     precision: Precision,
-}
-
-/// How tokens are chosen.
-#[derive(Args)]
-#[command(next_help_heading = "Sampling")]
-pub struct SamplingArgs {
-    /// The most tokens to make; the model may stop before
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 512, value_parser = value_parser!(u32).range(1..))]
-    max_tokens: u32,
-    /// Divides the logits; 0 always takes the likeliest token
-    #[arg(long, value_name = "F", default_value_t = 0.0, allow_negative_numbers = true)]
-    temperature: f32,
-    /// Only the likeliest tokens whose probabilities reach this together
-    #[arg(long, value_name = "F", default_value_t = 1.0, allow_negative_numbers = true)]
-    top_p: f32,
-    /// Only this many of the likeliest tokens; 0 is all
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    top_k: u32,
-    /// Only tokens at least this many times as likely as the likeliest
-    #[arg(long, value_name = "F", default_value_t = 0.0, allow_negative_numbers = true)]
-    min_p: f32,
-    /// Divides or multiplies the logits of tokens seen before; 1 is none
-    #[arg(long, value_name = "F", default_value_t = 1.0, allow_negative_numbers = true)]
-    repetition_penalty: f32,
-    /// Subtracted from the logits of tokens seen before
-    #[arg(long, value_name = "F", default_value_t = 0.0, allow_negative_numbers = true)]
-    presence_penalty: f32,
-    /// Subtracted from the logits of tokens for each time they were seen
-    #[arg(long, value_name = "F", default_value_t = 0.0, allow_negative_numbers = true)]
-    frequency_penalty: f32,
-    /// Decides every random choice: the same seed, the same answer
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    seed: u64,
-    /// End before this text; may be given several times
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
-    stop: Vec<String>,
-    /// Go on after the model's end tokens
-    #[arg(long)]
-    ignore_eos: bool,
 }
 
 /// How activations are rounded for products.
@@ -141,7 +102,9 @@ impl DeviceArgs {
     /// The choices for a model that was found.
     pub fn builder(&self, opened: Opened) -> Builder {
         let bar = Bar::new(format!("loading {}", opened.name()));
-        let mut builder = Builder::from(opened).device(self.device).precision(self.precision.into());
+        let builder = Builder::from(opened).device(self.device).precision(self.precision.into());
+        // A command asks one thing at a time.
+        let mut builder = builder.sequences(1);
         if let Some(threads) = self.threads {
             builder = builder.threads(threads);
         }
@@ -160,21 +123,5 @@ impl DeviceArgs {
     /// Loads a model that was found.
     pub fn load(&self, opened: Opened) -> Result<Model, Error> {
         self.builder(opened).load()
-    }
-}
-
-impl SamplingArgs {
-    /// The same, as the library takes it.
-    pub fn sampling(&self) -> Sampling {
-        let sampling = Sampling::default()
-            .max_tokens(self.max_tokens)
-            .temperature(self.temperature)
-            .top_p(self.top_p)
-            .top_k(self.top_k)
-            .min_p(self.min_p)
-            .penalties(self.repetition_penalty, self.presence_penalty, self.frequency_penalty)
-            .seed(self.seed)
-            .ignore_end(self.ignore_eos);
-        self.stop.iter().fold(sampling, Sampling::stop)
     }
 }

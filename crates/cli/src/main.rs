@@ -2,11 +2,13 @@
 
 #![forbid(unsafe_code)]
 
+mod answers;
 mod args;
 mod commands;
 mod failure;
 mod output;
 mod progress;
+mod sampling;
 mod units;
 
 use std::ffi::OsString;

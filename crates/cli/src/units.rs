@@ -46,6 +46,13 @@ pub fn parse_id(word: &str) -> Result<u32, String> {
     word.trim().parse().map_err(|_| format!("`{word}` is no token id; ids are whole numbers, as in 1,2,3"))
 }
 
+/// A token id and what is added to its logit.
+pub fn parse_bias(text: &str) -> Result<(u32, f32), String> {
+    let wrong = || format!("`{text}` is no bias; write a token id and what to add, as in 15043=-2.5");
+    let (id, bias) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((parse_id(id)?, bias.trim().parse().map_err(|_| wrong())?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

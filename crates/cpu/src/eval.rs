@@ -1,14 +1,14 @@
 //! One operation on its own: how conformance holds this backend against others.
 
 use graph::{BackendError, Bucket, Dims, Graph, Op, Place, Plan, ProgramSpec, Ty, expand};
-use tensor::{Buffer, Value};
+use tensor::{Buffer, Value, WeightInfo};
 
 use crate::executor::run_once;
 use crate::program::{self, Memory, Program, Slot};
 use crate::roles;
 use crate::states::{Layout, PageShape, State, States};
 use crate::team::Team;
-use crate::weights::{Loaded, Weight};
+use crate::weights::{Form, Loaded, Weight};
 use crate::{Cpu, NAME, Options};
 
 /// Evaluates one operation, whole where there is a kernel for it. Matrices are packed, states put into pages, and what
@@ -29,7 +29,7 @@ pub fn eval(
     let (plan, places, weights) = placed(&graph, args)?;
     let states = put_in(&plan, &places, args)?;
     let spec = ProgramSpec { bucket: *bucket, ..ProgramSpec::default() };
-    let program = Program::of_plan(plan, &weights, &spec, page_len as usize, ways)?;
+    let program = Program::of_plan(plan, &weights.forms, &spec, page_len as usize, ways)?;
     let mut work = Buffer::zeroed(program.work_bytes);
     let mut team = Team::new(ways.workers);
     let memory = Memory::new(&mut work, &[], &weights, &program.constants, &states, &[]);
@@ -62,9 +62,11 @@ fn placed(graph: &Graph, args: &[Value]) -> Result<(Plan, Vec<usize>, Loaded), B
         }
     };
     let states = (0..args.len()).filter(|&argument| used(argument, &of_states)).collect::<Vec<_>>();
-    let mut weights = vec![];
+    let (mut weights, mut forms) = (vec![], vec![]);
     for (value, roles) in args.iter().zip(roles::of(graph)) {
-        weights.push(Weight::of(value.clone(), roles)?);
+        let form = Form::of(WeightInfo { dtype: value.dtype, shape: value.shape }, roles)?;
+        weights.push(Weight::of(value.clone(), &form));
+        forms.push(form);
     }
     for value in &mut plan.values {
         if let Place::Argument(argument) = value.place {
@@ -72,7 +74,7 @@ fn placed(graph: &Graph, args: &[Value]) -> Result<(Plan, Vec<usize>, Loaded), B
             value.place = state.map_or(Place::Weight(argument), Place::State);
         }
     }
-    Ok((plan, states, Loaded { weights }))
+    Ok((plan, states, Loaded { weights, forms }))
 }
 
 /// States of these arguments, `[pages, S, ..]` each, in the layouts that the plan's nodes want.

@@ -7,17 +7,18 @@ use std::time::Instant;
 
 use graph::{
     BackendError, Bucket, Budget, Executor, Feed, Fetch, Graph, GroupId, Input, Inputs, PageId, Param,
-    PlanReport, ProgramId, ProgramSpec, RowStats, Sampler, StepId,
+    PlanReport, ProgramId, ProgramSpec, RowStats, Sampler, StepCounts, StepId,
 };
 use tensor::{Buffer, Value};
 
 use crate::attention::Step;
+use crate::measure::Limits;
 use crate::program::{Memory, Program, Ways};
 use crate::rows::Peak;
 use crate::states::States;
 use crate::team::Team;
-use crate::trace::{TRACE, TraceFile};
-use crate::weights::Loaded;
+use crate::trace::{TRACE, Trace, TraceFile, node_times};
+use crate::weights::{Form, Loaded};
 use crate::{NAME, no_memory};
 
 /// An executor of one graph.
@@ -27,7 +28,7 @@ pub struct Running {
     states: States,
     ways: Ways,
     team: Team,
-    programs: Vec<Option<Arc<Program>>>,
+    programs: Vec<Option<Made>>,
     work: Buffer,
     inputs: Vec<(Input, Vec<i32>)>,
     steps: Vec<Step>,
@@ -37,7 +38,22 @@ pub struct Running {
     previous: Vec<u32>,
     next: u64,
     sampler: Sampler,
-    trace: Option<TraceFile>,
+    trace: Trace,
+    file: Option<TraceFile>,
+    limits: Option<Limits>,
+}
+
+/// A program and, where it is timed and has run, its last step.
+struct Made {
+    program: Arc<Program>,
+    last: Option<Timed>,
+}
+
+/// A step that was timed.
+struct Timed {
+    counts: StepCounts,
+    /// Nanoseconds of each node.
+    times: Vec<f64>,
 }
 
 impl Running {
@@ -50,12 +66,11 @@ impl Running {
     ) -> Result<Running, BackendError> {
         let team = Team::new(ways.workers);
         let ways = Ways { workers: team.workers(), ..ways };
-        let largest = ProgramSpec { bucket: largest(budget), ..ProgramSpec::default() };
-        let work_bytes = Program::new(graph, &weights, &largest, ways)?.work_bytes;
+        let work_bytes = work_bytes(graph, &weights.forms, &budget.bucket, ways)?;
         let taken = graph::Weights::bytes(&*weights).saturating_add(work_bytes as u64);
         let states = States::new(graph, budget, taken)?;
         let work = Buffer::try_zeroed(work_bytes).ok_or_else(|| no_memory("work space", work_bytes))?;
-        let trace = TraceFile::from_environment(ways.workers).map_err(|error| BackendError::Device {
+        let file = TraceFile::from_environment().map_err(|error| BackendError::Device {
             device: NAME,
             reason: format!("the file that {TRACE} names cannot be written: {error}"),
         })?;
@@ -78,12 +93,19 @@ impl Running {
             previous: vec![],
             next: 0,
             sampler: Sampler::default(),
-            trace,
+            trace: Trace::new(ways.workers),
+            file,
+            limits: Limits::known(ways.isa, ways.workers),
         })
     }
 
-    fn program(&self, id: ProgramId) -> &Arc<Program> {
+    fn made(&self, id: ProgramId) -> &Made {
         self.programs[id.0 as usize].as_ref().expect("a program that was dropped is not used again")
+    }
+
+    /// Whether anyone wants to know how long the nodes of a program take.
+    fn is_timed(&self, program: &Program) -> bool {
+        program.spec.timed || self.file.is_some()
     }
 
     fn step(&mut self, program: &Program, feed: &Feed<'_>) -> Fetch {
@@ -95,10 +117,11 @@ impl Running {
         for (input, values) in &mut self.inputs {
             inputs.fill(*input, values);
         }
+        let is_timed = self.is_timed(program);
         let Running { work, inputs, weights, states, team, steps, trace, .. } = self;
         let memory = Memory::new(work, inputs, weights, &program.constants, states, feed.patches);
         program.divide(&memory, steps);
-        let spans = trace.as_ref().map(TraceFile::trace);
+        let spans = is_timed.then_some(&*trace);
         team.run(&|worker| {
             // SAFETY: every worker of the team runs this; the work space is as large as the program asks, which
             // `compile` saw to, and the inputs were checked.
@@ -125,20 +148,20 @@ impl Running {
             }
         }
         fetch.device_ns = start.elapsed().as_nanos() as u64;
-        self.write_trace(program);
         fetch
     }
 
-    /// A timeline that cannot be written is given up, and said so once; the step itself is good.
-    fn write_trace(&mut self, program: &Program) {
-        let Some(trace) = &mut self.trace else { return };
-        let name = |node: usize| {
-            let line = &program.report.lines[node];
-            (line.path.clone(), line.kernel.clone())
-        };
-        if let Err(error) = trace.write(name) {
+    /// Keeps what was noted of a step. A timeline that cannot be written is given up, and said so once; the step itself
+    /// is good.
+    fn keep_times(&mut self, id: ProgramId, program: &Program, counts: &StepCounts) {
+        let spans = self.trace.take();
+        if let Some(made) = self.programs[id.0 as usize].as_mut().filter(|_| program.spec.timed) {
+            made.last = Some(Timed { counts: counts.clone(), times: node_times(&spans) });
+        }
+        let Some(file) = &mut self.file else { return };
+        if let Err(error) = file.write(&spans, |node| program.label(node, &self.weights.forms)) {
             eprintln!("warning: the file that {TRACE} names cannot be written: {error}");
-            self.trace = None;
+            self.file = None;
         }
     }
 }
@@ -153,9 +176,11 @@ pub fn run_once(program: &Program, memory: &Memory<'_>, team: &mut Team) {
     });
 }
 
-/// The largest step: as many tokens as there may be, all in sequences as long as can be, or one token for each.
-fn largest(budget: &Budget) -> Bucket {
-    Bucket { queries: 0, ..budget.bucket }
+/// Bytes of work space of the largest step: as many tokens as there may be, all in sequences as long as can be, or one
+/// token for each.
+pub fn work_bytes(graph: &Graph, forms: &[Form], bucket: &Bucket, ways: Ways) -> Result<usize, BackendError> {
+    let spec = ProgramSpec { bucket: Bucket { queries: 0, ..*bucket }, ..ProgramSpec::default() };
+    Ok(Program::new(graph, forms, &spec, ways)?.work_bytes)
 }
 
 impl Executor for Running {
@@ -164,7 +189,7 @@ impl Executor for Running {
     }
 
     fn compile(&mut self, spec: &ProgramSpec) -> Result<ProgramId, BackendError> {
-        let program = Program::new(&self.graph, &self.weights, spec, self.ways)?;
+        let program = Program::new(&self.graph, &self.weights.forms, spec, self.ways)?;
         // Nothing is in flight when this returns to a launch, and results are copied out of the work space at once.
         if program.work_bytes > self.work.len() {
             self.work = Buffer::zeroed(0);
@@ -172,7 +197,7 @@ impl Executor for Running {
             self.work = Buffer::try_zeroed(bytes).ok_or_else(|| no_memory("work space", bytes))?;
         }
         program.reserve(&mut self.steps);
-        self.programs.push(Some(Arc::new(program)));
+        self.programs.push(Some(Made { program: Arc::new(program), last: None }));
         Ok(ProgramId(self.programs.len() as u32 - 1))
     }
 
@@ -180,8 +205,8 @@ impl Executor for Running {
         self.programs[program.0 as usize] = None;
     }
 
-    fn launch(&mut self, program: ProgramId, feed: &Feed<'_>) -> Result<StepId, BackendError> {
-        let program = self.program(program).clone();
+    fn launch(&mut self, id: ProgramId, feed: &Feed<'_>) -> Result<StepId, BackendError> {
+        let program = self.made(id).program.clone();
         let inputs = Inputs { bucket: program.spec.bucket, feed, previous: &self.previous };
         inputs.check(NAME, &self.graph, self.states.pages())?;
         if let Some(graph) = &program.graph {
@@ -189,6 +214,9 @@ impl Executor for Running {
         }
         assert!(self.in_flight.len() < 2, "at most two steps are in flight");
         let fetch = self.step(&program, feed);
+        if self.is_timed(&program) {
+            self.keep_times(id, &program, feed.counts);
+        }
         self.previous.clear();
         self.previous.extend(fetch.sampled.iter().map(|sampled| sampled.id));
         let id = StepId(self.next);
@@ -216,7 +244,15 @@ impl Executor for Running {
         self.states.import(group, pages, from)
     }
 
-    fn report(&self, program: ProgramId) -> &PlanReport {
-        &self.program(program).report
+    fn report(&self, program: ProgramId) -> PlanReport {
+        let Made { program, last } = self.made(program);
+        let largest = || StepCounts::largest(&self.graph, &program.spec.bucket);
+        let counts = last.as_ref().map_or_else(largest, |last| last.counts.clone());
+        let mut report = program.describe(&counts, &self.weights.forms, self.limits.as_ref());
+        if let Some(last) = last {
+            let lines = report.lines.iter_mut().zip(&last.times);
+            lines.for_each(|(line, &time)| line.measured_ns = Some(time));
+        }
+        report
     }
 }

@@ -34,12 +34,10 @@ mod weights;
 use std::num::NonZero;
 use std::sync::Arc;
 
-use graph::{Backend, BackendError, BucketPolicy, Budget, Caps, Executor, Graph, Weights};
+use graph::{Backend, BackendError, Bucket, BucketPolicy, Budget, Caps, Executor, Graph, Needs, Weights};
 use simd::Isa;
 use tensor::{DType, WeightSource};
 
-#[doc(hidden)]
-pub use attention::trial as attention_trial;
 pub use eval::eval;
 pub use options::{Options, Precision};
 pub use trace::TRACE;
@@ -87,6 +85,13 @@ impl Backend for Cpu {
 
     fn load(&self, graph: &Graph, source: &dyn WeightSource) -> Result<Arc<dyn Weights>, BackendError> {
         Ok(Arc::new(weights::Loaded::load(graph, source)?))
+    }
+
+    fn needs(&self, graph: &Graph, bucket: &Bucket) -> Result<Needs, BackendError> {
+        let forms = weights::forms(graph)?;
+        let weight_bytes = forms.iter().fold(0, |sum: u64, form| sum.saturating_add(form.bytes()));
+        let work_bytes = executor::work_bytes(graph, &forms, bucket, self.ways)? as u64;
+        Ok(Needs { weight_bytes, work_bytes })
     }
 
     fn open(

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use graph::{BackendError, Graph, WeightSpec, Weights};
 use simd::LANES;
-use tensor::{Buffer, DType, SourceError, Value, WeightSource, blocks};
+use tensor::{Buffer, DType, SourceError, Value, WeightInfo, WeightSource, blocks};
 
 use crate::packed::{Layout, Packed, pack_strip};
 use crate::roles::{self, Roles};
@@ -17,6 +17,20 @@ const PIECE: usize = 1 << 20;
 pub struct Loaded {
     /// In the order of the graph's.
     pub weights: Vec<Weight>,
+    /// How each is kept.
+    pub forms: Vec<Form>,
+}
+
+/// How a weight is kept, known before it is read.
+#[derive(Clone, Copy)]
+pub struct Form {
+    info: WeightInfo,
+    /// For products and tables: how many matrices, one or one for each expert, and the layout of each.
+    matrices: Option<(usize, Layout)>,
+    /// Whether as f32, for norms, biases and sinks.
+    vector: bool,
+    /// Whether as it is found, for everything else.
+    plain: bool,
 }
 
 /// A weight in the forms that its readers want.
@@ -30,24 +44,69 @@ pub struct Weight {
     plain: Option<Value>,
 }
 
+/// The forms of a graph's weights, in their order.
+pub fn forms(graph: &Graph) -> Result<Vec<Form>, BackendError> {
+    let forms = graph.weights.iter().zip(roles::of_weights(graph));
+    forms.map(|(spec, roles)| Form::of(spec.info, roles)).collect()
+}
+
+impl Form {
+    /// The form of a weight with these roles.
+    pub fn of(info: WeightInfo, roles: Roles) -> Result<Form, BackendError> {
+        let matrices = roles.matrix.then(|| matrices(info.dtype, &info.shape)).transpose()?;
+        Ok(Form { info, matrices, vector: roles.vector, plain: roles.plain })
+    }
+
+    /// The layout of a matrix.
+    ///
+    /// # Panics
+    /// Where the weight is no matrix.
+    pub fn layout(&self) -> Layout {
+        self.matrices.expect("only matrices are multiplied and looked up").1
+    }
+
+    /// How many matrices it is.
+    pub fn count(&self) -> usize {
+        self.matrices.map_or(0, |(count, _)| count)
+    }
+
+    /// Bytes of all matrices, or `None` where they cannot be counted.
+    fn packed_bytes(&self) -> Option<usize> {
+        self.matrices.map_or(Some(0), |(count, layout)| count.checked_mul(layout.bytes()))
+    }
+
+    /// Bytes of its elements in a type, or `None` where they cannot be counted.
+    fn bytes_as(&self, dtype: DType) -> Option<usize> {
+        dtype.bytes_of(self.info.shape.elements()?)
+    }
+
+    /// Bytes that it takes; as many as there can be where they cannot be counted.
+    pub fn bytes(&self) -> u64 {
+        let others = [(self.vector, DType::F32), (self.plain, self.info.dtype)];
+        let others = others.map(|(kept, dtype)| if kept { self.bytes_as(dtype) } else { Some(0) });
+        let all = [self.packed_bytes(), others[0], others[1]];
+        let sum = all.into_iter().try_fold(0, |sum: usize, bytes| sum.checked_add(bytes?));
+        sum.map_or(u64::MAX, |bytes| bytes as u64)
+    }
+}
+
 impl Weight {
-    /// A weight in the forms that `roles` ask for.
-    pub fn of(value: Value, roles: Roles) -> Result<Weight, BackendError> {
+    /// A weight in its form.
+    pub fn of(value: Value, form: &Form) -> Weight {
         let mut weight = Weight::default();
-        if roles.matrix {
-            let (matrices, layout) = matrices(value.dtype, &value.shape)?;
+        if let Some((matrices, layout)) = form.matrices {
             let source = value.data.as_slice::<u8>();
             let each = layout.rows * layout.row_bytes();
             let one = |place: usize| Packed::of(layout, &source[place * each..(place + 1) * each]);
             weight.packed = (0..matrices).map(one).collect();
         }
-        if roles.vector {
+        if form.vector {
             weight.vector = Some(Value::f32s(value.shape, &value.to_f32()));
         }
-        if roles.plain {
+        if form.plain {
             weight.plain = Some(value);
         }
-        Ok(weight)
+        weight
     }
 
     /// The matrix, where the weight is one.
@@ -78,11 +137,12 @@ impl Weights for Loaded {
 impl Loaded {
     /// Reads and packs what the graph reads, on all threads of the current pool.
     pub fn load(graph: &Graph, source: &dyn WeightSource) -> Result<Loaded, BackendError> {
+        let forms = forms(graph)?;
         let mut rooms = vec![];
-        for (spec, roles) in graph.weights.iter().zip(roles::of_weights(graph)) {
-            rooms.push(Room::of(spec, roles)?);
+        for (spec, form) in graph.weights.iter().zip(&forms) {
+            rooms.push(Room::of(spec, form)?);
         }
-        let bytes = rooms.iter().try_fold(0, |sum: usize, room| sum.checked_add(room.packed_bytes()?));
+        let bytes = forms.iter().try_fold(0, |sum: usize, form| sum.checked_add(form.packed_bytes()?));
         let bytes = bytes.ok_or_else(|| no_memory("the weights", usize::MAX))?;
         // One stretch of memory for all, which the system backs by huge pages from end to end.
         let mut all = Buffer::try_zeroed(bytes).ok_or_else(|| no_memory("the weights", bytes))?;
@@ -93,7 +153,7 @@ impl Loaded {
         run(tasks, source)?;
         let (all, mut at) = (Arc::new(all), 0);
         let weights = rooms.into_iter().map(|room| room.filled(&all, &mut at)).collect();
-        Ok(Loaded { weights })
+        Ok(Loaded { weights, forms })
     }
 }
 
@@ -152,25 +212,18 @@ enum Into<'a> {
 }
 
 impl Room {
-    fn of(spec: &WeightSpec, roles: Roles) -> Result<Room, BackendError> {
-        let info = &spec.info;
+    fn of(spec: &WeightSpec, form: &Form) -> Result<Room, BackendError> {
         let too_large = || SourceError::TooLarge { name: spec.name.clone() };
         let zeroed = |dtype: DType| {
-            let bytes = info.shape.elements().and_then(|n| dtype.bytes_of(n)).ok_or_else(too_large)?;
+            let bytes = form.bytes_as(dtype).ok_or_else(too_large)?;
             let data = Buffer::try_zeroed(bytes).ok_or_else(|| no_memory("the weights", bytes))?;
-            Ok::<_, BackendError>(Value { dtype, shape: info.shape, data })
+            Ok::<_, BackendError>(Value { dtype, shape: form.info.shape, data })
         };
-        let matrices = roles.matrix.then(|| matrices(info.dtype, &info.shape)).transpose()?;
         Ok(Room {
-            layouts: matrices.map_or(vec![], |(matrices, layout)| vec![layout; matrices]),
-            vector: roles.vector.then(|| zeroed(DType::F32)).transpose()?,
-            plain: roles.plain.then(|| zeroed(info.dtype)).transpose()?,
+            layouts: form.matrices.map_or(vec![], |(matrices, layout)| vec![layout; matrices]),
+            vector: form.vector.then(|| zeroed(DType::F32)).transpose()?,
+            plain: form.plain.then(|| zeroed(form.info.dtype)).transpose()?,
         })
-    }
-
-    /// Bytes of all matrices, or `None` where they cannot be counted.
-    fn packed_bytes(&self) -> Option<usize> {
-        self.layouts.iter().try_fold(0, |sum: usize, layout| sum.checked_add(layout.bytes()))
     }
 
     /// What there is to do to fill it; matrices go into the next of `rest`.

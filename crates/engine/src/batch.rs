@@ -172,8 +172,8 @@ impl Batch {
         match part.previous {
             Some(row) => self.tokens.push(Token::Previous(row)),
             None => {
-                let known = &sequence.tokens()[part.from as usize..part.end() as usize];
-                self.tokens.extend(known.iter().map(|&id| Token::Host(id)));
+                let known = sequence.tokens()[part.from as usize..].iter().chain(sequence.drafts());
+                self.tokens.extend(known.take(part.count as usize).map(|&id| Token::Host(id)));
             }
         }
         self.positions.extend(part.from..part.end());
@@ -183,7 +183,8 @@ impl Batch {
         for (g, (table, pages)) in sequence.tables().iter().zip(&mut self.pages).enumerate() {
             pages.slots.extend((part.from..part.end()).map(|position| table.slot(position, self.page_len)));
             pages.base.push(table.base());
-            pages.width = pages.width.max(table.pages().len() as u32);
+            let held = table.pages_before(part.end(), self.page_len);
+            pages.width = pages.width.max(held.len() as u32);
             self.counts.groups[g].attended += attended(self.groups[g], part);
             let first = first_seen(self.groups[g], part.from);
             self.counts.groups[g].positions += u64::from(part.end() - first);
@@ -194,7 +195,7 @@ impl Batch {
     fn push_tables(&mut self, parts: &[Part], roster: &Roster) {
         for (row, part) in parts.iter().enumerate() {
             for (table, pages) in roster[part.sequence].tables().iter().zip(&mut self.pages) {
-                pages.table.extend_from_slice(table.pages());
+                pages.table.extend_from_slice(table.pages_before(part.end(), self.page_len));
                 pages.table.resize((row + 1) * pages.width as usize, PageId(0));
             }
         }
@@ -216,15 +217,21 @@ fn push_rows<'a>(rows: &mut Vec<Row<'a>>, parts: &[Part], roster: &'a Roster) {
         for back in (0..part.rows).rev() {
             // The token drawn stands one after the token it is drawn from.
             let position = u64::from(part.end() - back);
-            rows.push(Row {
+            let row = Row {
                 token: end - 1 - back,
                 sampling: &request.sampling,
                 uniform: uniform(request.seed, request.answer, position),
                 seen: sequence.seen(),
+                recent: sequence.tokens(),
+                breakers: &request.breakers,
                 bias: &request.bias,
                 mask: sequence.mask(),
                 top: request.top_logprobs,
                 logits: request.logits,
+            };
+            rows.push(match sequence.score(part.end() - 1 - back) {
+                Some((sampling, bias)) => Row { sampling, bias, seen: &[], mask: None, ..row },
+                None => row,
             });
         }
     }
@@ -296,10 +303,10 @@ mod tests {
             assert_eq!(feed.rows[0].uniform, uniform(7, 0, 11));
             assert_eq!((feed.rows[0].top, feed.rows[0].logits), (2, false));
             let [full, window] = feed.groups else { panic!("there are two groups") };
-            assert_eq!(full.table, [1, 2, 0, 3, 4, 5, 6, 7, 0].map(PageId));
+            assert_eq!(full.table, [1, 0, 0, 3, 4, 5, 6, 7, 0].map(PageId), "as far as tokens reach");
             assert_eq!((full.width, full.base), (3, &[0, 0, 0][..]));
             assert_eq!(full.slots, [5, 6, 7, 5 * 4 + 2, 7 * 4]);
-            assert_eq!(window.table, [1, 2, 5, 0, 6, 7].map(PageId));
+            assert_eq!(window.table, [1, 0, 5, 0, 6, 7].map(PageId));
             assert_eq!((window.width, window.base), (2, &[0, 2, 0][..]));
             assert_eq!(window.slots, [5, 6, 7, 5 * 4 + 2, 7 * 4]);
             let counts = feed.counts;

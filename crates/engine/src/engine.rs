@@ -1,7 +1,7 @@
 //! The engine: what it owns, and how sequences come and go. What a step does is decided in `schedule.rs`, how it is
 //! done is in `step.rs`.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use graph::{Executor, Fetch, PageId};
 
 use crate::batch::{Batch, Plan};
+use crate::beams::Search;
 use crate::event::Record;
 use crate::flight::{Flight, give_up};
 use crate::limits::check_answers;
@@ -16,6 +17,7 @@ use crate::line::Line;
 use crate::pages::Pages;
 use crate::policy::admission;
 use crate::policy::sharing::Kind;
+use crate::policy::speculation::StepCost;
 use crate::programs::Programs;
 use crate::roster::Roster;
 use crate::sequence::Sequence;
@@ -34,6 +36,8 @@ pub struct Engine {
     pub(crate) stuck: Option<u64>,
     /// Sequences whose answers have a form.
     pub(crate) forms: u32,
+    /// Searches under way, by their first beams.
+    pub(crate) searches: BTreeMap<SequenceId, Search>,
     /// Sequences that want no token at all.
     pub(crate) unasked: Vec<SequenceId>,
     pub(crate) batch: Batch,
@@ -42,6 +46,8 @@ pub struct Engine {
     pub(crate) plan: Plan,
     /// What the step before was for.
     pub(crate) kind: Kind,
+    /// What steps were measured to cost.
+    pub(crate) cost: StepCost,
     /// Steps in flight, the oldest first.
     pub(crate) flights: VecDeque<Flight>,
     /// Flights that have landed; kept for their memory.
@@ -82,10 +88,12 @@ impl Engine {
             line: Line::default(),
             stuck: None,
             forms: 0,
+            searches: BTreeMap::new(),
             unasked: vec![],
             programs: Programs::new(),
             plan: Plan::default(),
             kind: Kind::default(),
+            cost: StepCost::default(),
             flights: VecDeque::new(),
             landed: vec![],
             steps: 0,
@@ -120,7 +128,8 @@ impl Engine {
         let mut ids = Vec::with_capacity(answers as usize);
         for answer in 1..u64::from(answers) {
             let answer = request.answer.wrapping_add(answer);
-            ids.push(self.seat(Request { answer, ..request.clone() }));
+            // One tells of the prompt that all have.
+            ids.push(self.seat(Request { answer, prompt_logprobs: false, ..request.clone() }));
         }
         let stem = self.seat(request);
         for &id in &ids {
@@ -138,13 +147,16 @@ impl Engine {
 
     /// Ends a sequence now; what steps in flight still make for it is dropped. `None` where it has ended before.
     pub fn cancel(&mut self, sequence: SequenceId) -> Option<Ending> {
+        if let Some(search) = self.searches.remove(&sequence) {
+            return Some(Ending { finish: Finish::Cancelled, usage: self.retire_search(&search) });
+        }
         self.retire(sequence).map(|sequence| sequence.ending(Finish::Cancelled, self.clock.now()))
     }
 
     /// Leaves a sequence out of all steps to come, until [`Engine::resume`]: its reader has stalled. Others may take
-    /// its pages meanwhile; it loses no token by that.
+    /// its pages meanwhile; it loses no token by that. A search has nothing to be read before its end, and goes on.
     pub fn pause(&mut self, id: SequenceId) {
-        if let Some(sequence) = self.roster.find_mut(id) {
+        if let Some(sequence) = self.roster.find_mut(id).filter(|sequence| sequence.search.is_none()) {
             sequence.paused = true;
             self.line.stop_waiting(sequence.turn, id);
         }
@@ -169,7 +181,7 @@ impl Engine {
         self.flights.is_empty()
             && self.unasked.is_empty()
             && self.line.first().is_none()
-            && running.all(|&(_, id)| self.roster[id].paused)
+            && running.all(|&(_, id)| self.roster[id].is_paused())
     }
 
     /// How long until the next deadline, where one was asked for.
@@ -193,9 +205,9 @@ impl Engine {
     }
 
     /// Puts a sequence in line that could run and does not.
-    fn line_up(&mut self, id: SequenceId) {
+    pub(crate) fn line_up(&mut self, id: SequenceId) {
         let Some(sequence) = self.roster.find(id) else { return };
-        if !(sequence.running || sequence.paused || sequence.parked) && sequence.finish().is_none() {
+        if !(sequence.running || sequence.is_paused() || sequence.parked) && sequence.finish().is_none() {
             self.line.wait(sequence.turn, id);
         }
     }
@@ -218,6 +230,9 @@ impl Engine {
 
     /// Ends a sequence and tells the caller.
     pub(crate) fn finish(&mut self, id: SequenceId, finish: Finish) {
+        if let Some((id, search)) = self.take_search(id) {
+            return self.end_search(id, search, Some(finish));
+        }
         if let Some(sequence) = self.retire(id) {
             let ending = sequence.ending(finish, self.clock.now());
             self.events.push(Record::Finished { sequence: id, ending });
@@ -226,6 +241,9 @@ impl Engine {
 
     /// Ends a sequence that failed and tells the caller.
     pub(crate) fn fail(&mut self, id: SequenceId, error: Arc<EngineError>) {
+        if let Some((id, search)) = self.take_search(id) {
+            return self.fail_search(id, &search, error);
+        }
         if self.retire(id).is_some() {
             self.events.push(Record::Failed { sequence: id, error });
         }

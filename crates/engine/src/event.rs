@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use graph::Fetch;
 
+use crate::beams::Answer;
 use crate::{EngineError, SequenceId};
 
 /// Something that happened to a sequence. Every sequence ends in exactly one [`Event::Finished`] or
@@ -27,6 +28,33 @@ pub enum Event<'a> {
         logits: &'a [f32],
         /// What the sequence has used so far.
         usage: Usage,
+    },
+    /// A token of the prompt, where the request asks what the model thinks of them. All come before the first token that
+    /// is made, in order; there is none for the first, which follows nothing.
+    Prompt {
+        /// Whose.
+        sequence: SequenceId,
+        /// Its place in the prompt.
+        position: u32,
+        /// The token.
+        id: u32,
+        /// Its log-probability behind those before it.
+        logprob: f32,
+        /// The likeliest tokens there with their log-probabilities, as many as the request asked for.
+        top: &'a [(u32, f32)],
+    },
+    /// An answer that a search has found. All come at its end, the best first.
+    Answer {
+        /// The search.
+        sequence: SequenceId,
+        /// Its tokens.
+        tokens: &'a [u32],
+        /// Their log-probability, in all.
+        logprob: f64,
+        /// The same over its length to the power of the length penalty.
+        score: f64,
+        /// How it ended.
+        finish: Finish,
     },
     /// The sequence is complete and gone.
     Finished {
@@ -76,6 +104,10 @@ pub struct Usage {
     pub cached_tokens: u32,
     /// Tokens made.
     pub completion_tokens: u32,
+    /// Tokens that were guessed.
+    pub drafted_tokens: u32,
+    /// Those among them that were right.
+    pub accepted_tokens: u32,
     /// From the start to the first token.
     pub prefill: Duration,
     /// From the first token to the last.
@@ -114,6 +146,20 @@ impl<'a> Iterator for Events<'a> {
                     usage: *usage,
                 }
             }
+            Record::Prompt { sequence, position, id, logprob, top } => Event::Prompt {
+                sequence: *sequence,
+                position: *position,
+                id: *id,
+                logprob: *logprob,
+                top: &self.fetch.top[top.clone()],
+            },
+            Record::Answer { sequence, answer } => Event::Answer {
+                sequence: *sequence,
+                tokens: &answer.tokens,
+                logprob: answer.logprob,
+                score: answer.score,
+                finish: answer.finish,
+            },
             Record::Finished { sequence, ending } => Event::Finished { sequence: *sequence, ending: *ending },
             Record::Failed { sequence, error } => Event::Failed { sequence: *sequence, error: error.clone() },
         })
@@ -124,6 +170,8 @@ impl<'a> Iterator for Events<'a> {
 #[derive(Debug)]
 pub(crate) enum Record {
     Token { sequence: SequenceId, row: usize, top: Range<usize>, logits: Range<usize>, usage: Usage },
+    Prompt { sequence: SequenceId, position: u32, id: u32, logprob: f32, top: Range<usize> },
+    Answer { sequence: SequenceId, answer: Answer },
     Finished { sequence: SequenceId, ending: Ending },
     Failed { sequence: SequenceId, error: Arc<EngineError> },
 }

@@ -81,7 +81,7 @@ impl Facts {
     }
 
     /// The context that these pages hold, the bin counted among them.
-    pub(crate) fn context_within(&self, pages: &[u32]) -> Result<u32, EngineError> {
+    pub fn context_within(&self, pages: &[u32]) -> Result<u32, EngineError> {
         if pages.len() != self.groups.len() {
             let (given, wanted) = (pages.len(), self.groups.len());
             return Err(EngineError::Answer { what: "page pools", given, wanted });

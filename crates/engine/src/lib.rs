@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+mod beams;
 mod clock;
 mod engine;
 mod error;
@@ -30,11 +31,14 @@ mod random;
 mod request;
 mod roster;
 mod schedule;
+mod scores;
 mod sequence;
 #[cfg(test)]
 mod simulation;
+mod speculate;
 mod step;
 
+pub use beams::BeamSearch;
 pub use clock::Clock;
 pub use engine::Engine;
 pub use error::{EngineError, RefuseError};
@@ -47,3 +51,4 @@ pub use prompt::Probe;
 pub use random::uniform;
 pub use request::Request;
 pub use roster::SequenceId;
+pub use speculate::{Ask, DraftModel, Drafter, PromptLookup};

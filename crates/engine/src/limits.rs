@@ -32,6 +32,9 @@ pub const SEQUENCES: u32 = 1 << 14;
 /// Answers to one prompt.
 pub const ANSWERS: u32 = 128;
 
+/// Beams of a search: each tells twice as many of its likeliest tokens.
+pub const BEAMS: u32 = 64;
+
 /// Programs that are kept. A device that wants one for each shape met would otherwise gather them without end.
 pub const PROGRAMS: usize = 64;
 
@@ -51,5 +54,6 @@ pub fn check_answers(answers: u32) -> Result<(), RefuseError> {
 
 const _: () = assert!(STEPS_IN_FLIGHT == 2, "a token can refer to the step before, and to none earlier");
 const _: () = assert!(PROGRAMS > STEPS_IN_FLIGHT, "a program in flight is never dropped");
+const _: () = assert!(BEAMS < SEQUENCES, "the beams of a search are alive together");
 const _: () = assert!(ANSWERS < SEQUENCES, "the answers to one prompt are alive together");
 const _: () = assert!(CHUNK >= 1 && CHUNK <= SLOTS, "a chunk is one token at least and fits the slots");

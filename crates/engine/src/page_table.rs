@@ -22,6 +22,12 @@ impl PageTable {
         &self.pages
     }
 
+    /// The pages of the positions before `end`. Guesses that were wrong leave pages behind it, for what follows.
+    pub(crate) fn pages_before(&self, end: u32, page_len: u32) -> &[PageId] {
+        let pages = end.div_ceil(page_len).saturating_sub(self.base) as usize;
+        &self.pages[..pages.min(self.pages.len())]
+    }
+
     /// Makes room for so many pages, so that pushing them allocates nothing.
     pub(crate) fn reserve(&mut self, pages: u32) {
         self.pages.reserve_exact((pages as usize).saturating_sub(self.pages.len()));
@@ -103,6 +109,9 @@ mod tests {
         assert_eq!(table.drop_unseen(group, 7, 4).count(), 0);
         assert_eq!(table.drop_unseen(group, 8, 4).collect::<Vec<_>>(), [PageId(7)]);
         assert_eq!((table.base(), table.slot(6, 4), table.missing(12, 4)), (1, 8 * 4 + 2, 0));
+        assert_eq!(table.pages_before(8, 4), [PageId(8)]);
+        assert_eq!(table.pages_before(9, 4), [PageId(8), PageId(9)]);
+        assert_eq!((table.pages_before(4, 4).len(), table.pages_before(100, 4).len()), (0, 2));
         assert_eq!(table.drop_unseen(Group::Pages { window: None }, 100, 4).count(), 0);
         assert_eq!((table.page(0), table.page(1), table.page(3)), (None, Some(PageId(8)), None));
         assert_eq!((table.replace(2, PageId(5)), table.slot(8, 4)), (PageId(9), 5 * 4));

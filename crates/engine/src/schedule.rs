@@ -10,75 +10,145 @@ use crate::page_table::first_seen;
 use crate::pages::Indexed;
 use crate::policy::admission::{Room, Verdict, verdict};
 use crate::policy::preemption::{Holder, gives_way, makes_room};
-use crate::policy::sharing::{Kind, left_for_prompts};
+use crate::policy::sharing::{Kind, Share, left_for_prompts};
+use crate::sequence::Sequence;
 use crate::{Engine, SequenceId};
+
+/// What there is to do in a step.
+struct Ready {
+    /// Sequences that decode.
+    decodes: u32,
+    /// Whether prompts are there to be computed.
+    prefills: bool,
+    /// Whether any that decodes may guess.
+    guesses: bool,
+}
 
 impl Engine {
     /// Plans the next step; whether there is anything to do in it.
     pub(crate) fn plan_next(&mut self) -> bool {
         self.plan.clear();
         self.push_out();
-        let (decodes, prefills) = self.ready();
-        self.kind = Kind::next(self.facts.mixed_steps, self.kind, decodes > 0, prefills);
-        self.fill(decodes);
-        if self.plan.parts.is_empty() && decodes > 0 && !self.kind.decodes() {
+        let ready = self.ready();
+        self.kind = Kind::next(self.facts.mixed_steps, self.kind, ready.decodes > 0, ready.prefills);
+        self.fill(&ready);
+        if self.plan.parts.is_empty() && ready.decodes > 0 && !self.kind.decodes() {
             self.kind = Kind::Decode;
-            self.fill(decodes);
+            self.fill(&ready);
         }
         !self.plan.parts.is_empty()
     }
 
-    /// How many decode, and whether prompts are there to be computed.
-    fn ready(&self) -> (u32, bool) {
-        let (mut decodes, mut prefills) = (0, self.line.first().is_some() && !self.is_stuck());
+    /// What there is to do.
+    fn ready(&self) -> Ready {
+        let prefills = self.line.first().is_some() && !self.is_stuck();
+        let mut ready = Ready { decodes: 0, prefills, guesses: false };
         for &(_, id) in self.line.running() {
             let sequence = &self.roster[id];
-            if sequence.paused {
+            if sequence.is_paused() {
             } else if sequence.decodes(self.steps) {
-                decodes += 1;
+                ready.decodes += 1;
+                ready.guesses |= sequence.guesses();
             } else {
-                prefills |= sequence.next(id, 1, self.steps).is_some();
+                ready.prefills |= sequence.next(id, Share { tokens: 1, rows: 1 }, self.steps).is_some();
             }
         }
-        (decodes, prefills)
+        ready
     }
 
     /// Takes parts as long as there are any and the step has room.
-    fn fill(&mut self, decodes: u32) {
-        let decodes = if self.kind.decodes() { decodes } else { 0 };
+    fn fill(&mut self, ready: &Ready) {
+        let decodes = if self.kind.decodes() { ready.decodes } else { 0 };
         let prompts = if self.kind.prefills() { self.facts.step_tokens() } else { 0 };
-        let mut left = left_for_prompts(prompts, decodes);
+        let mut left = Share { tokens: left_for_prompts(prompts, decodes), rows: self.spare_rows(ready) };
+        // Devices that do not mix want steps in which all sequences have as many tokens.
+        if self.facts.mixed_steps && ready.guesses {
+            self.ask_drafters(decodes, left.tokens.min(left.rows));
+        }
         let mut next = self.line.running().first().copied();
         while let Some(place @ (_, id)) = next {
+            let decodes = self.roster[id].decodes(self.steps);
             if let Some(part) = self.part(id, left)
-                && self.fit(&part)
+                && let Some(part) =
+                    self.fit_drafts(part, if decodes { left.tokens.min(left.rows) } else { 0 })
             {
-                // A token that is decoded was counted before.
-                left -= if self.roster[id].decodes(self.steps) { 0 } else { part.count };
+                // A token that is decoded was counted before; its drafts are not.
+                left.tokens -= part.count - u32::from(decodes);
+                left.rows -= part.rows.saturating_sub(1);
                 self.plan.parts.push(part);
             }
             // Those that gave way are gone from the list.
             next = self.line.running_behind(place);
         }
-        while left > 0
+        while left.tokens > 0
             && let Some(part) = self.admit(left)
         {
-            left -= part.count;
+            left.tokens -= part.count;
+            left.rows -= part.rows.saturating_sub(1);
             self.plan.parts.push(part);
         }
     }
 
+    /// Rows for guesses and for what is told of prompts, beside the one that everybody may have.
+    fn spare_rows(&self, ready: &Ready) -> u32 {
+        let alone = !ready.prefills && self.line.first().is_none();
+        self.facts.step_rows().saturating_sub(if alone { ready.decodes } else { self.facts.max_seqs })
+    }
+
+    /// Lets those that decode guess ahead, all together.
+    fn ask_drafters(&mut self, decodes: u32, most: u32) {
+        let most = most.min(self.facts.chunk - 1);
+        let Engine { line, roster, cost, steps, .. } = self;
+        for &(_, id) in line.running() {
+            let decoding = |sequence: &&mut Sequence| !sequence.is_paused() && sequence.decodes(*steps);
+            if let Some(sequence) = roster.find_mut(id).filter(decoding) {
+                sequence.ask_drafter(|right, each| cost.drafts(right, each, decodes, most));
+            }
+        }
+    }
+
+    /// Gets the pages of a part with its drafts, or of the part alone: nobody gives way for guesses.
+    fn fit_drafts(&mut self, part: Part, most: u32) -> Option<Part> {
+        let drafts = match most {
+            0 => 0,
+            _ => self.roster.find_mut(part.sequence)?.take_drafts(most, self.facts.vocab),
+        };
+        if drafts == 0 {
+            return self.fit(&part).then_some(part);
+        }
+        let drafted = Part { count: part.count + drafts, rows: part.rows + drafts, ..part };
+        if self.leaves_room(&drafted) && self.grant(&drafted) {
+            return Some(drafted);
+        }
+        self.roster.find_mut(part.sequence)?.forget_drafts();
+        self.fit(&part).then_some(part)
+    }
+
+    /// Whether everybody who runs could have a page beside those of a part.
+    fn leaves_room(&self, part: &Part) -> bool {
+        let running = self.line.running().len() as u32;
+        let mut tables = self.roster[part.sequence].tables().iter().enumerate();
+        tables.all(|(group, table)| {
+            self.pages.wanted(group, table, part) + running <= self.pages.pools[group].free()
+        })
+    }
+
     /// What a running sequence does in a step of this kind.
-    fn part(&self, id: SequenceId, left: u32) -> Option<Part> {
+    fn part(&self, id: SequenceId, left: Share) -> Option<Part> {
         let sequence = &self.roster[id];
-        if sequence.paused {
+        if sequence.is_paused() {
             return None;
         }
         match sequence.decodes(self.steps) {
-            true if self.kind.decodes() => sequence.next(id, 1, self.steps),
-            false if self.kind.prefills() => sequence.next(id, left.min(self.facts.chunk), self.steps),
+            true if self.kind.decodes() => sequence.next(id, Share { tokens: 1, rows: 1 }, self.steps),
+            false if self.kind.prefills() => sequence.next(id, self.of_prompt(left), self.steps),
             _ => None,
         }
+    }
+
+    /// What a prompt may have of what is left of a step.
+    fn of_prompt(&self, left: Share) -> Share {
+        Share { tokens: left.tokens.min(self.facts.chunk), rows: left.rows.saturating_add(1) }
     }
 
     /// Gets the pages of a part; others give way where there are too few. Whether it has them.
@@ -148,7 +218,7 @@ impl Engine {
     }
 
     /// Lets the first in line begin, if it fits: its first part, whose pages it has.
-    fn admit(&mut self, left: u32) -> Option<Part> {
+    fn admit(&mut self, left: Share) -> Option<Part> {
         let (turn, id) = self.line.first()?;
         let running = self.line.running().len() as u32;
         if running >= self.facts.max_seqs || self.is_stuck() || self.roster[id].pending > 0 {
@@ -172,7 +242,7 @@ impl Engine {
         if !self.facts.overlap {
             self.make_mask(id);
         }
-        let part = self.roster.find(id)?.next(id, left.min(self.facts.chunk), self.steps)?;
+        let part = self.roster.find(id)?.next(id, self.of_prompt(left), self.steps)?;
         self.fit(&part).then_some(part)
     }
 
@@ -183,7 +253,7 @@ impl Engine {
         }
         let Some(sequence) = self.roster.find_mut(id) else { return Default::default() };
         let tenant = sequence.request().tenant;
-        let (tokens, tables) = sequence.tokens_and_tables();
+        let (tokens, tables) = sequence.sharing();
         let indexed = self.pages.adopt(tenant, tokens, tables);
         (indexed, indexed.pages * self.pages.page_len)
     }
@@ -262,7 +332,7 @@ impl Engine {
     }
 
     fn holders(&self) -> impl DoubleEndedIterator<Item = Holder> + ExactSizeIterator {
-        let holder = |&(turn, id)| Holder { turn, paused: self.roster[id].paused };
+        let holder = |&(turn, id)| Holder { turn, paused: self.roster[id].is_paused() };
         self.line.running().iter().map(holder)
     }
 

@@ -1,15 +1,20 @@
 //! One request under way: its tokens, how far they were given to the device, and the pages that hold their state.
 
+mod guesses;
+
 use std::mem;
 use std::time::Duration;
 
-use graph::Seen;
+use graph::{Sampling, Seen};
 
 use crate::batch::Part;
 use crate::grammar::Form;
 use crate::page_table::PageTable;
 use crate::pages::Indexed;
 use crate::policy::order::Turn;
+use crate::policy::sharing::Share;
+use crate::scores::Scores;
+use crate::speculate::Guesses;
 use crate::{Ending, Facts, Finish, Request, SequenceId, Usage};
 
 /// One request under way.
@@ -26,6 +31,10 @@ pub(crate) struct Sequence {
     pub turn: Turn,
     /// Whether its reader has stalled: it is in no step until that has passed.
     pub paused: bool,
+    /// The search that it is a beam of.
+    pub search: Option<SequenceId>,
+    /// Whether it waits for the other beams of its search.
+    pub held: bool,
     /// Whether it is among the running: only those hold pages.
     pub running: bool,
     /// Parts of it in flight.
@@ -52,6 +61,12 @@ pub(crate) struct Sequence {
     seen: Vec<Seen>,
     /// The form of the answer.
     form: Option<Form>,
+    /// What is told of the prompt.
+    scores: Option<Scores>,
+    /// How it guesses ahead.
+    guesses: Option<Guesses>,
+    drafted: u32,
+    accepted: u32,
     /// Tokens of the prompt that needed no computation, once it has run.
     cached: Option<u32>,
     started: Duration,
@@ -69,7 +84,10 @@ impl Sequence {
         made.iter().for_each(|&token| form.iter_mut().for_each(|form| form.accept(token)));
         let prompt = tokens.len() as u32;
         let limit = prompt.saturating_add(request.max_tokens).min(context);
-        let seen = if request.sampling.penalties.is_none() { vec![] } else { distinct(asked, made) };
+        let seen = if request.sampling.penalties.counts() { distinct(asked, made) } else { vec![] };
+        let scores = request.prompt_logprobs.then(|| Scores::new(&tokens));
+        let guesses =
+            request.drafter.take().filter(|_| form.is_none() && request.sampling.penalties.is_none());
         Sequence {
             turn: Turn::new(now, request.priority),
             request,
@@ -77,6 +95,8 @@ impl Sequence {
             prompt,
             limit,
             paused: false,
+            search: None,
+            held: false,
             running: false,
             parked: false,
             pending: 0,
@@ -89,7 +109,11 @@ impl Sequence {
             row: 0,
             tables: facts.groups.iter().map(|_| PageTable::default()).collect(),
             seen,
+            guesses: guesses.map(Guesses::new),
+            drafted: 0,
+            accepted: 0,
             form,
+            scores,
             cached: None,
             started: now,
             first: None,
@@ -98,16 +122,43 @@ impl Sequence {
         }
     }
 
-    /// What this sequence would do in the next step, with at most `chunk` tokens of what the host knows; `None` where it
-    /// must wait for a step in flight or has nothing left to do. `newest` is the step launched last.
-    pub(crate) fn next(&self, id: SequenceId, chunk: u32, newest: u64) -> Option<Part> {
-        let known = self.tokens.len() as u32;
+    /// Another with the same tokens, which holds no pages.
+    pub(crate) fn fork(&self) -> Sequence {
+        Sequence {
+            request: self.request.clone(),
+            tokens: self.tokens.clone(),
+            tables: self.tables.iter().map(|_| PageTable::default()).collect(),
+            seen: self.seen.clone(),
+            answers: vec![],
+            running: false,
+            indexed: Indexed::default(),
+            launched: 0,
+            written: 0,
+            device: Duration::ZERO,
+            form: None,
+            scores: None,
+            guesses: None,
+            ..*self
+        }
+    }
+
+    /// Whether it is in no step for now.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused || self.held
+    }
+
+    /// What this sequence would do in the next step, with such a share of it at most; `None` where it must wait for a
+    /// step in flight or has nothing left to do. `newest` is the step launched last.
+    pub(crate) fn next(&self, id: SequenceId, share: Share, newest: u64) -> Option<Part> {
+        let known = self.known();
         if self.launched < known {
-            let mut count = chunk.min(known - self.launched);
-            let mut rows = u32::from(self.launched + count == known);
-            if rows > 0 && self.lacks_mask() {
+            let first = self.first_row();
+            let count = share.tokens.min(known - self.launched);
+            let mut count = count.min(first + share.rows - self.launched);
+            let mut rows = (self.launched + count).saturating_sub(first);
+            if self.launched + count == self.tokens.len() as u32 && rows > 0 && self.lacks_mask() {
                 // All but the token whose row the mask is for.
-                (count, rows) = (count - 1, 0);
+                (count, rows) = (count - 1, rows - 1);
             }
             let part = Part { sequence: id, from: self.launched, count, rows, previous: None };
             return (count > 0).then_some(part);
@@ -119,9 +170,38 @@ impl Sequence {
         (ahead && self.step == newest).then_some(part)
     }
 
+    /// The tokens that steps are to take, of those that the host knows: not the last where nothing is to follow it.
+    fn known(&self) -> u32 {
+        let is_last = self.untold().is_some() && self.ended().is_some();
+        self.tokens.len() as u32 - u32::from(is_last)
+    }
+
+    /// The first position whose row is still to be told of the prompt.
+    fn untold(&self) -> Option<u32> {
+        self.scores.as_ref()?.next_row()
+    }
+
+    /// The first position from which on each has a row, of those that are still to be given to steps: the newest token's,
+    /// or the next that is to be told of the prompt.
+    fn first_row(&self) -> u32 {
+        self.untold().map_or(self.tokens.len() as u32 - 1, |row| row.max(self.launched))
+    }
+
+    /// How the row of a position chooses whose token is told of the prompt.
+    pub(crate) fn score(&self, position: u32) -> Option<(&Sampling, &[(u32, f32)])> {
+        self.scores.as_ref()?.choice(position)
+    }
+
+    /// Notes that the row of a position was told of the prompt, where that is what it was for: the place and the id of the
+    /// token that it is about.
+    pub(crate) fn tell(&mut self, position: u32) -> Option<(u32, u32)> {
+        let scores = self.scores.as_mut().filter(|scores| scores.next_row() == Some(position))?;
+        scores.tell()
+    }
+
     /// Whether it would decode in the next step.
     pub(crate) fn decodes(&self, newest: u64) -> bool {
-        let known = self.tokens.len() as u32;
+        let known = self.known();
         match self.launched < known {
             true => self.launched + 1 == known && !self.lacks_mask(),
             false => known + 1 < self.limit && !self.needs_host() && self.step == newest,
@@ -158,7 +238,8 @@ impl Sequence {
 
     /// Notes that a step has written positions up to `end`.
     pub(crate) fn land(&mut self, end: u32) {
-        self.written = end;
+        // What is taken for right without being so is of no use to others.
+        self.written = if self.request.synthetic.is_some() { end.min(self.prompt) } else { end };
     }
 
     /// Appends a token that a step made.
@@ -169,7 +250,7 @@ impl Sequence {
         if let Some(form) = &mut self.form {
             form.accept(token);
         }
-        if !self.request.sampling.penalties.is_none() {
+        if self.request.sampling.penalties.counts() {
             match self.seen.binary_search_by_key(&token, |seen| seen.id) {
                 Ok(place) => self.seen[place].generated += 1,
                 Err(place) => self.seen.insert(place, Seen { id: token, generated: 1 }),
@@ -182,8 +263,13 @@ impl Sequence {
         self.device += device;
     }
 
-    /// Why no more tokens will come, where none will.
+    /// Why nothing more will come, where nothing will.
     pub(crate) fn finish(&self) -> Option<Finish> {
+        if self.untold().is_some() { None } else { self.ended() }
+    }
+
+    /// Why no more tokens will be made, where none will.
+    fn ended(&self) -> Option<Finish> {
         let stops = |token: &u32| !self.request.ignore_end && self.request.stop.contains(token);
         if self.tokens[self.prompt as usize..].last().is_some_and(stops) {
             return Some(Finish::Stop);
@@ -204,7 +290,9 @@ impl Sequence {
         Usage {
             prompt_tokens: self.prompt,
             cached_tokens: self.cached.unwrap_or(0),
-            completion_tokens: self.tokens.len() as u32 - self.prompt,
+            completion_tokens: self.made(),
+            drafted_tokens: self.drafted,
+            accepted_tokens: self.accepted,
             prefill: self.first.unwrap_or(now) - self.started,
             decode: self.first.map_or(Duration::ZERO, |first| self.last - first),
             device: self.device,
@@ -224,6 +312,16 @@ impl Sequence {
     /// Tokens of the prompt.
     pub(crate) fn prompt(&self) -> u32 {
         self.prompt
+    }
+
+    /// The tokens made.
+    pub(crate) fn answer(&self) -> &[u32] {
+        &self.tokens[self.prompt as usize..]
+    }
+
+    /// How many tokens were made.
+    pub(crate) fn made(&self) -> u32 {
+        self.tokens.len() as u32 - self.prompt
     }
 
     /// The tokens whose state steps have written.
@@ -266,9 +364,11 @@ impl Sequence {
         &mut self.tables
     }
 
-    /// Tokens, and pages to change.
-    pub(crate) fn tokens_and_tables(&mut self) -> (&[u32], &mut [PageTable]) {
-        (&self.tokens, &mut self.tables)
+    /// Tokens whose state may be taken from what is kept, all but the last, and pages to change. What is to be told of the
+    /// prompt is computed.
+    pub(crate) fn sharing(&mut self) -> (&[u32], &mut [PageTable]) {
+        let untold = self.untold();
+        (&self.tokens[..untold.map_or(self.tokens.len(), |row| row as usize + 1)], &mut self.tables)
     }
 
     /// Tokens that steps have written, how far their pages are indexed, and pages to change.
@@ -277,7 +377,6 @@ impl Sequence {
     }
 
     /// Tokens that it may still make.
-    #[cfg(test)]
     pub(crate) fn left(&self) -> u32 {
         self.limit - self.tokens.len() as u32
     }
@@ -288,10 +387,12 @@ impl Sequence {
         self.tokens.iter_mut().for_each(|token| *token = change(*token));
     }
 
-    /// Whether a row cannot be chosen before the host knows the token before it: penalties count it, and the form of the
-    /// answer depends on it.
+    /// Whether a row cannot be chosen before the host knows the token before it: penalties count it, and guesses, the form
+    /// of the answer and the other beams depend on it.
     fn needs_host(&self) -> bool {
-        !self.request.sampling.penalties.is_none() || self.form.is_some()
+        let guesses = self.guesses.as_ref().is_some_and(Guesses::need_host);
+        let waits = guesses || self.form.is_some() || self.search.is_some();
+        waits || !self.request.sampling.penalties.is_none()
     }
 }
 
@@ -324,10 +425,10 @@ mod tests {
     fn next(
         roster: &Roster,
         id: SequenceId,
-        chunk: u32,
+        tokens: u32,
         newest: u64,
     ) -> Option<(u32, u32, u32, Option<u32>)> {
-        let part = roster[id].next(id, chunk, newest);
+        let part = roster[id].next(id, Share { tokens, rows: 1 }, newest);
         let decodes = part.is_some_and(|part| part.count == 1 && part.rows == 1);
         assert!(!decodes || roster[id].decodes(newest));
         part.map(|part| (part.from, part.count, part.rows, part.previous))
@@ -363,13 +464,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_told_of_a_prompt_has_its_rows() {
+        let request = Request { prompt_logprobs: true, max_tokens: 1, ..Request::new(vec![5, 6, 7, 8, 9]) };
+        let (mut roster, id) = seated(request.clone(), 100);
+        let sequence = roster.find_mut(id).expect("it is alive");
+        assert_eq!(sequence.sharing().0, [5], "nothing is taken from what is kept");
+        let next = |sequence: &Sequence, tokens, rows| {
+            sequence.next(id, Share { tokens, rows }, 1).map(|part| (part.from, part.count, part.rows))
+        };
+        assert_eq!(next(sequence, 8, 8), Some((0, 5, 5)), "the last row is the answer's");
+        assert_eq!(next(sequence, 8, 3), Some((0, 3, 3)));
+        sequence.launch(1, 3, 2);
+        assert_eq!(next(sequence, 8, 1), Some((3, 1, 1)));
+        assert_eq!([0, 1, 1].map(|row| sequence.tell(row)), [Some((1, 6)), Some((2, 7)), None]);
+        sequence.rest();
+        assert_eq!(
+            (sequence.sharing().0.len(), next(sequence, 8, 2)),
+            (3, Some((0, 4, 2))),
+            "once is enough"
+        );
+        // Where no answer is wanted, the last token is not fed.
+        let (roster, id) = seated(Request { max_tokens: 0, ..request }, 100);
+        let part = roster[id].next(id, Share { tokens: 8, rows: 8 }, 1).expect("the prompt is told of");
+        assert_eq!((part.count, part.rows, roster[id].finish()), (4, 4, None));
+    }
+
+    #[test]
     fn penalties_count_tokens_and_wait_for_them() {
-        let penalties = Penalties { repetition: 1.1, presence: 0.0, frequency: 0.0 };
+        let penalties = Penalties { repetition: 1.1, ..Penalties::NONE };
         let sampling = Sampling { penalties, ..Sampling::default() };
         let (mut roster, id) = seated(Request { sampling, ..Request::new(vec![4, 2, 4]) }, 100);
         let sequence = roster.find_mut(id).expect("it is alive");
         sequence.launch(1, 3, 0);
-        assert!(sequence.next(id, 8, 1).is_none(), "the token being made is not counted yet");
+        let share = Share { tokens: 8, rows: 1 };
+        assert!(sequence.next(id, share, 1).is_none(), "the token being made is not counted yet");
         [3, 2, 3].into_iter().for_each(|token| sequence.push(token, Duration::ZERO));
         let seen = [(2, 1), (3, 2), (4, 0)].map(|(id, generated)| Seen { id, generated });
         assert_eq!(sequence.seen(), seen);

@@ -17,11 +17,11 @@ impl Engine {
     /// [`Engine::is_idle`].
     pub fn step(&mut self) -> Events<'_> {
         self.begin_events();
-        if !self.facts.overlap {
-            // A launch returns when its step is done: there is no meanwhile.
-            self.make_masks();
-        }
+        // The step in flight, if there is one, is what the device works on meanwhile; behind the next launch it would be
+        // too late for that launch, and an answer of a form would get a token in every third step only.
+        self.make_masks();
         while self.flights.len() < self.facts.steps_in_flight() && self.launch_next() {}
+        // Those of sequences that were admitted just now.
         if self.make_masks() && self.flights.is_empty() {
             self.launch_next();
         }
@@ -103,7 +103,7 @@ impl Engine {
         let launched = batch.feed(plan, roster, &patches, |feed, bucket| {
             let names = probe.patches.iter().map(|(name, _)| (*name).to_owned());
             let taps = probe.taps.iter().map(|&name| name.to_owned()).collect();
-            let spec = ProgramSpec { bucket, taps, patches: names.collect() };
+            let spec = ProgramSpec { bucket, taps, patches: names.collect(), timed: false };
             let program = programs.find(&mut **executor, spec)?;
             executor.launch(program, feed)
         });
@@ -169,6 +169,7 @@ impl Engine {
     fn deliver(&mut self, flight: &Flight) {
         let device = Duration::from_nanos(self.fetch.device_ns);
         let tokens = flight.tokens().max(1);
+        self.cost.learn(tokens, self.fetch.device_ns);
         let mut rows = Rows::default();
         for flown in &flight.parts {
             let id = flown.part.sequence;
@@ -179,8 +180,8 @@ impl Engine {
             };
             sequence.pending -= 1;
             sequence.charge(device * flown.part.count / tokens);
-            self.deliver_rows(flown, &mut rows);
-            self.index(flown);
+            let wrong = self.deliver_rows(flown, &mut rows);
+            self.index(flown, wrong);
             let Some(sequence) = self.roster.find_mut(id) else { continue };
             let fault = sequence.form_mut().and_then(Form::take_fault);
             match (fault, sequence.finish()) {
@@ -189,31 +190,56 @@ impl Engine {
                 (None, None) => {}
             }
         }
+        self.advance_searches();
     }
 
-    /// Gives a sequence the tokens that a step made for it.
-    fn deliver_rows(&mut self, flown: &Flown, rows: &mut Rows) {
+    /// Gives a sequence the tokens that a step made for it, up to the first that it had guessed otherwise; how many rows
+    /// are left.
+    fn deliver_rows(&mut self, flown: &Flown, rows: &mut Rows) -> u32 {
         let (id, now) = (flown.part.sequence, self.clock.now());
-        for _ in 0..flown.part.rows {
+        let (mut wrong, mut agrees, mut draws) = (flown.part.rows, true, false);
+        for place in 0..flown.part.rows {
             let (row, top, logits) = rows.next(flown);
             let sampled = self.fetch.sampled[row];
-            let Some(sequence) = self.roster.find_mut(id) else { continue };
+            let Some(sequence) = self.roster.find_mut(id).filter(|_| agrees) else { continue };
             if sampled.logprob.is_nan() {
                 self.fail(id, Arc::new(EngineError::NotNumbers));
                 continue;
             }
+            wrong -= 1;
+            if let Some(search) = sequence.search {
+                self.tell_beam(search, id, top);
+                continue;
+            }
+            if let Some((position, id)) = sequence.tell(flown.part.end() - flown.part.rows + place) {
+                // A token that cannot be is not chosen even so.
+                let logprob = if sampled.id == id { sampled.logprob } else { f32::NEG_INFINITY };
+                let sequence = flown.part.sequence;
+                self.events.push(Record::Prompt { sequence, position, id, logprob, top });
+                continue;
+            }
+            draws = true;
+            agrees = sequence.agrees(place, sampled.id);
             sequence.push(sampled.id, now);
+            // Nothing follows the end, even where it was guessed.
+            agrees &= sequence.finish().is_none();
             let usage = sequence.usage(now);
             self.events.push(Record::Token { sequence: id, row, top, logits, usage });
         }
+        // What was told of a prompt has no guesses behind it; the part after it may have.
+        if let Some(sequence) = self.roster.find_mut(id).filter(|_| draws) {
+            sequence.settle_drafts(wrong);
+        }
+        wrong
     }
 
-    /// Notes what a part has written, where its sequence still has the pages, and lets others find it.
-    fn index(&mut self, flown: &Flown) {
+    /// Notes what a part has written, without its last `wrong` tokens, where its sequence still has the pages, and lets
+    /// others find it.
+    fn index(&mut self, flown: &Flown, wrong: u32) {
         let id = flown.part.sequence;
         let Engine { roster, pages, flights, doubles, .. } = self;
         let Some(sequence) = roster.find_mut(id).filter(|sequence| sequence.running) else { return };
-        sequence.land(flown.part.end());
+        sequence.land(flown.part.end() - wrong);
         let (tenant, last) = (sequence.request().tenant, sequence.step);
         let (written, indexed, tables) = sequence.indexing();
         pages.enter(tenant, written, indexed, tables, doubles);

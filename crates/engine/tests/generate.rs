@@ -3,7 +3,7 @@
 mod common;
 
 use common::{VOCAB, continued, engine, engine_with, facts, prompt, run};
-use engine::{Engine, Event, Facts, Finish, RefuseError, Request};
+use engine::{Engine, Event, Facts, Finish, Grammar, RefuseError, Request};
 use graph::{BucketPolicy, Penalties, Sampling};
 
 fn plain() -> Engine {
@@ -31,6 +31,54 @@ fn two_steps_are_in_flight_and_none_is_wasted() {
     // Three chunks and nine tokens fed; the first is launched alone, all others behind another.
     assert_eq!((tally.launches(), tally.overlapped(), tally.previous()), (12, 11, 9));
     assert_eq!(tally.tokens(), 29);
+}
+
+/// A grammar that allows every token.
+#[derive(Clone)]
+struct Anything;
+
+impl Grammar for Anything {
+    fn mask(&mut self, mask: &mut [u32]) -> Result<(), String> {
+        mask.fill(u32::MAX);
+        Ok(())
+    }
+
+    fn accept(&mut self, _: u32) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn is_complete(&self) -> bool {
+        false
+    }
+
+    fn fork(&self) -> Box<dyn Grammar> {
+        Box::new(self.clone())
+    }
+}
+
+#[test]
+fn masks_are_made_while_the_device_works() {
+    let (mut engine, tally) = engine(Facts { max_seqs: 2, ..facts(&[0], 4, 64, 8) }, None);
+    let request = Request { max_tokens: 40, ..Request::new(prompt(5)) };
+    engine.start(request.clone()).expect("the request is good");
+    let grammar = Some(Box::new(Anything) as Box<dyn Grammar>);
+    let formed = engine.start(Request { max_tokens: 12, grammar, ..request }).expect("the request is good");
+    let (mut steps, mut ids, mut came) = (0u32, vec![], vec![]);
+    while !engine.is_idle() {
+        steps += 1;
+        for event in engine.step() {
+            if let Event::Token { sequence, id, .. } = event
+                && sequence == formed
+            {
+                ids.push(id);
+                came.push(steps);
+            }
+        }
+    }
+    assert_eq!(ids, continued(&[0], &prompt(5), 12));
+    assert_eq!(tally.overlapped(), tally.launches() - 1, "the device never waits for a mask");
+    // A row waits for its mask, and the mask for the token before it; meanwhile the other answer's step runs.
+    assert!(came.windows(2).all(|two| two[1] - two[0] == 2), "{came:?}");
 }
 
 #[test]
@@ -125,7 +173,7 @@ fn logprobs_and_logits_come_on_request() {
 
 #[test]
 fn penalties_wait_for_each_token() {
-    let penalties = Penalties { repetition: 1.0, presence: 0.0, frequency: 9.0 };
+    let penalties = Penalties { frequency: 9.0, ..Penalties::NONE };
     let sampling = Sampling { penalties, ..Sampling::default() };
     let (mut engine, tally) = engine(facts(&[0], 4, 64, 64), None);
     let run = run(&mut engine, Request { max_tokens: 40, sampling, ..Request::new(prompt(3)) });

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{VOCAB, continued, engine, facts, prompt};
+use common::{VOCAB, continued, engine, facts, prompt, run};
 use engine::{EngineError, Probe, RefuseError, Request};
 
 #[test]
@@ -23,6 +23,47 @@ fn logits_come_for_every_position_in_order() {
         }
         assert_eq!(tally.tokens(), 1 + 2 + 9 + 32);
     }
+}
+
+#[test]
+fn the_tokens_of_a_prompt_are_told_of_however_they_are_computed() {
+    for (windows, chunk) in [(&[0][..], 64), (&[0, 3], 5), (&[2], 1)] {
+        // Half of it is what the device would say.
+        let asked = [prompt(9), continued(windows, &prompt(9), 9)].concat();
+        let (mut engine, _) = engine(facts(windows, 4, 64, chunk), None);
+        let plain = run(&mut engine, Request { max_tokens: 5, ..Request::new(asked.clone()) });
+        assert!(plain.told.is_empty());
+        for max_tokens in [5, 0] {
+            let request =
+                Request { prompt_logprobs: true, top_logprobs: 2, max_tokens, ..Request::new(asked.clone()) };
+            let run = run(&mut engine, request);
+            assert_eq!(run.ids, plain.ids[..max_tokens as usize]);
+            assert_eq!(run.ending.map(|ending| ending.usage.cached_tokens), Some(0), "all is computed");
+            assert_eq!(run.told.len(), 17);
+            for (place, (position, id, logprob, top)) in (1..).zip(&run.told) {
+                assert_eq!((*position, *id), (place, asked[place as usize]));
+                let likeliest = continued(windows, &asked[..place as usize], 1)[0];
+                assert_eq!((top[0].0, top.len()), (likeliest, 2));
+                assert_eq!(*logprob, if *id == likeliest { top[0].1 } else { top[1].1 }, "{place}");
+            }
+            assert!(run.told.iter().filter(|told| told.2 > -1.0).count() >= 9);
+        }
+    }
+}
+
+#[test]
+fn several_answers_tell_of_their_prompt_once() {
+    let (mut engine, tally) = engine(engine::Facts { max_seqs: 3, ..facts(&[0], 4, 64, 64) }, None);
+    let request = Request { prompt_logprobs: true, max_tokens: 2, ..Request::new(prompt(21)) };
+    engine.start_answers(request, 3).expect("the request is good");
+    let (mut told, mut made) = (0, 0);
+    while !engine.is_idle() {
+        for event in engine.step() {
+            told += u32::from(matches!(event, engine::Event::Prompt { .. }));
+            made += u32::from(matches!(event, engine::Event::Token { .. }));
+        }
+    }
+    assert_eq!((told, made, tally.tokens()), (20, 6, 21 + 1 + 2 * 2));
 }
 
 #[test]

@@ -16,6 +16,11 @@ pub trait Backend: Send + Sync {
     /// Reads and packs the weights of a graph, once; executors share them.
     fn load(&self, graph: &Graph, source: &dyn WeightSource) -> Result<Arc<dyn Weights>, BackendError>;
 
+    /// What a graph takes whose steps are no larger than the bucket, known before anyone reads its weights.
+    fn needs(&self, graph: &Graph, bucket: &Bucket) -> Result<Needs, BackendError> {
+        Ok(Needs { weight_bytes: graph.weight_bytes(), work_bytes: graph.value_bytes(bucket) })
+    }
+
     /// Makes room for states and work, within the budget.
     fn open(
         &self,
@@ -67,8 +72,9 @@ pub trait Executor: Send {
     /// Reads what `export` wrote.
     fn import(&mut self, group: GroupId, pages: &[PageId], from: &mut dyn Read) -> Result<(), BackendError>;
 
-    /// What a program will do, kernel by kernel.
-    fn report(&self, program: ProgramId) -> &PlanReport;
+    /// What a program does, kernel by kernel: in a step as large as its bucket, or, of a timed program that has run, in
+    /// the last step.
+    fn report(&self, program: ProgramId) -> PlanReport;
 }
 
 /// What a device can do.
@@ -128,6 +134,22 @@ impl BucketPolicy {
                 Bucket { tokens, seqs, queries, pages, rows }
             }
         }
+    }
+}
+
+/// What a graph takes beside its states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Bytes of its weights as the device keeps them.
+    pub weight_bytes: u64,
+    /// Bytes of work space of the largest step.
+    pub work_bytes: u64,
+}
+
+impl Needs {
+    /// All of them.
+    pub fn bytes(&self) -> u64 {
+        self.weight_bytes.saturating_add(self.work_bytes)
     }
 }
 

@@ -170,6 +170,13 @@ impl Graph {
         let of_state = |s: &StateSpec| Ty { dtype: s.dtype, dims: s.slot }.bytes() * u64::from(self.page_len);
         self.states.iter().filter(|s| s.group == group).map(of_state).sum()
     }
+
+    /// Bytes of so many pages of each group; as many as there can be where they cannot be counted.
+    pub fn pages_bytes(&self, pages: &[u32]) -> u64 {
+        let of_group =
+            |(group, &pages): (u32, &u32)| self.page_bytes(GroupId(group)).saturating_mul(pages.into());
+        (0..).zip(pages).map(of_group).fold(0, u64::saturating_add)
+    }
 }
 
 /// The path of a node below the calls that lead to it; theirs where it has no name.

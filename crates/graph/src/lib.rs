@@ -27,7 +27,7 @@ mod text;
 mod verify;
 mod work;
 
-pub use backend::{Backend, BackendError, BucketPolicy, Budget, Caps, Executor, Weights};
+pub use backend::{Backend, BackendError, BucketPolicy, Budget, Caps, Executor, Needs, Weights};
 pub use bind::bind;
 pub use builder::{BuildError, Catalogue, FuncBuilder, State};
 pub use dims::{Bucket, Dim, Dims, Ty, Var};
@@ -42,7 +42,7 @@ pub use layers::GraphBuilder;
 pub use op::{Act, BinaryOp, CompareOp, Literal, Op, ReduceOp, UnaryOp};
 pub use plan::{ARENA_ALIGN, Place, Placed, Plan, Planned};
 pub use program::{PlanLine, PlanReport, ProgramId, ProgramSpec};
-pub use sampling::{Penalties, RowStats, Sampler, Sampling};
+pub use sampling::{Dry, Penalties, RowStats, Sampler, Sampling};
 pub use step::{
     Copy, Feed, Fetch, GroupCounts, GroupFeed, PageId, Row, Sampled, Seen, StepCounts, StepId, Token,
 };

@@ -1,5 +1,7 @@
 //! Programs: what one is made for, and what it will do.
 
+use tensor::DType;
+
 use crate::{BackendError, Bucket, Graph, Op, StepCounts, Work};
 
 /// A program to make.
@@ -11,6 +13,9 @@ pub struct ProgramSpec {
     pub taps: Vec<String>,
     /// Named values that the feed replaces.
     pub patches: Vec<String>,
+    /// Whether the time of each node is taken, which may make steps slower. A device that cannot take it runs them all
+    /// the same.
+    pub timed: bool,
 }
 
 impl ProgramSpec {
@@ -63,6 +68,8 @@ pub struct PlanReport {
     pub lines: Vec<PlanLine>,
     /// Bytes of work space.
     pub arena_bytes: u64,
+    /// Why the device predicts no times and what would change that, where something would.
+    pub advice: Option<&'static str>,
 }
 
 impl PlanReport {
@@ -71,10 +78,16 @@ impl PlanReport {
         let counts = StepCounts::largest(graph, bucket);
         let mut lines = vec![];
         graph.walk(&mut |path, op, args, results| {
-            let work = op.work(args, results, &counts);
-            lines.push(PlanLine { path: path.to_owned(), kernel: kernel(op), work, predicted_ns: None });
+            lines.push(PlanLine {
+                path: path.to_owned(),
+                kernel: kernel(op),
+                work: op.work(args, results, &counts),
+                factor: op.factor(args),
+                predicted_ns: None,
+                measured_ns: None,
+            });
         });
-        PlanReport { lines, arena_bytes: 0 }
+        PlanReport { lines, ..PlanReport::default() }
     }
 }
 
@@ -85,8 +98,12 @@ pub struct PlanLine {
     pub path: String,
     /// The kernel, `linear[q4_0, avx512vnni]`.
     pub kernel: String,
-    /// Operations and bytes at the bucket's size.
+    /// Operations and bytes.
     pub work: Work,
-    /// Nanoseconds that the device expects it to take, where it knows.
+    /// The type that activations are multiplied by, where they are: see [`Op::factor`].
+    pub factor: Option<DType>,
+    /// Nanoseconds that it takes at best, where the device knows.
     pub predicted_ns: Option<f64>,
+    /// Nanoseconds that it took, where they were taken.
+    pub measured_ns: Option<f64>,
 }

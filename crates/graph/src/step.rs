@@ -76,8 +76,12 @@ pub struct Row<'a> {
     pub sampling: &'a Sampling,
     /// In `[0, 1)`; decides a random choice. The same number gives the same token on every backend whose logits agree.
     pub uniform: f64,
-    /// Tokens seen so far, for penalties.
+    /// Tokens seen so far, each once, for penalties that count them.
     pub seen: &'a [Seen],
+    /// The sequence's tokens so far, the newest last, for DRY; those before its window may be left out.
+    pub recent: &'a [u32],
+    /// One bit per token id, set where it ends what DRY takes for a repetition.
+    pub breakers: &'a [u32],
     /// Added to single logits.
     pub bias: &'a [(u32, f32)],
     /// One bit per token id, set where it is allowed; everything is where `None`.
@@ -86,6 +90,24 @@ pub struct Row<'a> {
     pub top: u32,
     /// Whether the logits themselves are wanted.
     pub logits: bool,
+}
+
+impl<'a> Row<'a> {
+    /// A token chosen in a way that needs no numbers and no past, and nothing told but itself.
+    pub fn new(token: u32, sampling: &'a Sampling) -> Row<'a> {
+        Row {
+            token,
+            sampling,
+            uniform: 0.0,
+            seen: &[],
+            recent: &[],
+            breakers: &[],
+            bias: &[],
+            mask: None,
+            top: 0,
+            logits: false,
+        }
+    }
 }
 
 /// How often a token has been seen.

@@ -2,6 +2,8 @@
 
 use std::ops::{Add, AddAssign};
 
+use tensor::DType;
+
 use crate::{Dim, Func, Graph, GroupId, Op, StepCounts, Ty, Var};
 
 /// Operations (multiplications and additions) and bytes moved.
@@ -20,7 +22,13 @@ pub struct Work {
 impl Work {
     /// All bytes together.
     pub fn bytes(&self) -> f64 {
-        self.weight_bytes + self.state_bytes + self.value_bytes
+        self.memory_bytes() + self.value_bytes
+    }
+
+    /// Bytes that come from memory or go there. Values between operations are made and read again soon, so that caches
+    /// hold them.
+    pub fn memory_bytes(&self) -> f64 {
+        self.weight_bytes + self.state_bytes
     }
 }
 
@@ -128,6 +136,17 @@ impl Op {
             Op::GatedAct(_) => Work { operations: 6.0 * out, value_bytes: values(2), ..Work::default() },
             _ => Work { operations: out, value_bytes: values(args.len()), ..Work::default() },
         }
+    }
+
+    /// The type of what activations are multiplied by: a weight's, or that of keys and values. What multiplies, and so
+    /// how fast, depends on it.
+    pub fn factor(&self, args: &[Ty]) -> Option<DType> {
+        let place = match self {
+            Op::Linear | Op::GatedLinear { .. } | Op::LinearAdd { .. } | Op::Attention { .. } => 1,
+            Op::ExpertFfn { .. } => 3,
+            _ => return None,
+        };
+        Some(args[place].dtype)
     }
 }
 

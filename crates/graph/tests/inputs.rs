@@ -46,16 +46,7 @@ fn graph() -> Graph {
 impl Step {
     fn with<T>(&self, bucket: Bucket, then: impl FnOnce(&Inputs<'_>) -> T) -> T {
         let sampling = Sampling::default();
-        let row = |&token: &u32| Row {
-            token,
-            sampling: &sampling,
-            uniform: 0.0,
-            seen: &[],
-            bias: &[],
-            mask: None,
-            top: 0,
-            logits: false,
-        };
+        let row = |&token: &u32| Row::new(token, &sampling);
         let group = GroupFeed { table: &self.table, width: 2, base: &self.base, slots: &self.slots };
         let feed = Feed {
             tokens: &self.tokens,

@@ -15,7 +15,6 @@ pub struct Builder {
     body: Vec<Instruction>,
     inputs: Vec<String>,
     path: String,
-    folds: HashMap<(Binary, Element), ComputationId>,
 }
 
 impl Builder {
@@ -80,38 +79,35 @@ impl Builder {
         Id(self.body.len() - 1)
     }
 
-    /// A computation over single elements: `build` is given its parameters.
+    /// A computation over single elements, written by `build` from its parameters where there is none of that name yet.
     pub fn computation(
         &mut self,
         name: &str,
         parameters: &[Element],
         build: impl FnOnce(&mut Builder, &[Id]) -> Id,
     ) -> ComputationId {
+        if let Some(known) = self.computations.iter().position(|known| known.name == name) {
+            return ComputationId(known);
+        }
+        let path = std::mem::take(&mut self.path);
         let outer = std::mem::take(&mut self.body);
         let number = |(number, &element)| self.parameter(number, Shape::scalar(element));
         let ids = parameters.iter().enumerate().map(number).collect::<Vec<_>>();
         let root = build(self, &ids);
         let instructions = std::mem::replace(&mut self.body, outer);
+        self.path = path;
         self.computations.push(Computation { name: name.to_owned(), instructions, root });
         ComputationId(self.computations.len() - 1)
     }
 
-    /// The computation that applies one operation to two elements, made where there is none yet.
+    /// The computation that applies one operation to two elements.
     pub fn fold(&mut self, op: Binary, element: Element) -> ComputationId {
-        if let Some(&known) = self.folds.get(&(op, element)) {
-            return known;
-        }
-        let path = std::mem::take(&mut self.path);
-        let made = self.computation(&format!("{}_{element}", op.word()), &[element; 2], |b, ab| {
-            b.binary(op, ab[0], ab[1])
-        });
-        self.path = path;
-        self.folds.insert((op, element), made);
-        made
+        let name = format!("{}_{element}", op.word());
+        self.computation(&name, &[element; 2], |b, ab| b.binary(op, ab[0], ab[1]))
     }
 
-    /// The module whose results these are, each with its name. `aliases` are the inputs whose place a result takes, by
-    /// the names of both.
+    /// The module whose results these are, each with its name; what no result needs is left out, inputs too. `aliases`
+    /// are the results that take an input's place, by the names of both.
     pub fn finish(mut self, name: &str, outputs: &[(&str, Id)], aliases: &[(&str, &str)]) -> Module {
         assert!(!outputs.is_empty(), "a module gives at least one result");
         self.at("");
@@ -123,6 +119,7 @@ impl Builder {
         };
         let ids = outputs.iter().map(|(_, id)| copied(&mut self, *id)).collect::<Vec<_>>();
         let root = if single { ids[0] } else { self.push(Op::Tuple, &ids) };
+        let root = self.prune(root);
         let outputs = outputs.iter().map(|(name, _)| (*name).to_owned()).collect::<Vec<_>>();
         let place = |names: &[String], name: &str| {
             let place = names.iter().position(|known| known == name);
@@ -142,6 +139,32 @@ impl Builder {
             outputs,
             aliases,
         }
+    }
+
+    /// Leaves out what the root does not need, and numbers what is left anew.
+    fn prune(&mut self, root: Id) -> Id {
+        let mut needed = vec![false; self.body.len()];
+        needed[root.0] = true;
+        for (place, instruction) in self.body.iter().enumerate().rev() {
+            if needed[place] {
+                instruction.operands.iter().for_each(|operand| needed[operand.0] = true);
+            }
+        }
+        let (mut places, mut inputs) = (HashMap::new(), vec![]);
+        for (place, mut instruction) in std::mem::take(&mut self.body).into_iter().enumerate() {
+            if !needed[place] {
+                continue;
+            }
+            if let Op::Parameter(number) = &mut instruction.op {
+                inputs.push(std::mem::take(&mut self.inputs[*number]));
+                *number = inputs.len() - 1;
+            }
+            instruction.operands.iter_mut().for_each(|operand| *operand = places[operand]);
+            places.insert(Id(place), Id(self.body.len()));
+            self.body.push(instruction);
+        }
+        self.inputs = inputs;
+        places[&root]
     }
 }
 
@@ -224,11 +247,7 @@ impl Builder {
     /// The table with rows of the first axis replaced, `(table: [N, ..], ids: [I], rows: [I, ..])`.
     pub fn replace_rows(&mut self, table: Id, ids: Id, rows: Id) -> Id {
         let element = self.element(table);
-        let computation =
-            match self.computations.iter().position(|known| known.name == format!("second_{element}")) {
-                Some(known) => ComputationId(known),
-                None => self.computation(&format!("second_{element}"), &[element; 2], |_, ab| ab[1]),
-            };
+        let computation = self.computation(&format!("second_{element}"), &[element; 2], |_, ab| ab[1]);
         let dims = Scatter {
             update_window_dims: (1..self.dims(rows).len()).collect(),
             inserted_window_dims: vec![0],

@@ -52,6 +52,45 @@ fn array(op: &Op, operands: &[&Shape], computations: &[Computation]) -> Result<S
             want(shape.element != Element::Pred, "counts in numbers")?;
             Ok(shape.clone())
         }
+        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert(_) => {
+            elementwise(op, operands)
+        }
+        Op::Reshape(_) | Op::Broadcast { .. } | Op::Transpose(_) | Op::Slice { .. } | Op::Concatenate(_) => {
+            layout(op, operands)
+        }
+        Op::Gather(dims) => gather(dims, operands),
+        Op::Scatter(dims) => {
+            let shape = scatter(dims, operands)?;
+            called(op, computations, &[shape.element; 2], shape.element)?;
+            Ok(shape)
+        }
+        Op::Reduce { dimensions, .. } => {
+            let [x, initial] = take(operands)?;
+            want(*initial == Shape::scalar(x.element), "starts from one element of the operand's type")?;
+            want(all_below(dimensions, x.dims.len()), "folds axes that the operand has, each once")?;
+            called(op, computations, &[x.element; 2], x.element)?;
+            Ok(Shape::new(x.element, without(&x.dims, dimensions)))
+        }
+        Op::Dot(dims) => dot(dims, operands),
+        Op::AllReduce { groups, .. } => {
+            let [x] = take(operands)?;
+            group_len(groups)?;
+            called(op, computations, &[x.element; 2], x.element)?;
+            Ok(x.clone())
+        }
+        Op::AllGather { dimension, groups } => {
+            let [x] = take(operands)?;
+            let mut shape = x.clone();
+            let axis = shape.dims.get_mut(*dimension).ok_or("grows along an axis that the operand has")?;
+            *axis = axis.checked_mul(group_len(groups)?).ok_or("grows beyond all bounds")?;
+            Ok(shape)
+        }
+        _ => Err("gives no single array".to_owned()),
+    }
+}
+
+fn elementwise(op: &Op, operands: &[&Shape]) -> Result<Shape, String> {
+    match op {
         Op::Unary(unary) => {
             let [x] = take(operands)?;
             let fits = match unary {
@@ -88,37 +127,7 @@ fn array(op: &Op, operands: &[&Shape], computations: &[Computation]) -> Result<S
             let [x] = take(operands)?;
             Ok(x.of(*element))
         }
-        Op::Reshape(_) | Op::Broadcast { .. } | Op::Transpose(_) | Op::Slice { .. } | Op::Concatenate(_) => {
-            layout(op, operands)
-        }
-        Op::Gather(dims) => gather(dims, operands),
-        Op::Scatter(dims) => {
-            let shape = scatter(dims, operands)?;
-            called(op, computations, &[shape.element; 2], shape.element)?;
-            Ok(shape)
-        }
-        Op::Reduce { dimensions, .. } => {
-            let [x, initial] = take(operands)?;
-            want(*initial == Shape::scalar(x.element), "starts from one element of the operand's type")?;
-            want(all_below(dimensions, x.dims.len()), "folds axes that the operand has, each once")?;
-            called(op, computations, &[x.element; 2], x.element)?;
-            Ok(Shape::new(x.element, without(&x.dims, dimensions)))
-        }
-        Op::Dot(dims) => dot(dims, operands),
-        Op::AllReduce { groups, .. } => {
-            let [x] = take(operands)?;
-            group_len(groups)?;
-            called(op, computations, &[x.element; 2], x.element)?;
-            Ok(x.clone())
-        }
-        Op::AllGather { dimension, groups } => {
-            let [x] = take(operands)?;
-            let mut shape = x.clone();
-            let axis = shape.dims.get_mut(*dimension).ok_or("grows along an axis that the operand has")?;
-            *axis = axis.checked_mul(group_len(groups)?).ok_or("grows beyond all bounds")?;
-            Ok(shape)
-        }
-        _ => Err("gives no single array".to_owned()),
+        _ => Err("does not go element by element".to_owned()),
     }
 }
 

@@ -132,6 +132,7 @@ words! {
         Copy = "copy",
         Negate = "negate",
         Exponential = "exponential",
+        Log = "log",
         Sqrt = "sqrt",
         Sine = "sine",
         Cosine = "cosine",

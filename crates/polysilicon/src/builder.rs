@@ -5,17 +5,19 @@ use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use cpu::Precision;
-use engine::{Engine, Facts, limits::CHUNK};
-use graph::{Backend, Caps, Executor, Graph};
+use cpu::measure::available_memory;
+use engine::{DraftModel, Engine, Facts, limits::CHUNK};
+use graph::{Backend, Caps, Executor, Graph, Weights};
 use tensor::DType;
 use weights::Target;
 
 use crate::device::Choices;
 use crate::open::PAGE_LEN;
 use crate::progress::Watched;
+use crate::speculation::check_draft;
 use crate::tokens::Tokens;
 use crate::worker::Worker;
-use crate::{Device, Error, Model, Opened, Progress, memory};
+use crate::{Device, Error, Model, Opened, Progress};
 
 /// Requests that run at a time unless said.
 const SEQUENCES: u32 = 64;
@@ -36,9 +38,10 @@ pub struct Builder {
     context: Option<u32>,
     sequences: u32,
     kv: Option<DType>,
-    choices: Choices,
+    pub(crate) choices: Choices,
     memory: Option<u64>,
     ids_only: bool,
+    draft: Option<Box<Builder>>,
     tell: Tell,
 }
 
@@ -78,6 +81,7 @@ impl Builder {
             choices: Choices::default(),
             memory: None,
             ids_only: false,
+            draft: None,
             tell,
         }
     }
@@ -139,6 +143,24 @@ impl Builder {
         self
     }
 
+    /// Loads a smaller model of the same vocabulary beside it, which guesses what it will say: see [`Speculation`]. It
+    /// runs where this one does, within the same memory.
+    ///
+    /// ```
+    /// # use polysilicon::Model;
+    /// let model = Model::open("embedded")?.draft(Model::open("embedded")?).load()?;
+    /// let answer = model.generate("The cat", &polysilicon::Sampling::default().max_tokens(30))?.finish()?;
+    /// assert!(answer.accepted_tokens <= answer.drafted_tokens);
+    /// # Ok::<(), polysilicon::Error>(())
+    /// ```
+    ///
+    /// [`Speculation`]: crate::Speculation
+    #[must_use]
+    pub fn draft(mut self, draft: Builder) -> Self {
+        self.draft = Some(Box::new(draft));
+        self
+    }
+
     /// Tells how far loading is.
     #[must_use]
     pub fn on_progress(mut self, tell: impl Fn(Progress) + Send + Sync + 'static) -> Self {
@@ -153,11 +175,40 @@ impl Builder {
     }
 
     /// As [`Builder::load`], on a backend of the caller's own.
-    pub fn load_on(self, backend: &dyn Backend) -> Result<Model, Error> {
+    pub fn load_on(mut self, backend: &dyn Backend) -> Result<Model, Error> {
         let start = Instant::now();
+        let draft = match self.draft.take() {
+            Some(draft) => Some(self.load_draft(*draft, backend)?),
+            None => None,
+        };
         let Ready { opened, tokens, graph, caps, facts, executor, pool } = self.ready(backend)?;
         let worker = Worker::start(Engine::new(executor, facts)?, pool);
-        Ok(Model::new(opened, tokens, graph, caps, worker, start.elapsed()))
+        Ok(Model::new(opened, tokens, graph, caps, draft, worker, start.elapsed()))
+    }
+
+    /// Loads the model that guesses for this one, and leaves this one its share of the memory: as their weights are.
+    fn load_draft(&mut self, draft: Builder, backend: &dyn Backend) -> Result<DraftModel, Error> {
+        if !self.ids_only {
+            check_draft(&draft.opened, &self.opened)?;
+        }
+        let bytes =
+            |builder: &Builder| Ok::<_, Error>(u128::from(builder.graph(backend)?.weight_bytes().max(1)));
+        let (of_draft, of_model) = (bytes(&draft)?, bytes(self)?);
+        let memory = self.bytes(backend.caps());
+        let share = memory.map(|all| (u128::from(all) * of_draft / (of_draft + of_model)) as u64);
+        self.memory = memory.zip(share).map(|(all, share)| all - share);
+        let draft = Builder {
+            // What is longer it guesses nothing for.
+            context: Some(self.context_asked()?.min(draft.context_asked()?)),
+            sequences: self.sequences,
+            choices: self.choices,
+            memory: share,
+            ids_only: true,
+            draft: None,
+            ..draft
+        };
+        let Ready { executor, facts, .. } = draft.ready(backend)?;
+        Ok(DraftModel::new(Engine::new(executor, facts)?))
     }
 
     /// The backend that will run it.
@@ -180,42 +231,56 @@ impl Builder {
     pub(crate) fn ready(self, backend: &dyn Backend) -> Result<Ready, Error> {
         let caps = backend.caps().clone();
         let graph = self.graph(backend)?;
-        let facts = Facts {
+        // What is available is known before the weights take their share of it.
+        let bytes = self.bytes(&caps);
+        self.check(backend, &graph, bytes)?;
+        let facts = self.facts(backend, &graph, self.context_asked()?);
+        let pool = self.pool()?;
+        let tokens = || if self.ids_only { Ok(Tokens::default()) } else { self.opened.tokens() };
+        let (weights, tokens) = pool.install(|| rayon::join(|| self.weights(backend, &graph), tokens));
+        let (weights, tokens) = (weights?, tokens?);
+        let executor = backend.open(&graph, weights, &facts.budget(bytes))?;
+        Ok(Ready { opened: self.opened, tokens, graph, caps, facts, executor, pool: Arc::new(pool) })
+    }
+
+    /// What the engine must know for contexts of so many tokens.
+    pub(crate) fn facts(&self, backend: &dyn Backend, graph: &Graph, context: u32) -> Facts {
+        let caps = backend.caps();
+        Facts {
             groups: graph.groups.clone(),
             page_len: PAGE_LEN,
-            context: self.context_asked()?,
+            context,
             vocab: graph.vocab,
             buckets: caps.buckets,
-            chunk: CHUNK,
+            // No step is longer than all sequences together.
+            chunk: CHUNK.min(context.saturating_mul(self.sequences)),
             max_seqs: self.sequences,
             usual: USUAL,
             overlap: caps.overlap,
             mixed_steps: caps.mixed_steps,
-        };
-        let budget = self.memory.or(caps.memory_bytes).or_else(memory::available);
-        if let Some(bytes) = budget.filter(|&bytes| bytes < graph.weight_bytes()) {
-            return Err(graph::BackendError::Memory {
-                device: caps.name,
-                what: "the weights",
-                needed: graph.weight_bytes(),
-                available: bytes,
-            }
-            .into());
         }
+    }
+
+    /// Bytes that may be taken, where anyone says.
+    pub(crate) fn bytes(&self, caps: &Caps) -> Option<u64> {
+        self.memory.or(caps.memory_bytes).or_else(available_memory)
+    }
+
+    /// The threads that it works with.
+    pub(crate) fn pool(&self) -> Result<rayon::ThreadPool, Error> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(self.choices.threads.unwrap_or(0));
-        let pool =
-            pool.build().map_err(|error| Error::Word(format!("threads could not be started: {error}")))?;
+        pool.build().map_err(|error| Error::Word(format!("threads could not be started: {error}")))
+    }
+
+    /// Reads the weights with the current pool's threads, and tells how far it is.
+    pub(crate) fn weights(&self, backend: &dyn Backend, graph: &Graph) -> Result<Arc<dyn Weights>, Error> {
         let watched = Watched {
             source: &*self.opened.source,
             total: graph.weight_bytes(),
             done: AtomicU64::new(0),
             tell: &*self.tell,
         };
-        let tokens = || if self.ids_only { Ok(Tokens::default()) } else { self.opened.tokens() };
-        let (weights, tokens) = pool.install(|| rayon::join(|| backend.load(&graph, &watched), tokens));
-        let (weights, tokens) = (weights?, tokens?);
-        let executor = backend.open(&graph, weights, &facts.budget(budget))?;
-        Ok(Ready { opened: self.opened, tokens, graph, caps, facts, executor, pool: Arc::new(pool) })
+        Ok(backend.load(graph, &watched)?)
     }
 
     /// The most tokens of prompt and answer together: as asked for, or as the model declares.

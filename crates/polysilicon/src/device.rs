@@ -4,12 +4,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use cpu::Precision;
+use cpu::measure::available_memory;
 use graph::{Backend, Caps};
 
 /// What was measured of this machine: see [`measure_devices`].
-pub use cpu::measure::{Gauge, Measured, Progress as Measuring, Rates, Unit};
+pub use cpu::measure::{
+    Bound, Gauge, Limits, Measured, Node as MemoryNode, Progress as Measuring, Rates, Unit,
+};
 
-use crate::{Error, memory};
+use crate::Error;
 
 /// Where a model runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -56,6 +59,8 @@ pub struct Processor {
     pub cores: usize,
     /// Instructions that kernels may care for, by the names the maker gives them.
     pub features: Vec<&'static str>,
+    /// Which cores are near which memory; none where the system does not say.
+    pub nodes: Vec<MemoryNode>,
     /// Bandwidth and peaks, where they have been measured.
     pub measured: Option<Measured>,
 }
@@ -77,12 +82,13 @@ fn describe(measured: Option<Measured>) -> Vec<DeviceInfo> {
         name: cpu::measure::name(),
         cores: cpu::measure::cores(),
         features: cpu::measure::features(),
+        nodes: cpu::measure::nodes(),
         measured,
     };
     let info = |(place, &device): (usize, &Device)| {
         let backend = device.made(&Choices::default()).ok()?;
         let Caps { description, kv, memory_bytes, .. } = backend.caps().clone();
-        let memory_bytes = memory_bytes.or_else(memory::available);
+        let memory_bytes = memory_bytes.or_else(available_memory);
         let processor = device.runs_here().then(|| processor.clone());
         Some(DeviceInfo {
             name: device.to_string(),
@@ -120,13 +126,18 @@ impl Device {
     }
 
     /// Whether this machine's processor does the work.
-    fn runs_here(self) -> bool {
-        matches!(self, Device::Cpu | Device::Reference | Device::Candle)
+    pub(crate) fn runs_here(self) -> bool {
+        matches!(self.chosen(), Device::Cpu | Device::Reference | Device::Candle)
+    }
+
+    /// The best device where nobody chose one.
+    fn chosen(self) -> Device {
+        if self == Device::Auto { PRESENT[0] } else { self }
     }
 
     /// The backend for this device, or an error that says what was looked for and what there is.
     pub fn backend(self, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
-        let wanted = if self == Device::Auto { PRESENT[0] } else { self };
+        let wanted = self.chosen();
         if PRESENT.contains(&wanted) {
             return wanted.made(choices);
         }

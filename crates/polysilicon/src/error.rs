@@ -7,10 +7,11 @@ use std::sync::Arc;
 use engine::{EngineError, RefuseError};
 use graph::BackendError;
 use models::{ConfigError, GgufError, ModelError};
-use text::TextError;
+use text::{GrammarError, TextError};
 use weights::FileError;
 use weights::gguf::WriteError;
 
+use crate::Shortage;
 use crate::hub::HubError;
 use crate::session::SessionError;
 
@@ -74,6 +75,9 @@ pub enum Error {
     /// The tokenizer or the template is damaged, or the text does not suit them.
     #[error(transparent)]
     Text(#[from] TextError),
+    /// The grammar cannot be used: the caller should write another.
+    #[error(transparent)]
+    Grammar(#[from] GrammarError),
     /// The hub or its cache.
     #[error(transparent)]
     Hub(#[from] HubError),
@@ -92,6 +96,9 @@ pub enum Error {
     /// The device cannot do it.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The model does not fit the memory it may take. Nothing was read.
+    #[error("{0}")]
+    Memory(Box<Shortage>),
     /// The description of a model breaks a rule of graphs: a bug here.
     #[error("the model's graph is not sound; please report this: {0}")]
     Graph(#[from] graph::VerifyError),

@@ -15,6 +15,10 @@
 
 #![forbid(unsafe_code)]
 
+mod beams;
+pub mod bench;
+mod best;
+mod budget;
 mod builder;
 mod device;
 mod diff;
@@ -23,7 +27,6 @@ pub mod entry;
 mod error;
 mod facts;
 pub mod hub;
-mod memory;
 mod model;
 mod open;
 mod partial;
@@ -34,21 +37,29 @@ mod quantize;
 mod sampling;
 mod session;
 mod show;
+mod speculation;
 mod stream;
+mod table;
 mod tokens;
+mod words;
 mod worker;
 
+pub use beams::{Beams, Found};
+pub use budget::Shortage;
 pub use builder::Builder;
 /// How activations are rounded for products.
 pub use cpu::Precision;
 pub use device::{
-    Choices, Device, DeviceInfo, Gauge, Measured, Measuring, Processor, Rates, Unit, devices, measure_devices,
+    Bound, Choices, Device, DeviceInfo, Gauge, Limits, Measured, Measuring, MemoryNode, Processor, Rates,
+    Unit, devices, measure_devices,
 };
 pub use diff::{Diff, Divergence, TOLERANCE, diff, diff_models};
 pub use error::Error;
 pub use facts::Facts;
 /// The graph and the two traits of a backend, for those who bring one of their own.
 pub use graph;
+/// What tokens lose that would go on with a repetition.
+pub use graph::Dry;
 pub use model::{Logits, Model, Probed};
 pub use open::Opened;
 pub use perplexity::{Against, Fit, Perplexity, Scores};
@@ -57,9 +68,11 @@ pub use quantize::{Quantize, Quantized, quantize};
 pub use sampling::Sampling;
 pub use session::{Session, SessionError};
 pub use show::Stage;
-pub use stream::{FinishReason, Piece, Prompt, Receipt, Stream};
+pub use speculation::Speculation;
+pub use stream::{FinishReason, Piece, Prompt, Receipt, Stream, Told};
 /// The type of weights, and of keys and values.
 pub use tensor::DType;
-pub use text::Conversation;
+pub use text::{Conversation, GrammarError, GrammarSource, MAX_GRAMMAR_BYTES};
 /// What `quantize` changes weights to.
 pub use weights::Target;
+pub use words::Grammar;

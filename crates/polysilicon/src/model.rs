@@ -5,17 +5,18 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use engine::Request;
+use engine::{DraftModel, Request};
 use graph::{Caps, Graph};
 use safetensors::{Dtype, tensor::TensorView};
 use tensor::Shape;
-use text::{Clock, Conversation, Stops, Tokenizer};
+use text::{Clock, Conversation, GrammarError, GrammarSource, Stops, Tokenizer};
 
 use crate::session::digest;
 use crate::stream::{Prompt, Stream};
 use crate::tokens::Tokens;
+use crate::words::Words;
 use crate::worker::Worker;
-use crate::{Error, Opened, Sampling, Session};
+use crate::{Error, Grammar, Opened, Sampling, Session};
 
 /// A model on a device. Any number of threads and tasks may use it at a time: their requests run together, and each gives
 /// what it would give alone.
@@ -30,8 +31,11 @@ pub struct Model {
 struct Shared {
     opened: Opened,
     tokens: Tokens,
+    words: Words,
     graph: Graph,
     caps: Caps,
+    /// The model that guesses for this one.
+    draft: Option<DraftModel>,
     load: Duration,
     /// What tells it from other models, once somebody has asked.
     digest: OnceLock<u64>,
@@ -78,10 +82,12 @@ impl Model {
         tokens: Tokens,
         graph: Graph,
         caps: Caps,
+        draft: Option<DraftModel>,
         worker: Worker,
         load: Duration,
     ) -> Model {
-        let shared = Shared { opened, tokens, graph, caps, load, digest: OnceLock::new() };
+        let words = Words::new(graph.vocab, &tokens.end);
+        let shared = Shared { opened, tokens, words, graph, caps, draft, load, digest: OnceLock::new() };
         Model { shared: Arc::new(shared), worker: Arc::new(worker) }
     }
 
@@ -117,7 +123,7 @@ impl Model {
 
     /// The tokenizer, where the model has one.
     pub fn tokenizer(&self) -> Option<&Tokenizer> {
-        self.shared.tokens.tokenizer.as_ref()
+        self.shared.tokens.tokenizer.as_deref()
     }
 
     /// Whether the model has a chat template.
@@ -152,6 +158,24 @@ impl Model {
         Ok(tokenizer.encode_chat(template, conversation, &Clock::now())?)
     }
 
+    /// Makes a grammar ready that answers are to follow: see [`Sampling::grammar`]. It takes milliseconds, seconds at worst,
+    /// and the first one takes a part of a second more for a large vocabulary; other requests do not wait for it.
+    ///
+    /// ```
+    /// use polysilicon::{GrammarSource, Model, Sampling};
+    ///
+    /// let model = Model::open("embedded")?.load()?;
+    /// let grammar = model.grammar(&GrammarSource::Choice(vec!["yes".to_owned(), "no".to_owned()]))?;
+    /// let answer = model.generate("Is it so?", &Sampling::default().grammar(&grammar))?.finish()?;
+    /// assert!(["yes", "no"].contains(&&*answer.text));
+    /// # Ok::<(), polysilicon::Error>(())
+    /// ```
+    pub fn grammar(&self, source: &GrammarSource) -> Result<Grammar, Error> {
+        let none = || GrammarError::Tokenizer { reason: "it has none".to_owned() };
+        let tokenizer = self.shared.tokens.tokenizer.as_ref().ok_or_else(none)?;
+        self.shared.words.grammar(tokenizer, source)
+    }
+
     /// Continues a prompt.
     ///
     /// ```
@@ -182,7 +206,7 @@ impl Model {
         answers: u32,
     ) -> Result<Vec<Stream>, Error> {
         let ids = self.ids(prompt.into())?;
-        self.start(self.request(ids, sampling), sampling, answers)
+        self.start(self.request(ids, sampling)?, sampling, answers)
     }
 
     /// The ids of a prompt.
@@ -193,25 +217,33 @@ impl Model {
         }
     }
 
+    /// The tokens that end an answer.
+    pub(crate) fn end_ids(&self) -> &[u32] {
+        self.shared.words.ends()
+    }
+
     /// What the engine is asked to continue.
-    pub(crate) fn request(&self, ids: Vec<u32>, sampling: &Sampling) -> Request {
-        // Files declare end tokens that their vocabulary does not reach; those never come.
-        let known = |id: &u32| *id < self.shared.graph.vocab;
-        let mut stop = self.shared.tokens.end.iter().copied().filter(known).collect::<Vec<_>>();
-        stop.extend(&sampling.stop_ids);
-        Request {
+    pub(crate) fn request(&self, ids: Vec<u32>, sampling: &Sampling) -> Result<Request, Error> {
+        let words = &self.shared.words;
+        let stop = [words.ends(), &sampling.stop_ids].concat();
+        let grammar = sampling.grammar.as_ref().map(|grammar| words.follow(grammar)).transpose()?;
+        Ok(Request {
             sampling: sampling.choice,
             max_tokens: sampling.max_tokens,
             stop,
             ignore_end: sampling.ignore_end,
             seed: sampling.seed,
             top_logprobs: sampling.top_logprobs,
+            prompt_logprobs: sampling.prompt_logprobs,
+            synthetic: sampling.synthetic,
             bias: sampling.bias.clone(),
+            breakers: words.breakers(self.tokenizer(), sampling)?,
+            grammar,
             priority: sampling.priority,
             deadline: sampling.deadline,
             tenant: sampling.tenant,
             ..Request::new(ids)
-        }
+        })
     }
 
     /// Starts a request; a stream for each answer.
@@ -224,9 +256,15 @@ impl Model {
         let stops = Stops::new(&sampling.stop)?;
         request.check(self.shared.graph.vocab, self.context())?;
         engine::limits::check_answers(answers)?;
+        let drafter = sampling.speculation.drafter(self.shared.draft.as_ref())?;
+        let request = Request { drafter, ..request };
         let prompt_tokens = request.prompt.len() as u32;
         let stream = |listener| {
-            let decoder = self.tokenizer().map(|tokenizer| tokenizer.decoder(true));
+            let decoder = self.tokenizer().map(|tokenizer| match sampling.grammar {
+                // Every character counts, that of a space before the first word too.
+                Some(_) => tokenizer.decoder_within(true),
+                None => tokenizer.decoder(true),
+            });
             Stream::new(listener, decoder, stops.clone(), prompt_tokens)
         };
         Ok(self.worker.generate(request, answers)?.into_iter().map(stream).collect())
@@ -247,7 +285,7 @@ impl Model {
         Ok(*self.shared.digest.get_or_init(|| digest))
     }
 
-    pub(crate) fn worker(&self) -> &Worker {
+    pub(crate) fn worker(&self) -> &Arc<Worker> {
         &self.worker
     }
 

@@ -60,7 +60,15 @@ impl Opened {
 
     /// The graph of one step, with keys and values kept in `kv`.
     pub fn graph(&self, kv: DType) -> Result<Graph, Error> {
-        let source: &dyn WeightSource = &*self.source;
+        self.graph_of(&*self.source, kv)
+    }
+
+    /// As [`Opened::graph`], with the matrices changed to another type.
+    pub(crate) fn graph_in(&self, target: Target, kv: DType) -> Result<Graph, Error> {
+        self.graph_of(&self.changed(target)?, kv)
+    }
+
+    fn graph_of(&self, source: &dyn WeightSource, kv: DType) -> Result<Graph, Error> {
         let graph = models::describe(&self.name, &self.config, &Options { kv, page_len: PAGE_LEN }, &source)?;
         graph::verify(&graph)?;
         for state in &graph.states {
@@ -163,10 +171,15 @@ impl Opened {
 
     fn requantized(mut self, target: Option<Target>) -> Result<Opened, Error> {
         if let Some(target) = target {
-            let layers = self.config.count("num_hidden_layers")? as usize;
-            self.source = Arc::new(Requantized::new(self.source, target, layers));
+            self.source = Arc::new(self.changed(target)?);
         }
         Ok(self)
+    }
+
+    /// Its weights with the matrices changed to another type.
+    fn changed(&self, target: Target) -> Result<Requantized, Error> {
+        let layers = self.config.count("num_hidden_layers")? as usize;
+        Ok(Requantized::new(self.source.clone(), target, layers))
     }
 }
 

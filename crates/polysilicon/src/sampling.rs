@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use graph::Penalties;
+use graph::{Dry, Penalties};
+
+use crate::Grammar;
+
+use crate::Speculation;
 
 /// Options of a generation. Greedy unless a temperature is given.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +17,13 @@ pub struct Sampling {
     pub(crate) stop_ids: Vec<u32>,
     pub(crate) seed: u64,
     pub(crate) top_logprobs: u32,
+    pub(crate) prompt_logprobs: bool,
+    pub(crate) speculation: Speculation,
+    pub(crate) synthetic: Option<f32>,
     pub(crate) bias: Vec<(u32, f32)>,
+    /// What ends repetitions, where it was said.
+    pub(crate) breakers: Option<Vec<String>>,
+    pub(crate) grammar: Option<Grammar>,
     pub(crate) ignore_end: bool,
     pub(crate) priority: i8,
     pub(crate) deadline: Option<Duration>,
@@ -29,7 +39,12 @@ impl Default for Sampling {
             stop_ids: vec![],
             seed: 0,
             top_logprobs: 0,
+            prompt_logprobs: false,
+            speculation: Speculation::Auto,
+            synthetic: None,
             bias: vec![],
+            breakers: None,
+            grammar: None,
             ignore_end: false,
             priority: 0,
             deadline: None,
@@ -39,6 +54,12 @@ impl Default for Sampling {
 }
 
 impl Sampling {
+    /// Whether it is always the likeliest token that comes, until one ends the answer.
+    pub(crate) fn is_likeliest(&self) -> bool {
+        let as_it_is = self.choice.temperature == 0.0 && self.choice.penalties.is_none();
+        as_it_is && self.bias.is_empty() && self.stop.is_empty() && self.grammar.is_none()
+    }
+
     /// Divides the logits; 0 always takes the likeliest token.
     #[must_use]
     pub fn temperature(mut self, temperature: f32) -> Self {
@@ -50,6 +71,13 @@ impl Sampling {
     #[must_use]
     pub fn top_k(mut self, k: u32) -> Self {
         self.choice.top_k = k;
+        self
+    }
+
+    /// Only the tokens that are about as likely as was to be expected, whose probabilities reach `p` together.
+    #[must_use]
+    pub fn typical(mut self, p: f32) -> Self {
+        self.choice.typical = p;
         self
     }
 
@@ -71,7 +99,31 @@ impl Sampling {
     /// subtracted once, `frequency` for each time.
     #[must_use]
     pub fn penalties(mut self, repetition: f32, presence: f32, frequency: f32) -> Self {
-        self.choice.penalties = Penalties { repetition, presence, frequency };
+        let dry = self.choice.penalties.dry;
+        self.choice.penalties = Penalties { repetition, presence, frequency, dry };
+        self
+    }
+
+    /// "Don't repeat yourself": what tokens lose that would go on with a repetition.
+    #[must_use]
+    pub fn dry(mut self, dry: Dry) -> Self {
+        self.choice.penalties.dry = dry;
+        self
+    }
+
+    /// Texts that end what [`Sampling::dry`] takes for a repetition, in place of a new line, `:`, `"` and `*`. End tokens
+    /// and control tokens always do.
+    #[must_use]
+    pub fn dry_breakers(mut self, texts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.breakers = Some(texts.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// Answers in the form of a grammar, which [`Model::grammar`](crate::Model::grammar) makes. The answer ends where the
+    /// grammar does, end tokens ignored or not.
+    #[must_use]
+    pub fn grammar(mut self, grammar: &Grammar) -> Self {
+        self.grammar = Some(grammar.clone());
         self
     }
 
@@ -107,6 +159,30 @@ impl Sampling {
     #[must_use]
     pub fn top_logprobs(mut self, n: u32) -> Self {
         self.top_logprobs = n;
+        self
+    }
+
+    /// Tells what the model thinks of the prompt, too: the log-probability of each of its tokens but the first, and the
+    /// likeliest in its place, as many as [`Sampling::top_logprobs`] says. With no tokens to make, the prompt is all there
+    /// is to be told.
+    #[must_use]
+    pub fn prompt_logprobs(mut self, tell: bool) -> Self {
+        self.prompt_logprobs = tell;
+        self
+    }
+
+    /// Who guesses ahead: the draft model unless said, where there is one.
+    #[must_use]
+    pub fn speculate(mut self, who: Speculation) -> Self {
+        self.speculation = who;
+        self
+    }
+
+    /// For benches of speculation: guesses count as right this often, whatever they are. The answer is then not the
+    /// model's.
+    #[must_use]
+    pub fn synthetic_acceptance(mut self, share: f32) -> Self {
+        self.synthetic = Some(share);
         self
     }
 

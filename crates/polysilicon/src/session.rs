@@ -127,7 +127,7 @@ impl Session {
             return Err(SessionError::Open.into());
         }
         change(&mut next);
-        let request = self.model.request(next.tokens.clone(), sampling);
+        let request = self.model.request(next.tokens.clone(), sampling)?;
         let request = Request { made: next.made, tenant: self.tenant, ..request };
         let mut streams = self.model.start(request, sampling, 1)?;
         let stream = streams.pop().ok_or(Error::Stopped)?;

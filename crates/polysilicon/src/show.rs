@@ -1,10 +1,9 @@
 //! A model's graph as text, at the stages between its description and what a device runs.
 
-use std::fmt::Write;
-
 use graph::{Backend, Bucket, Graph, PlanLine, PlanReport, ProgramSpec, Work};
 
 use crate::open::PAGE_LEN;
+use crate::table::{self, table};
 use crate::{Builder, Error};
 
 /// How far a graph has come.
@@ -51,7 +50,7 @@ impl Builder {
         let bucket = decode(&*backend, self.context_asked()?);
         let mut executor = self.ids_only().ready(&*backend)?.executor;
         let program = executor.compile(&ProgramSpec { bucket, ..ProgramSpec::default() })?;
-        Ok(table(executor.report(program)))
+        Ok(plan(&executor.report(program)))
     }
 }
 
@@ -70,51 +69,38 @@ fn fused(graph: &Graph) -> String {
     format!("rewrites: {applied}\n\n{fused}")
 }
 
-/// One line per kernel: where it stands, its name, the bytes it moves, the operations it does, and how long that is
-/// expected to take where the device knows; and then all of them together.
-fn table(report: &PlanReport) -> String {
-    let lines = &report.lines;
-    let predicted = if lines.iter().any(|line| line.predicted_ns.is_some()) { "predicted" } else { "" };
-    let mut rows = vec![["path", "kernel", "bytes", "operations", predicted].map(str::to_owned)];
-    rows.extend(lines.iter().map(|line| row(&line.path, &line.kernel, &line.work, line.predicted_ns)));
-    rows.push(total(report));
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let [path, kernel, bytes, operations, predicted] = [0, 1, 2, 3, 4].map(width);
-    let mut text = String::new();
-    for [a, b, c, d, e] in &rows {
-        let line = format!("{a:path$}  {b:kernel$}  {c:>bytes$}  {d:>operations$}  {e:>predicted$}");
-        writeln!(text, "{}", line.trim_end()).expect("a string takes any text");
+/// One line per kernel: where it stands, its name, the bytes it moves from and to memory and within caches, the
+/// operations it does, and how long that takes at best where the device knows; and then all of them together.
+fn plan(report: &PlanReport) -> String {
+    let known = report.lines.iter().any(|line| line.predicted_ns.is_some());
+    let predicted = if known { "predicted" } else { "" };
+    let mut rows = vec![["path", "kernel", "memory", "caches", "operations", predicted].map(str::to_owned)];
+    let (mut work, mut all_ns) = (Work::default(), Some(0.0));
+    for PlanLine { path, kernel, work: line, predicted_ns, .. } in &report.lines {
+        rows.push(row(path, kernel, line, *predicted_ns));
+        work += *line;
+        // Of times there is a sum only where each is known.
+        all_ns = all_ns.zip(*predicted_ns).map(|(sum, ns)| sum + ns);
+    }
+    let arena = match report.arena_bytes {
+        0 => String::new(),
+        bytes => format!(", values in {}", table::bytes(bytes as f64)),
+    };
+    rows.push(row("total", &format!("{} kernels{arena}", report.lines.len()), &work, all_ns));
+    let mut text = table(&rows, 2);
+    if let Some(advice) = report.advice {
+        text += &format!("\nNo times are predicted: {advice}.\n");
     }
     text
 }
 
-fn row(path: &str, kernel: &str, work: &Work, predicted_ns: Option<f64>) -> [String; 5] {
-    let time = predicted_ns.map_or(String::new(), |ns| scaled(ns, 1000.0, &["ns", "us", "ms", "s"]));
-    let bytes = scaled(work.bytes(), 1024.0, &["bytes", "KiB", "MiB", "GiB", "TiB"]);
-    let operations = scaled(work.operations, 1000.0, &["", "k", "M", "G", "T"]);
-    [path.to_owned(), kernel.to_owned(), bytes, operations, time]
-}
-
-/// The sum of all lines; of times only where each is known.
-fn total(report: &PlanReport) -> [String; 5] {
-    let mut work = Work::default();
-    report.lines.iter().for_each(|line| work += line.work);
-    let predicted = report.lines.iter().map(|line: &PlanLine| line.predicted_ns).sum::<Option<f64>>();
-    let arena = match report.arena_bytes {
-        0 => String::new(),
-        bytes => format!(", values in {}", scaled(bytes as f64, 1024.0, &["bytes", "KiB", "MiB", "GiB"])),
-    };
-    row("total", &format!("{} kernels{arena}", report.lines.len()), &work, predicted)
-}
-
-/// A number in the largest unit that leaves 1 or more of it.
-fn scaled(number: f64, step: f64, units: &[&str]) -> String {
-    let (mut scaled, mut unit) = (number, 0);
-    while scaled >= step && unit + 1 < units.len() {
-        (scaled, unit) = (scaled / step, unit + 1);
-    }
-    let places = if unit == 0 { 0 } else { 2 };
-    format!("{scaled:.places$} {}", units[unit]).trim_end().to_owned()
+fn row(path: &str, kernel: &str, work: &Work, predicted_ns: Option<f64>) -> [String; 6] {
+    let [memory, caches] = [work.memory_bytes(), work.value_bytes].map(|n| match n {
+        0.0 => String::new(),
+        n => table::bytes(n),
+    });
+    let time = predicted_ns.map_or(String::new(), |ns| table::seconds(ns / 1e9));
+    [path.to_owned(), kernel.to_owned(), memory, caches, table::operations(work.operations), time]
 }
 
 #[cfg(test)]
@@ -123,27 +109,35 @@ mod tests {
 
     #[test]
     fn a_plan_tells_what_each_kernel_costs_and_what_all_do() {
-        let line = |path: &str, kernel: &str, weight_bytes, operations, predicted_ns| PlanLine {
+        let line = |path: &str, kernel: &str, work, ns| PlanLine {
             path: path.to_owned(),
             kernel: kernel.to_owned(),
-            work: Work { weight_bytes, operations, ..Work::default() },
-            predicted_ns,
+            work,
+            factor: None,
+            predicted_ns: Some(ns),
+            measured_ns: None,
         };
-        let mut lines = vec![
-            line("layers.0.self_attn.q_proj", "linear[q4_0, avx2]", 1_572_864.0, 4_200_000.0, Some(64_000.0)),
-            line("layers.0", "state_write", 512.0, 0.0, Some(250.0)),
+        let product = Work { weight_bytes: 1_572_864.0, operations: 4_200_000.0, ..Work::default() };
+        let write = Work { state_bytes: 512.0, value_bytes: 1024.0, ..Work::default() };
+        let lines = vec![
+            line("layers.0.self_attn.q_proj", "linear[q4_0, avx2]", product, 64_000.0),
+            line("layers.0", "state_write", write, 250.0),
         ];
-        let report = PlanReport { lines: lines.clone(), arena_bytes: 65_536 };
+        let mut report = PlanReport { lines, arena_bytes: 65_536, advice: None };
         let wanted = "\
-path                       kernel                           bytes  operations  predicted
-layers.0.self_attn.q_proj  linear[q4_0, avx2]            1.50 MiB      4.20 M   64.00 us
-layers.0                   state_write                  512 bytes           0     250 ns
-total                      2 kernels, values in 64.00 KiB  1.50 MiB      4.20 M   64.25 us
+path                       kernel                           memory    caches  operations  predicted
+layers.0.self_attn.q_proj  linear[q4_0, avx2]             1.50 MiB                4.20 M   64.00 us
+layers.0                   state_write                   512 bytes  1.00 KiB           0     250 ns
+total                      2 kernels, values in 64.00 KiB  1.50 MiB  1.00 KiB      4.20 M   64.25 us
 ";
-        assert_eq!(squeezed(&table(&report)), squeezed(wanted));
-        lines[1].predicted_ns = None;
-        let unknown = table(&PlanReport { lines, arena_bytes: 0 });
-        assert!(unknown.ends_with("4.20 M\n") && unknown.contains("2 kernels "), "{unknown}");
+        assert_eq!(squeezed(&plan(&report)), squeezed(wanted));
+        report.lines[1].predicted_ns = None;
+        report.advice = Some("nobody measured; measure");
+        let unknown = plan(&report);
+        assert!(
+            unknown.ends_with("4.20 M\n\nNo times are predicted: nobody measured; measure.\n"),
+            "{unknown}"
+        );
     }
 
     /// The text with as many spaces as one: how wide columns are is not the point.

@@ -80,6 +80,27 @@ impl FinishReason {
     }
 }
 
+impl From<Finish> for FinishReason {
+    fn from(finish: Finish) -> FinishReason {
+        match finish {
+            Finish::Stop => FinishReason::Stop,
+            Finish::Deadline => FinishReason::Deadline,
+            _ => FinishReason::Length,
+        }
+    }
+}
+
+/// What the model thinks of a token of the prompt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Told {
+    /// The token.
+    pub id: u32,
+    /// Its log-probability behind those before it.
+    pub logprob: f32,
+    /// The likeliest tokens there, as many as were asked for.
+    pub top: Vec<(u32, f32)>,
+}
+
 /// What a generation used.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receipt {
@@ -89,12 +110,20 @@ pub struct Receipt {
     pub ids: Vec<u32>,
     /// The text made.
     pub text: String,
+    /// The log-probability of the tokens made, together.
+    pub logprob: f64,
+    /// What the model thinks of the prompt's tokens but the first, where that was asked for.
+    pub prompt_logprobs: Vec<Told>,
     /// Tokens of the prompt.
     pub prompt_tokens: u32,
     /// Those among them that needed no computation.
     pub cached_tokens: u32,
     /// Tokens made.
     pub completion_tokens: u32,
+    /// Tokens that were guessed.
+    pub drafted_tokens: u32,
+    /// Those among them that were right.
+    pub accepted_tokens: u32,
     /// From the request to the first token.
     pub first_token: Duration,
     /// From the first token to the last.
@@ -119,6 +148,8 @@ pub struct Stream {
     stops: Stops,
     ids: Vec<u32>,
     text: String,
+    logprob: f64,
+    told: Vec<Told>,
     prompt_tokens: u32,
     start: Instant,
     first: Option<Instant>,
@@ -143,6 +174,8 @@ impl Stream {
             stops,
             ids: vec![],
             text: String::new(),
+            logprob: 0.0,
+            told: vec![],
             prompt_tokens,
             start,
             first: None,
@@ -164,6 +197,12 @@ impl Stream {
         self.receipt.as_ref()
     }
 
+    /// What the model thinks of the prompt's tokens but the first, where that was asked for: all of it once the first token
+    /// is there, and none once the receipt is.
+    pub fn prompt_logprobs(&self) -> &[Told] {
+        &self.told
+    }
+
     /// What the device has worked for it so far.
     pub fn device_time(&self) -> Duration {
         self.usage.device
@@ -183,6 +222,7 @@ impl Stream {
         self.usage = usage;
         self.first.get_or_insert(at);
         self.ids.push(id);
+        self.logprob += f64::from(logprob);
         if let Some(record) = &self.record {
             record.push(id);
         }
@@ -213,9 +253,13 @@ impl Stream {
             finish_reason,
             ids: std::mem::take(&mut self.ids),
             text: std::mem::take(&mut self.text),
+            logprob: self.logprob,
+            prompt_logprobs: std::mem::take(&mut self.told),
             prompt_tokens: self.prompt_tokens,
             cached_tokens: self.usage.cached_tokens,
             completion_tokens,
+            drafted_tokens: self.usage.drafted_tokens,
+            accepted_tokens: self.usage.accepted_tokens,
             first_token: first - self.start,
             decode: self.last - first,
             device: self.usage.device,
@@ -224,18 +268,19 @@ impl Stream {
 }
 
 impl Stream {
-    /// What a message means to the reader; `None` at the end.
-    fn hear(&mut self, message: Option<Message>) -> Option<Result<Piece, Error>> {
-        match message {
+    /// What a message means to the reader, if it is to be told: a piece, or the end.
+    fn hear(&mut self, message: Option<Message>) -> Option<Option<Result<Piece, Error>>> {
+        Some(match message {
+            Some(Message::Prompt(told)) => {
+                self.told.push(told);
+                return None;
+            }
+            Some(Message::Answer { .. }) => return None,
             Some(Message::Token { token, at, usage }) => Some(Ok(self.token(token, at, usage))),
             Some(Message::Ended(ending)) => {
                 let rest = self.rest();
                 self.usage = ending.usage;
-                self.end(match ending.finish {
-                    Finish::Stop => FinishReason::Stop,
-                    Finish::Deadline => FinishReason::Deadline,
-                    _ => FinishReason::Length,
-                });
+                self.end(ending.finish.into());
                 rest.map(Ok)
             }
             Some(Message::Failed(error)) => {
@@ -246,7 +291,7 @@ impl Stream {
                 (self.listener, self.record) = (None, None);
                 Some(Err(Error::Stopped))
             }
-        }
+        })
     }
 }
 
@@ -254,8 +299,12 @@ impl Iterator for Stream {
     type Item = Result<Piece, Error>;
 
     fn next(&mut self) -> Option<Result<Piece, Error>> {
-        let message = self.listener.as_ref()?.read();
-        self.hear(message)
+        loop {
+            let message = self.listener.as_ref()?.read();
+            if let Some(heard) = self.hear(message) {
+                return heard;
+            }
+        }
     }
 }
 
@@ -264,8 +313,12 @@ impl futures_core::Stream for Stream {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Piece, Error>>> {
         let stream = self.get_mut();
-        let Some(listener) = &stream.listener else { return Poll::Ready(None) };
-        let Poll::Ready(message) = listener.poll_read(context) else { return Poll::Pending };
-        Poll::Ready(stream.hear(message))
+        loop {
+            let Some(listener) = &stream.listener else { return Poll::Ready(None) };
+            let Poll::Ready(message) = listener.poll_read(context) else { return Poll::Pending };
+            if let Some(heard) = stream.hear(message) {
+                return Poll::Ready(heard);
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A model's tokenizer, chat template and end tokens, wherever they come from.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use models::Config;
 use text::{ChatTemplate, TextError, Tokenizer, TokenizerConfig, Vocabulary, generation_eos};
@@ -12,7 +13,7 @@ use crate::Error;
 /// What turns text into ids and back. All of it may be missing.
 #[derive(Default)]
 pub(crate) struct Tokens {
-    pub tokenizer: Option<Tokenizer>,
+    pub tokenizer: Option<Arc<Tokenizer>>,
     pub template: Option<ChatTemplate>,
     /// The template's source.
     pub template_source: Option<String>,
@@ -45,7 +46,7 @@ impl Tokens {
             None => TokenizerConfig::default(),
         };
         let tokenizer = match read("tokenizer.json")? {
-            Some(bytes) => Some(Tokenizer::from_json_with(&bytes, &settings)?),
+            Some(bytes) => Some(Arc::new(Tokenizer::from_json_with(&bytes, &settings)?)),
             None => None,
         };
         let source = match read("chat_template.jinja")? {
@@ -57,7 +58,7 @@ impl Tokens {
             None => vec![],
         };
         end.extend(config.ids("eos_token_id"));
-        end.extend(tokenizer.as_ref().and_then(Tokenizer::eos));
+        end.extend(tokenizer.as_deref().and_then(Tokenizer::eos));
         Tokens::new(tokenizer, source, settings.special_tokens(), end)
     }
 
@@ -80,11 +81,11 @@ impl Tokens {
         let named =
             END_NAMES.iter().filter_map(|name| tokenizer.id(name)).filter(|&id| tokenizer.is_control(id));
         let end = ids.into_iter().flatten().chain(named).collect();
-        Tokens::new(Some(tokenizer), source.map(str::to_owned), special, end)
+        Tokens::new(Some(Arc::new(tokenizer)), source.map(str::to_owned), special, end)
     }
 
     fn new(
-        tokenizer: Option<Tokenizer>,
+        tokenizer: Option<Arc<Tokenizer>>,
         template_source: Option<String>,
         special: Vec<(String, String)>,
         mut end: Vec<u32>,
@@ -99,7 +100,7 @@ impl Tokens {
             let ids = 0..tokenizer.vocab_size() as u32;
             ids.filter_map(|id| tokenizer.bytes(id).map(<[u8]>::len)).max().unwrap_or(0)
         };
-        let longest = tokenizer.as_ref().map_or(0, bytes).max(1);
+        let longest = tokenizer.as_deref().map_or(0, bytes).max(1);
         Ok(Tokens { tokenizer, template, template_source, end, longest })
     }
 }

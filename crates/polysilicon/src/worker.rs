@@ -9,11 +9,11 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use engine::limits::SEQUENCES;
-use engine::{Ending, Engine, Event, Probe, RefuseError, Request, SequenceId, Usage};
+use engine::{BeamSearch, Ending, Engine, Event, Finish, Probe, RefuseError, Request, SequenceId, Usage};
 use graph::Fetch;
 
-use crate::Error;
 use crate::pipe::{Reader, Writer, pipe};
+use crate::{Error, Told};
 
 /// The engine's thread.
 pub(crate) struct Worker {
@@ -29,6 +29,8 @@ pub(crate) struct Worker {
 /// What a generation tells.
 pub(crate) enum Message {
     Token { token: Token, at: Instant, usage: Usage },
+    Prompt(Told),
+    Answer { ids: Vec<u32>, logprob: f64, score: f64, finish: Finish },
     Ended(Ending),
     Failed(Error),
 }
@@ -46,10 +48,17 @@ pub(crate) type Patches = Vec<(String, Vec<f32>)>;
 /// The number of a generation, for its lifetime.
 type Number = u64;
 
+/// Where a generation's messages go.
+type Reply = (Number, Writer<Message>);
+
 enum Job {
     Generate {
         request: Box<Request>,
-        to: Vec<(Number, Writer<Message>)>,
+        to: Vec<Reply>,
+    },
+    Search {
+        search: Box<BeamSearch>,
+        to: Reply,
     },
     Resume(Number),
     Cancel(Number),
@@ -76,19 +85,33 @@ impl Worker {
 
     /// Starts a generation of so many answers; the messages of each end with `Ended` or `Failed`.
     pub fn generate(self: &Arc<Self>, request: Request, answers: u32) -> Result<Vec<Listener>, Error> {
+        let (listeners, to) = self.listen(answers)?;
+        self.send(Job::Generate { request: Box::new(request), to })?;
+        Ok(listeners)
+    }
+
+    /// Starts a search, whose answers come at its end.
+    pub fn search(self: &Arc<Self>, search: BeamSearch) -> Result<Listener, Error> {
+        let (listener, to) = self.listen(1)?;
+        let (listener, to) = listener.into_iter().zip(to).next().ok_or(Error::Stopped)?;
+        self.send(Job::Search { search: Box::new(search), to })?;
+        Ok(listener)
+    }
+
+    /// So many pipes, and the numbers of what will be told through them.
+    fn listen(self: &Arc<Self>, count: u32) -> Result<(Vec<Listener>, Vec<Reply>), Error> {
         // What the engine would refuse anyway is not queued before it.
-        let alive = self.listening.fetch_add(answers, Ordering::Relaxed);
-        let pairs = (0..answers).map(|_| {
+        let alive = self.listening.fetch_add(count, Ordering::Relaxed);
+        let pairs = (0..count).map(|_| {
             let (writer, messages) = pipe();
             let number = self.asked.fetch_add(1, Ordering::Relaxed);
             (Listener { messages, number, worker: self.clone() }, (number, writer))
         });
-        let (listeners, to) = pairs.unzip::<_, _, Vec<_>, Vec<_>>();
-        if alive.saturating_add(answers) > SEQUENCES {
+        let (listeners, to) = pairs.unzip();
+        if alive.saturating_add(count) > SEQUENCES {
             return Err(RefuseError::Full { alive, limit: SEQUENCES }.into());
         }
-        self.send(Job::Generate { request: Box::new(request), to })?;
-        Ok(listeners)
+        Ok((listeners, to))
     }
 
     /// Does something with the engine between two steps, and waits for what it gives.
@@ -177,7 +200,7 @@ impl Drop for Listener {
 struct Work {
     engine: Engine,
     /// Who listens to which sequence.
-    listeners: HashMap<SequenceId, (Number, Writer<Message>)>,
+    listeners: HashMap<SequenceId, Reply>,
     numbers: HashMap<Number, SequenceId>,
 }
 
@@ -216,6 +239,7 @@ impl Work {
     fn work(&mut self, job: Job) {
         match job {
             Job::Generate { request, to } => self.generate(*request, to),
+            Job::Search { search, to } => self.search(*search, to),
             Job::Resume(number) => {
                 self.numbers.get(&number).into_iter().for_each(|&id| self.engine.resume(id))
             }
@@ -232,7 +256,7 @@ impl Work {
         }
     }
 
-    fn generate(&mut self, request: Request, to: Vec<(Number, Writer<Message>)>) {
+    fn generate(&mut self, request: Request, to: Vec<Reply>) {
         match self.engine.start_answers(request, to.len() as u32) {
             Ok(ids) => {
                 for (id, (number, writer)) in ids.into_iter().zip(to) {
@@ -245,6 +269,16 @@ impl Work {
                     writer.write(Message::Failed(error.clone().into()));
                 }
             }
+        }
+    }
+
+    fn search(&mut self, search: BeamSearch, (number, writer): Reply) {
+        match self.engine.start_beams(search) {
+            Ok(id) => {
+                self.numbers.insert(number, id);
+                self.listeners.insert(id, (number, writer));
+            }
+            Err(error) => drop(writer.write(Message::Failed(error.into()))),
         }
     }
 
@@ -262,7 +296,7 @@ impl Work {
 /// Hands the events of a step to those who listen; the sequences whose readers should be waited for.
 fn deliver(
     events: engine::Events<'_>,
-    listeners: &mut HashMap<SequenceId, (Number, Writer<Message>)>,
+    listeners: &mut HashMap<SequenceId, Reply>,
     numbers: &mut HashMap<Number, SequenceId>,
 ) -> Vec<SequenceId> {
     let at = Instant::now();
@@ -271,19 +305,28 @@ fn deliver(
         let (id, message) = match event {
             Event::Token { sequence, id, logprob, top, usage, .. } => {
                 let token = Token { id, logprob, top: top.to_vec() };
-                if let Some((_, writer)) = listeners.get(&sequence)
-                    && writer.write(Message::Token { token, at, usage })
-                {
-                    full.push(sequence);
-                }
-                continue;
+                (sequence, Message::Token { token, at, usage })
+            }
+            Event::Prompt { sequence, id, logprob, top, .. } => {
+                (sequence, Message::Prompt(Told { id, logprob, top: top.to_vec() }))
+            }
+            Event::Answer { sequence, tokens, logprob, score, finish } => {
+                (sequence, Message::Answer { ids: tokens.to_vec(), logprob, score, finish })
             }
             Event::Finished { sequence, ending } => (sequence, Message::Ended(ending)),
             Event::Failed { sequence, error } => (sequence, Message::Failed(Error::Step(error))),
         };
-        if let Some((number, writer)) = listeners.remove(&id) {
-            numbers.remove(&number);
-            writer.write(message);
+        let is_last = matches!(message, Message::Ended(_) | Message::Failed(_));
+        if let Some((number, writer)) = listeners.get(&id) {
+            if is_last {
+                numbers.remove(number);
+            }
+            if writer.write(message) && !is_last {
+                full.push(id);
+            }
+        }
+        if is_last {
+            listeners.remove(&id);
         }
     }
     full

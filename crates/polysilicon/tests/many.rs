@@ -7,7 +7,7 @@ use std::thread::Thread;
 
 use futures_core::Stream as _;
 use graph::{Backend, BackendError, Budget, Caps, Executor, Graph, Weights};
-use polysilicon::{Choices, Device, Error, Model, Piece, Sampling, Stream, graph};
+use polysilicon::{Choices, Device, Dry, Error, Model, Piece, Sampling, Stream, graph};
 
 /// The model on one thread: tests run side by side, and workers that spin for each other would fight for the cores.
 fn model(device: Device) -> Result<Model, Error> {
@@ -57,11 +57,13 @@ fn requests(count: u32, tokens: u32) -> Vec<(Vec<u32>, Sampling)> {
         let id = |at: u32| if at < shared { at * 7919 % 2000 } else { (at * 31 + i * 977) % 2000 };
         let sampling =
             Sampling::default().max_tokens(1 + i * 13 % tokens).ignore_end(true).seed(u64::from(i));
-        let sampling = match i % 4 {
+        let sampling = match i % 6 {
             0 => sampling,
             1 => sampling.temperature(1.0).top_logprobs(2),
             2 => sampling.temperature(0.8).top_k(40).top_p(0.9).priority((i % 3) as i8),
-            _ => sampling.temperature(1.2).penalties(1.1, 0.2, 0.2),
+            3 => sampling.temperature(1.2).penalties(1.1, 0.2, 0.2),
+            4 => sampling.temperature(1.0).typical(0.8).min_p(0.01).bias(7, 2.0),
+            _ => sampling.temperature(0.5).dry(Dry { multiplier: 1.0, allowed_length: 1, ..Dry::NONE }),
         };
         ((0..len).map(id).collect(), sampling)
     };

@@ -78,6 +78,12 @@ fn the_same_file_opens_on_another_device() -> Result<(), Error> {
     let restored = Session::restore(&reference, &path)?;
     let receipt = restored.resume(&greedy)?.finish()?;
     assert_eq!(receipt.ids, unbroken.ids);
+    assert!(
+        (receipt.logprob - unbroken.logprob).abs() < 1e-3,
+        "{} and {}",
+        receipt.logprob,
+        unbroken.logprob
+    );
     assert!(receipt.cached_tokens >= 64);
 
     let narrow = open(Device::Reference, DType::BF16)?;

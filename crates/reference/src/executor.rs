@@ -126,8 +126,8 @@ impl Executor for Running {
         self.states.import(group, pages, from)
     }
 
-    fn report(&self, program: ProgramId) -> &PlanReport {
-        &self.program(program).report
+    fn report(&self, program: ProgramId) -> PlanReport {
+        self.program(program).report.clone()
     }
 }
 

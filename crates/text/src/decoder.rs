@@ -29,6 +29,10 @@ impl Decoder {
         Self { pieces, skip_control, pending: Vec::new(), strip, started: false }
     }
 
+    pub(crate) fn within(pieces: Arc<Pieces>, skip_control: bool) -> Self {
+        Self { strip: 0, started: true, ..Self::new(pieces, skip_control) }
+    }
+
     /// Takes one token and returns the text that it made certain; often all of its own, sometimes none.
     pub fn push(&mut self, id: u32) -> String {
         let Some(bytes) = self.pieces.bytes(id) else { return String::new() };

@@ -5,21 +5,63 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use cpu::{Cpu, Options};
 use graph::{Backend, BackendError, Bucket, Budget};
-use polysilicon::{Error, Model};
-use polysilicon_tests::embedded::{describe, source};
+use polysilicon::{Error, Model, Shortage};
+use polysilicon_tests::embedded::{CONTEXT, describe, source};
 use tensor::DType;
+
+/// What the embedded model lacks within so many bytes, if anything. Nothing of it may have been read.
+fn lacks(bytes: u64) -> Option<Box<Shortage>> {
+    let done = Arc::new(AtomicU64::new(0));
+    let told = done.clone();
+    let model = Model::open("embedded").expect("it is in the binary").threads(2).sequences(1);
+    let error =
+        model.memory(bytes).on_progress(move |progress| told.store(progress.done, Relaxed)).load().err()?;
+    let Error::Memory(shortage) = error else { panic!("{error}") };
+    assert_eq!(done.load(Relaxed), 0, "nothing was read");
+    Some(shortage)
+}
 
 #[test]
 fn what_does_not_hold_the_weights_is_refused_before_they_are_read() {
-    let done = Arc::new(AtomicU64::new(0));
-    let told = done.clone();
-    let model = Model::open("embedded").expect("it is in the binary").memory(1 << 20);
-    let error = model.on_progress(move |progress| told.store(progress.done, Relaxed)).load();
-    let error = error.err().expect("a megabyte does not hold it");
-    assert!(error.to_string().contains("--memory"), "{error}");
-    let Error::Backend(BackendError::Memory { needed, available, .. }) = error else { panic!("{error}") };
-    assert!(available == 1 << 20 && needed > 3 << 20, "{needed} of {available}");
-    assert_eq!(done.load(Relaxed), 0, "nothing was read");
+    let shortage = lacks(1 << 20).expect("a megabyte does not hold it");
+    assert!(shortage.available == 1 << 20 && shortage.weights > 3 << 20, "{shortage:?}");
+    assert_eq!((shortage.context, shortage.target), (None, None), "nothing would fit");
+    assert!(shortage.to_string().contains("what fits: the model as it is with --memory"), "{shortage}");
+}
+
+#[test]
+fn what_holds_the_weights_but_no_step_is_refused_with_what_would_fit() {
+    let needed = lacks(1 << 20).expect("a megabyte does not hold it").needed;
+    let weights = lacks(needed - 1).expect("a byte is missing").weights;
+    assert!(lacks(needed).is_none(), "what is said to be needed suffices");
+    let bytes = needed - (needed - weights) / 10;
+    let shortage = lacks(bytes).expect("a tenth of the work space is missing");
+    let (context, (target, narrower)) = shortage.context.zip(shortage.target).expect("both would fit");
+    let text = shortage.to_string();
+    for word in [format!("--context {context}"), format!("--quantize {target}"), "--memory ".to_owned()] {
+        assert!(text.contains(&word), "{word}: {text}");
+    }
+    assert!(context < CONTEXT && narrower < weights, "{text}");
+    let open = || Model::open("embedded").expect("it is in the binary").threads(2).sequences(1);
+    let shorter = open().memory(bytes).context(context).load().expect("a shorter context fits");
+    assert_eq!(shorter.context(), context, "all of it");
+    let model = Model::open_quantized("embedded", target).expect("it is in the binary").threads(2);
+    assert!(model.sequences(1).memory(bytes).load().expect("a narrower type fits").context() >= 512);
+    assert!(open().memory(shortage.enough).load().expect("that much holds it").context() >= 512);
+}
+
+#[test]
+fn what_is_needed_is_known_before_weights_are_read() {
+    for dtype in DType::weights() {
+        let (config, source) = source(dtype);
+        let graph = describe(&config, &*source, DType::BF16);
+        let cpu = Cpu::new(&Options { threads: Some(2), ..Options::default() }).expect("there is a CPU");
+        let bucket = Bucket { tokens: 8, seqs: 1, queries: 0, pages: 4, rows: 1 };
+        let needs = cpu.needs(&graph, &bucket).expect("it can be counted");
+        let weights = cpu.load(&graph, &*source).expect("the model loads");
+        assert_eq!(needs.weight_bytes, weights.bytes(), "{dtype}");
+        assert!(needs.work_bytes > 0);
+    }
 }
 
 #[test]

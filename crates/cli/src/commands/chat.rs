@@ -4,12 +4,14 @@ use std::io::{self, BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use clap::Args;
-use polysilicon::{Conversation, Error, Model, Session};
+use polysilicon::{Conversation, Error, Model, Sampling, Session};
 use serde_json::{Value, json};
 
-use crate::args::{DeviceArgs, ModelArgs, SamplingArgs};
+use crate::answers::SpeculationArgs;
+use crate::args::{DeviceArgs, ModelArgs};
 use crate::failure::Failure;
 use crate::output::{note, print};
+use crate::sampling::{FormArgs, SamplingArgs, formed};
 
 #[derive(Args)]
 #[command(
@@ -29,6 +31,10 @@ pub struct Chat {
     device: DeviceArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
+    #[command(flatten)]
+    form: FormArgs,
+    #[command(flatten)]
+    speculation: SpeculationArgs,
 }
 
 /// A conversation: what was said, and what the model has made of it.
@@ -40,10 +46,13 @@ struct Talk {
 impl Chat {
     /// Talks until the input ends.
     pub fn execute(self) -> Result<(), Failure> {
-        let model = self.device.load(self.model.open()?)?;
+        let form = self.form.source()?;
+        let model = self.speculation.load(self.device.builder(self.model.open()?))?;
         if !model.has_template() {
             return Err(Error::NoTemplate.into());
         }
+        let sampling = self.speculation.speculate(self.sampling.sampling());
+        let sampling = formed(sampling, form.as_ref(), &model)?;
         let person = io::stdin().is_terminal();
         if person {
             note(&format!("{} on {}; /reset forgets, /quit ends", model.name(), model.device()));
@@ -59,7 +68,7 @@ impl Chat {
                 "" => {}
                 "/quit" => break,
                 "/reset" => talk = Talk { session: model.session(), messages: self.opening() },
-                turn => match self.answer(&model, &mut talk, turn) {
+                turn => match self.answer(&model, &sampling, &mut talk, turn) {
                     Ok(()) => {}
                     // A person can say it differently; a script must hear of it.
                     Err(Failure::Model(error @ Error::Refused(_))) if person => {
@@ -91,12 +100,12 @@ impl Chat {
     }
 
     /// Prints the answer to one turn, and keeps both.
-    fn answer(&self, model: &Model, talk: &mut Talk, turn: &str) -> Result<(), Failure> {
+    fn answer(&self, model: &Model, sampling: &Sampling, talk: &mut Talk, turn: &str) -> Result<(), Failure> {
         let question = json!({"role": "user", "content": turn});
         let messages = talk.messages.iter().chain([&question]).cloned().collect();
         let conversation = Conversation { messages, add_generation_prompt: true, ..Conversation::default() };
         let ids = model.encode_chat(&conversation)?;
-        let mut stream = talk.session.generate_from(ids, &self.sampling.sampling())?;
+        let mut stream = talk.session.generate_from(ids, sampling)?;
         for piece in &mut stream {
             print(&piece?.text)?;
         }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use polysilicon::{DeviceInfo, Measured, Measuring, Processor, Rates, measure_devices};
+use polysilicon::{DeviceInfo, Measured, Measuring, MemoryNode, Processor, Rates, measure_devices};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
@@ -63,8 +63,10 @@ fn report(devices: &[DeviceInfo]) -> Value {
         })
     };
     let mut report = json!({"devices": devices.iter().map(device).collect::<Vec<_>>()});
-    if let Some(Processor { name, cores, features, .. }) = processor(devices) {
-        report["machine"] = json!({"cpu": name, "cores": cores, "features": features});
+    if let Some(Processor { name, cores, features, nodes, .. }) = processor(devices) {
+        let node = |node: &MemoryNode| json!({"cores": node.cores, "memory_bytes": node.memory_bytes});
+        let nodes = nodes.iter().map(node).collect::<Vec<_>>();
+        report["machine"] = json!({"cpu": name, "cores": cores, "features": features, "nodes": nodes});
     }
     report
 }
@@ -87,8 +89,9 @@ fn text(devices: &[DeviceInfo]) -> String {
         [format!("{}{auto}", info.name), memory, kv, info.description.clone()]
     };
     let mut text = table(&[header].into_iter().chain(devices.iter().map(row)).collect::<Vec<_>>());
-    if let Some(Processor { name, cores, features, .. }) = processor(devices) {
+    if let Some(Processor { name, cores, features, nodes, .. }) = processor(devices) {
         text += &format!("\nmachine: {name}, {cores} cores, {}\n", features.join(" "));
+        text += &several(nodes);
     }
     if let Some(measured) = devices.iter().find_map(measured) {
         text += &format!("measured at level {}, in 10^9 bytes or operations per second:\n\n", measured.isa);
@@ -98,6 +101,23 @@ fn text(devices: &[DeviceInfo]) -> String {
         }
     }
     text
+}
+
+/// What to do where memory is near some cores and far from others.
+fn several(nodes: &[MemoryNode]) -> String {
+    if nodes.len() < 2 {
+        return String::new();
+    }
+    let node = |(number, MemoryNode { cores, memory_bytes }): (usize, &MemoryNode)| {
+        let cores = if cores.is_empty() { "no cores".to_owned() } else { format!("cores {cores}") };
+        format!("  node {number}: {cores}, {}\n", bytes(*memory_bytes))
+    };
+    let listed = nodes.iter().enumerate().map(node).collect::<String>();
+    format!(
+        "{} memory nodes, which the cpu device takes as one; bind a process to each, by `numactl --cpunodebind=0 --membind=0` \
+         and so on, to read near memory alone:\n{listed}",
+        nodes.len()
+    )
 }
 
 /// A column per thread count.
@@ -152,6 +172,15 @@ mod tests {
     fn columns_are_as_wide_as_their_widest_entry() {
         let rows = [["a", "b", "c"], ["long", "", "d"]].map(|row| row.map(str::to_owned));
         assert_eq!(table(&rows), "a     b  c\nlong     d\n");
+    }
+
+    #[test]
+    fn several_memory_nodes_are_listed() {
+        let node = |cores: &str| MemoryNode { cores: cores.to_owned(), memory_bytes: 3 << 30 };
+        assert_eq!(several(&[node("0-1")]), "");
+        let text = several(&[node("0-1"), node("")]);
+        assert!(text.starts_with("2 memory nodes") && text.contains("numactl"), "{text}");
+        assert!(text.ends_with("  node 0: cores 0-1, 3.00 GiB\n  node 1: no cores, 3.00 GiB\n"), "{text}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The subcommands, one file each.
 
+mod bench;
 mod chat;
 mod devices;
 mod diff;
@@ -37,6 +38,8 @@ pub enum Command {
     Diff(diff::Diff),
     /// List the devices present
     Devices(devices::Devices),
+    /// Time a model, and its kernels
+    Bench(bench::Bench),
 }
 
 impl Command {
@@ -52,6 +55,7 @@ impl Command {
             Command::Quantize(quantize) => quantize.execute(),
             Command::Diff(diff) => return diff.execute(),
             Command::Devices(devices) => devices.execute(),
+            Command::Bench(bench) => bench.execute(),
         }
         .map(|()| ExitCode::SUCCESS)
     }

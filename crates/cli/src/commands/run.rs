@@ -4,12 +4,14 @@ use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use polysilicon::{Model, Piece, Receipt};
+use polysilicon::{Model, Piece, Receipt, Sampling};
 use serde_json::{Value, json};
 
-use crate::args::{DeviceArgs, ModelArgs, SamplingArgs};
+use crate::answers::{AnswerArgs, SpeculationArgs, print_all, report_all};
+use crate::args::{DeviceArgs, ModelArgs};
 use crate::failure::Failure;
 use crate::output::{note, print, print_json};
+use crate::sampling::{FormArgs, SamplingArgs, formed};
 use crate::units::parse_id;
 
 /// What the model inside the program continues where no prompt is given.
@@ -36,12 +38,21 @@ pub struct Run {
     /// Tell the log-probability of each token and of this many likeliest ones in its place
     #[arg(long, value_name = "N", requires = "json")]
     logprobs: Option<u32>,
+    /// Tell the same of the prompt's tokens
+    #[arg(long, requires = "json")]
+    prompt_logprobs: bool,
     #[command(flatten)]
     model: ModelArgs,
     #[command(flatten)]
     device: DeviceArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
+    #[command(flatten)]
+    form: FormArgs,
+    #[command(flatten)]
+    answers: AnswerArgs,
+    #[command(flatten)]
+    speculation: SpeculationArgs,
 }
 
 impl Run {
@@ -49,13 +60,19 @@ impl Run {
     pub fn execute(self) -> Result<(), Failure> {
         let start = Instant::now();
         let text = self.text()?;
-        let model = self.device.load(self.model.open()?)?;
+        let form = self.form.source()?;
+        let model = self.speculation.load(self.device.builder(self.model.open()?))?;
         let load = start.elapsed();
         let prompt = match (&self.ids, &text) {
             (Some(ids), _) => ids.clone(),
             (None, text) => model.encode(text)?,
         };
         let sampling = self.sampling.sampling().top_logprobs(self.logprobs.unwrap_or(0));
+        let sampling = self.speculation.speculate(sampling.prompt_logprobs(self.prompt_logprobs));
+        let sampling = formed(sampling, form.as_ref(), &model)?;
+        if !self.answers.are_plain() {
+            return self.several(&model, &prompt, &sampling, load);
+        }
         let mut stream = model.generate(prompt.clone(), &sampling)?;
         if self.is_demonstration() && !self.json {
             print(&text)?;
@@ -75,6 +92,29 @@ impl Run {
         print("\n")?;
         note(&closing_line(&model, receipt));
         Ok(())
+    }
+
+    /// Makes several answers, or searches for the best.
+    fn several(
+        &self,
+        model: &Model,
+        prompt: &[u32],
+        sampling: &Sampling,
+        load: Duration,
+    ) -> Result<(), Failure> {
+        let answers = self.answers.make(model, prompt, sampling)?;
+        if !self.json {
+            return print_all(model, &answers);
+        }
+        print_json(&json!({
+            "model": model.name(),
+            "device": model.device(),
+            "random_weights": model.is_random(),
+            "prompt_ids": prompt,
+            "answers": report_all(&answers),
+            "timing": {"load_s": load.as_secs_f64()},
+            "cost": null,
+        }))
     }
 
     /// The prompt's text; empty where ids are given.
@@ -128,6 +168,8 @@ impl Run {
                 "prompt_tokens": receipt.prompt_tokens,
                 "cached_tokens": receipt.cached_tokens,
                 "completion_tokens": receipt.completion_tokens,
+                "drafted_tokens": receipt.drafted_tokens,
+                "accepted_tokens": receipt.accepted_tokens,
             },
             "timing": {
                 "load_s": load.as_secs_f64(),
@@ -138,6 +180,10 @@ impl Run {
         });
         if self.logprobs.is_some() {
             report["logprobs"] = pieces.iter().filter_map(logprobs).collect();
+        }
+        if self.prompt_logprobs {
+            let told = receipt.prompt_logprobs.iter().map(|told| token(told.id, told.logprob, &told.top));
+            report["prompt_logprobs"] = told.collect();
         }
         report
     }
@@ -152,8 +198,13 @@ fn shown(model: &Model, piece: &Piece, first: bool) -> String {
 }
 
 fn logprobs(piece: &Piece) -> Option<Value> {
-    let top = piece.top.iter().map(|(id, logprob)| json!({"id": id, "logprob": logprob})).collect::<Vec<_>>();
-    Some(json!({"id": piece.id?, "logprob": piece.logprob, "top": top}))
+    Some(token(piece.id?, piece.logprob, &piece.top))
+}
+
+/// A token with its log-probability and the likeliest in its place.
+fn token(id: u32, logprob: f32, top: &[(u32, f32)]) -> Value {
+    let top = top.iter().map(|(id, logprob)| json!({"id": id, "logprob": logprob})).collect::<Vec<_>>();
+    json!({"id": id, "logprob": logprob, "top": top})
 }
 
 fn closing_line(model: &Model, receipt: &Receipt) -> String {

@@ -11,7 +11,7 @@ use crate::output::print;
 pub struct Show {
     /// build: as the model describes it; fuse: bound to one token at the end of the context and operations joined;
     /// expand: bound and written out in core operations; plan: what the device runs for that token, kernel by kernel,
-    /// with bytes and operations
+    /// with the bytes it moves from and to memory and within caches, its operations, and the time that takes at best
     #[arg(long, value_name = "STAGE", default_value = "build")]
     stage: Stage,
     #[command(flatten)]

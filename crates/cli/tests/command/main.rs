@@ -1,7 +1,9 @@
 //! The command as users meet it: the real program, its output, its exit status.
 
+mod bench;
 mod chat;
 mod failures;
+mod forms;
 mod goldens;
 mod help;
 mod inspect;

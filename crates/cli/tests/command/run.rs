@@ -112,6 +112,42 @@ fn log_probabilities_come_with_each_token() {
 }
 
 #[test]
+fn log_probabilities_come_of_the_prompt_too() {
+    let answer = run(&["-p", "The cat sat", "-n", "1", "--logprobs", "1", "--prompt-logprobs"]);
+    let told = answer["prompt_logprobs"].as_array().expect("a list");
+    let ids = answer["prompt_ids"].as_array().expect("a list");
+    assert_eq!(told.iter().map(|told| &told["id"]).collect::<Vec<_>>(), ids[1..].iter().collect::<Vec<_>>());
+    assert!(told.iter().all(|told| told["top"].as_array().is_some_and(|top| top.len() == 1)));
+}
+
+#[test]
+fn several_answers_and_the_likeliest_can_be_asked_for() {
+    let drawn = ["-p", "The cat", "-n", "8", "--temperature", "1", "--ignore-eos"];
+    let answers =
+        |args: &[&str]| run(&[&drawn[..], args].concat())["answers"].as_array().cloned().expect("a list");
+    let all = answers(&["--answers", "4"]);
+    assert_eq!(all.len(), 4);
+    assert_eq!(answers(&["--best-of", "4", "--answers", "2"]), all[..2], "the best come first");
+    let found = run(&["-p", "The cat", "-n", "8", "--ignore-eos", "--beams", "3", "--answers", "2"]);
+    let logprob = |answer: &Value| answer["logprob"].as_f64().expect("a number");
+    let found = found["answers"].as_array().expect("a list");
+    assert!(found.len() == 2 && logprob(&found[0]) >= logprob(&found[1]));
+    assert!(all.iter().all(|drawn| logprob(&found[0]) >= logprob(drawn)), "nothing drawn is likelier");
+    let printed = polysilicon(&["run", "-p", "The cat", "-n", "4", "--beams", "2", "--answers", "2"]).text();
+    assert!(printed.starts_with("[1] ") && printed.contains("\n[2] "), "{printed}");
+}
+
+#[test]
+fn guesses_change_nothing() {
+    let plain = run(&["-p", "The cat", "-n", "40", "--speculate", "off"]);
+    assert_eq!(plain["usage"]["drafted_tokens"], 0);
+    for who in [&["--speculate", "ngram"][..], &["--draft", "embedded"]] {
+        let answer = run(&[&["-p", "The cat", "-n", "40"], who].concat());
+        assert_eq!(answer["ids"], plain["ids"], "{who:?}");
+    }
+}
+
+#[test]
 fn weights_can_be_changed_and_caches_narrowed() {
     for options in [["--quantize", "q4_0"], ["--quantize", "f32"], ["--kv", "q8_0"], ["--precision", "f32"]] {
         let answer = run(&[&["-p", "The cat", "-n", "4"], &options[..]].concat());

@@ -1,6 +1,6 @@
 //! `show`, `diff` and `devices`.
 
-use crate::program::polysilicon;
+use crate::program::{ended, polysilicon, program};
 
 #[test]
 fn a_graph_is_shown_at_each_stage() {
@@ -17,7 +17,16 @@ fn a_graph_is_shown_at_each_stage() {
     let of_plan = |wanted: &[&str]| plan.lines().any(|line| wanted.iter().all(|word| line.contains(word)));
     assert!(plan.starts_with("path ") && of_plan(&["layers.0.mlp.act ", " KiB "]), "{plan}");
     assert!(of_plan(&["total ", " kernels", " MiB ", " M"]), "{plan}");
-    assert!(plan.lines().all(|line| line.len() <= 110), "{plan}");
+    assert!(plan.lines().all(|line| line.len() <= 130), "{plan}");
+}
+
+#[test]
+fn a_plan_without_predictions_says_how_to_have_them() {
+    let nothing = tempfile::tempdir().unwrap();
+    let mut command = program(&["show", "--stage", "plan", "--device", "cpu", "--context", "64"]);
+    command.env("XDG_CACHE_HOME", nothing.path());
+    let plan = ended(command).text();
+    assert!(plan.contains("`polysilicon devices --measure`") && !plan.contains("predicted\n"), "{plan}");
 }
 
 #[test]
@@ -67,6 +76,9 @@ fn devices_are_listed_with_the_one_that_auto_takes() {
     assert_eq!(devices.iter().filter(|device| device["auto"] == true).count(), 1);
     assert!(devices.iter().any(|device| device["name"] == "reference"), "{found}");
     assert!(found["machine"]["cores"].as_u64().is_some_and(|cores| cores > 0), "{found}");
+    for node in found["machine"]["nodes"].as_array().expect("a list") {
+        assert!(node["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{found}");
+    }
     let text = polysilicon(&["devices"]).text();
     assert!(text.contains("reference") && text.contains("(auto)") && text.contains("machine: "), "{text}");
 }

@@ -25,7 +25,6 @@ mod step;
 #[cfg(test)]
 mod tests;
 mod tiles;
-pub mod trial;
 mod vectors;
 mod walk;
 

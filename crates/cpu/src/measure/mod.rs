@@ -7,7 +7,9 @@
 mod bandwidth;
 mod caches;
 mod gauge;
+mod limits;
 mod memory;
+mod nodes;
 mod peaks;
 mod processor;
 mod rates;
@@ -23,7 +25,9 @@ use simd::Isa;
 
 pub use caches::{Caches, caches};
 pub use gauge::Gauge;
+pub use limits::{Bound, Limits};
 pub use memory::available as available_memory;
+pub use nodes::{Node, nodes};
 pub use processor::{cores, features, name};
 pub use rates::Rates;
 pub use unit::Unit;

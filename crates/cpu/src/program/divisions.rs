@@ -4,6 +4,7 @@ use graph::Place;
 
 use super::kernel::Attention;
 use super::memory::Memory;
+use super::shares::Taken;
 use super::{Program, Slot};
 use crate::attention::{Call, Step, Survey};
 use crate::team::Worker;
@@ -33,8 +34,10 @@ impl Program {
         }
     }
 
-    /// Divides a step in every way that the program's layers work by. It allocates only until `steps` have grown.
+    /// Divides a step in every way that the program's layers work by, and takes back what was dealt out in the last one.
+    /// It allocates only until `steps` have grown.
     pub fn divide(&self, memory: &Memory<'_>, steps: &mut Vec<Step>) {
+        self.taken.iter().for_each(Taken::reset);
         steps.resize_with(self.divisions.len().max(steps.len()), Step::default);
         for (division, step) in self.divisions.iter().zip(steps) {
             // SAFETY: inputs, which nobody writes to.

@@ -1,18 +1,19 @@
 //! From a plan's nodes to kernels.
 
-use graph::{Act, BackendError, Bucket, Literal, Op, Place, Plan, PlanReport, Planned, ProgramSpec, ValueId};
+use graph::{Act, BackendError, Bucket, Literal, Op, Place, Plan, Planned, ProgramSpec, ValueId};
 use tensor::{DType, Value};
 
 use super::divisions::Division;
 use super::experts::{Experts, Places};
 use super::kernel::{Attention, Kernel, Node, Operand};
+use super::shares::Taken;
 use super::{Program, Slot};
 use crate::attention::{self, Survey};
 use crate::hazards::{Access, Hazards, Region, Split};
 use crate::options::Precision;
 use crate::product::Rounding;
 use crate::rows::{CHUNK, Heads, Peak};
-use crate::weights::Loaded;
+use crate::weights::Form;
 use crate::{NAME, activation};
 
 /// How kernels run: the level, the rounding of activations, the workers.
@@ -29,7 +30,8 @@ pub struct Ways {
 /// Kernels being collected.
 struct Lowering<'a> {
     plan: &'a Plan,
-    weights: &'a Loaded,
+    /// How each weight is kept.
+    forms: &'a [Form],
     ways: Ways,
     nodes: Vec<Node>,
     hazards: Hazards,
@@ -64,12 +66,12 @@ impl Program {
     /// The kernels of a plan.
     pub fn of_plan(
         plan: Plan,
-        weights: &Loaded,
+        forms: &[Form],
         spec: &ProgramSpec,
         page_len: usize,
         ways: Ways,
     ) -> Result<Program, BackendError> {
-        let mut lowering = Lowering::new(&plan, weights, ways, page_len, spec.bucket);
+        let mut lowering = Lowering::new(&plan, forms, ways, page_len, spec.bucket);
         for (planned, node) in plan.nodes.iter().enumerate() {
             lowering.planned = planned;
             lowering.node(node)?;
@@ -102,6 +104,7 @@ impl Program {
         let own = own.next_multiple_of(LINE);
         Ok(Program {
             spec: spec.clone(),
+            taken: nodes.iter().map(|_| Taken::default()).collect(),
             nodes,
             divisions,
             constants,
@@ -113,7 +116,6 @@ impl Program {
             own_at,
             own_bytes: own,
             work_bytes: own_at + own * ways.workers,
-            report: PlanReport::default(),
             graph: None,
             plan,
         })
@@ -133,11 +135,11 @@ fn constant(literal: &Literal) -> Value {
 const LINE: usize = graph::ARENA_ALIGN;
 
 impl<'a> Lowering<'a> {
-    fn new(plan: &'a Plan, weights: &'a Loaded, ways: Ways, page_len: usize, bucket: Bucket) -> Lowering<'a> {
+    fn new(plan: &'a Plan, forms: &'a [Form], ways: Ways, page_len: usize, bucket: Bucket) -> Lowering<'a> {
         let none = |rounding| Prepared { rounding, at: 0, bytes: 0, of: None };
         let mut lowering = Lowering {
             plan,
-            weights,
+            forms,
             ways,
             page_len,
             nodes: vec![],
@@ -200,7 +202,7 @@ impl<'a> Lowering<'a> {
     }
 
     fn rounding(&self, weight: usize) -> Rounding {
-        self.ways.precision.rounding(self.weights.weights[weight].matrix().view().layout.dtype)
+        self.ways.precision.rounding(self.forms[weight].layout().dtype)
     }
 
     /// Bytes that a node's rows take where they are prepared so.
@@ -259,7 +261,7 @@ impl<'a> Lowering<'a> {
         match &node.op {
             Op::Embed => {
                 let (ids, table) = (self.slot(args[0]), self.weight(args[1])?);
-                self.own = self.own.max(self.weights.weights[table].matrix().view().layout.row_bytes());
+                self.own = self.own.max(self.forms[table].layout().row_bytes());
                 self.push(Kernel::Embed { ids, table, out }, [out.written_by_rows()]);
             }
             Op::Linear => self.product(node, args.get(2).copied(), None, out)?,
@@ -354,9 +356,9 @@ impl<'a> Lowering<'a> {
     /// Room of each worker's own for products by this weight, and `spans` stretches of their results.
     fn reserve(&mut self, weight: usize, rows: usize, spans: usize) {
         let rounding = self.rounding(weight);
-        let weight = self.weights.weights[weight].matrix().view();
+        let layout = self.forms[weight].layout();
         let span = super::products::span(rows) * simd::LANES * rows * 4;
-        let scratch = super::products::scratch_of(self.ways.isa, &weight, rounding, rows);
+        let scratch = super::products::scratch_of(self.ways.isa, layout, rounding, rows);
         self.own = self.own.max(scratch.next_multiple_of(LINE) + spans * span.next_multiple_of(LINE));
     }
 
@@ -480,8 +482,8 @@ impl<'a> Lowering<'a> {
         let biases = biased.then(|| [self.vector(args[6]), self.vector(args[7]), self.vector(args[8])]);
         let rounding = [rounding[0], rounding[2]];
         let pairs = chosen.len();
-        let experts = self.weights.weights[matrices[0]].packed.len();
-        let inner = self.weights.weights[matrices[0]].matrix().view().layout.rows;
+        let experts = self.forms[matrices[0]].count();
+        let inner = self.forms[matrices[0]].layout().rows;
         let places = places(experts, pairs, x.width(), inner, out.width(), rounding);
         self.shared = self.shared.max(places.end);
         for (weight, spans) in matrices.into_iter().zip([1, 1, 0]) {

@@ -12,14 +12,16 @@ mod memory;
 mod products;
 mod report;
 mod run;
+mod shares;
 mod slot;
 
-use graph::{BackendError, Graph, Op, Plan, PlanReport, ProgramSpec, bind, expand, fuse};
+use graph::{BackendError, Graph, Op, Plan, ProgramSpec, bind, expand, fuse};
 use tensor::Value;
 
-use crate::weights::Loaded;
+use crate::weights::Form;
 use divisions::Division;
 use kernel::Node;
+use shares::Taken;
 
 pub use lower::Ways;
 pub use memory::Memory;
@@ -43,9 +45,9 @@ pub struct Program {
     pub constants: Vec<Value>,
     /// Bytes of work space: the plan's arena and what kernels need beside it.
     pub work_bytes: usize,
-    /// Kernel by kernel.
-    pub report: PlanReport,
     nodes: Vec<Node>,
+    /// What was taken of each node in this step.
+    taken: Vec<Taken>,
     divisions: Vec<Division>,
     ways: Ways,
     /// Where the region begins that nodes use one after another.
@@ -64,7 +66,7 @@ impl Program {
     /// Makes a graph ready.
     pub fn new(
         graph: &Graph,
-        weights: &Loaded,
+        forms: &[Form],
         spec: &ProgramSpec,
         ways: Ways,
     ) -> Result<Program, BackendError> {
@@ -73,8 +75,7 @@ impl Program {
         let bound = bind(graph, &spec.bucket);
         let lowered = expand(&fuse(&bound, &kept), &spec.bucket, &takes);
         let plan = Plan::of(&lowered, &kept);
-        let mut program = Program::of_plan(plan, weights, spec, graph.page_len as usize, ways)?;
-        program.report = program.describe(graph, weights);
+        let mut program = Program::of_plan(plan, forms, spec, graph.page_len as usize, ways)?;
         program.graph = Some(bound);
         Ok(program)
     }

@@ -8,14 +8,15 @@ use simd::{Isa, LANES};
 
 use super::kernel::Operand;
 use super::memory::Memory;
+use super::shares::{Taken, least};
 use super::{Program, Slot};
 use crate::activation::{Activation, Int8, Int8Group, Rows, bf16_values, int8_groups};
-use crate::packed::{BLOCK, View};
+use crate::packed::{BLOCK, Layout, View};
 use crate::part::Part;
 use crate::product::{Output, Rounding, product, scratch_bytes};
 use crate::rows::{add_in_place, gated_act_in_place};
 
-/// Strips that a kernel for many rows takes at once; workers' shares begin at multiples of it.
+/// Strips that a kernel for many rows takes at once.
 const BAND: usize = 4;
 /// Bytes of results that stay in a core's cache until they are finished.
 const SPAN_BYTES: usize = 256 << 10;
@@ -28,21 +29,15 @@ pub fn span(rows: usize) -> usize {
     (strips / BAND * BAND).clamp(BAND, SPAN_MAX)
 }
 
-/// The strips of a worker.
-pub fn share(part: Part, strips: usize) -> Range<usize> {
-    let bands = part.share(strips.div_ceil(BAND));
-    bands.start * BAND..(bands.end * BAND).min(strips)
-}
-
 /// The most bytes of scratch that products by this weight want.
-pub fn scratch_of(isa: Isa, weight: &View<'_>, rounding: Rounding, rows: usize) -> usize {
-    let stride = weight.layout.cols.next_multiple_of(BLOCK);
+pub fn scratch_of(isa: Isa, layout: Layout, rounding: Rounding, rows: usize) -> usize {
+    let stride = layout.cols.next_multiple_of(BLOCK);
     let x = match rounding {
         Rounding::None => Activation::F32(Rows { rows, stride, values: &[] }),
         Rounding::Bf16 => Activation::Bf16(Rows { rows, stride, values: &[] }),
         Rounding::Int8 => Activation::Int8(Int8::new(rows, &[])),
     };
-    scratch_bytes(isa, weight, &x)
+    scratch_bytes(isa, &View { layout, bytes: &[] }, &x)
 }
 
 impl Operand {
@@ -215,7 +210,7 @@ fn columns(weight: &View<'_>, strips: &Range<usize>) -> Range<usize> {
 }
 
 impl Program {
-    /// A worker's columns of a product.
+    /// Columns of a product, until none is left.
     ///
     /// # Safety
     /// The workers have met since its rows were written, and nobody else touches its results.
@@ -224,6 +219,7 @@ impl Program {
         &self,
         memory: &Memory<'_>,
         part: Part,
+        taken: &Taken,
         x: &Operand,
         w: usize,
         bias: Option<&Slot>,
@@ -238,13 +234,15 @@ impl Program {
                 bias: bias.map(|bias| memory.elements(bias)),
                 add: add.map(|add| memory.elements(add)),
             };
-            let strips = share(part, weight.layout.strips());
             let x = x.view(memory);
-            finished(self.ways.isa, &weight, &x, strips, output, &finish, self.own(memory, part));
+            let least = least(weight.layout.strip_bytes(), x.rows());
+            taken.deal(part, weight.layout.strips(), least, |strips| {
+                finished(self.ways.isa, &weight, &x, strips, output, &finish, self.own(memory, part));
+            });
         }
     }
 
-    /// A worker's columns of a gated product.
+    /// Columns of a gated product, until none is left.
     ///
     /// # Safety
     /// As for [`Program::product`].
@@ -253,6 +251,7 @@ impl Program {
         &self,
         memory: &Memory<'_>,
         part: Part,
+        taken: &Taken,
         x: &[Operand; 2],
         [gate, up]: [usize; 2],
         biases: Option<&[Slot; 2]>,
@@ -270,7 +269,10 @@ impl Program {
                 act,
             };
             let output = Output { start: memory.start(out), stride: out.width() };
-            gated.run(self.ways.isa, share(part, gate.layout.strips()), output, self.own(memory, part));
+            let least = least(gate.layout.strip_bytes() + up.layout.strip_bytes(), gated.x[0].rows());
+            taken.deal(part, gate.layout.strips(), least, |strips| {
+                gated.run(self.ways.isa, strips, output, self.own(memory, part));
+            });
         }
     }
 }

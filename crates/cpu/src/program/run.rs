@@ -6,6 +6,7 @@ use simd::{Kernel as Vectors, Simd};
 
 use super::kernel::{Kernel, Node};
 use super::memory::Memory;
+use super::shares::Taken;
 use super::{Program, Slot};
 use crate::activation::{Int8Group, bf16_values, int8_groups, quantize_row, round_row};
 use crate::attention::Step;
@@ -30,7 +31,7 @@ impl Program {
             }
             let start = trace.map(Trace::now);
             // SAFETY: as the caller says, and the workers have met where the node needs it.
-            unsafe { self.node(memory, steps, worker, node) };
+            unsafe { self.node(memory, steps, worker, node, &self.taken[place]) };
             if let (Some(trace), Some(start)) = (trace, start) {
                 trace.note(worker.part.index, place, start);
             }
@@ -39,7 +40,14 @@ impl Program {
 
     /// # Safety
     /// As for `run`; and what the node reads has been written, what it writes is read by nobody.
-    unsafe fn node(&self, memory: &Memory<'_>, steps: &[Step], worker: Worker<'_>, node: &Node) {
+    unsafe fn node(
+        &self,
+        memory: &Memory<'_>,
+        steps: &[Step],
+        worker: Worker<'_>,
+        node: &Node,
+        taken: &Taken,
+    ) {
         let (isa, part) = (self.ways.isa, worker.part);
         // SAFETY: as the caller says. Kernels that split by rows touch their share of rows; the others say how they
         // split.
@@ -56,10 +64,10 @@ impl Program {
                     }
                 }
                 Kernel::Product { x, w, bias, add, out } => {
-                    self.product(memory, part, x, *w, bias.as_ref(), add.as_ref(), out);
+                    self.product(memory, part, taken, x, *w, bias.as_ref(), add.as_ref(), out);
                 }
                 Kernel::Gated { x, gate, up, biases, act, out } => {
-                    self.gated(memory, part, x, [*gate, *up], biases.as_ref(), *act, out);
+                    self.gated(memory, part, taken, x, [*gate, *up], biases.as_ref(), *act, out);
                 }
                 Kernel::Embed { ids, table, out } => {
                     let share = part.share(out.rows());

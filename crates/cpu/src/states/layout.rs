@@ -54,6 +54,39 @@ struct Runs {
     stride: usize,
 }
 
+/// Walks over a slot's units: the elements of a head that are written at once.
+struct Units {
+    /// Bytes of one in the slot, those of its scale among them.
+    bytes: usize,
+    scale_bytes: usize,
+    /// Where this head's block begins in the page, and from there to the next head's.
+    block: usize,
+    head_stride: usize,
+    /// The first scale and the first element of the block, and from one unit's elements to the next one's.
+    scale: usize,
+    codes: usize,
+    step: usize,
+    /// Which of its head's this unit is.
+    cell: usize,
+    cells: usize,
+}
+
+impl Units {
+    /// Where the next one's scale and elements are in the page, but for what [`PageShape::runs`] adds.
+    #[inline(always)]
+    fn next(&mut self) -> [usize; 2] {
+        if self.cell == self.cells {
+            (self.cell, self.block) = (0, self.block + self.head_stride);
+        }
+        let at = [
+            self.block + self.scale + self.cell * CELL * self.scale_bytes,
+            self.block + self.codes + self.cell * self.step,
+        ];
+        self.cell += 1;
+        at
+    }
+}
+
 impl PageShape {
     /// The layout for a use, where blocks can hold it; else plain.
     pub fn new(dtype: DType, wanted: Layout, page_len: usize, heads: usize, width: usize) -> PageShape {
@@ -141,13 +174,14 @@ impl PageShape {
                 page.add(self.plain_at(place, first)).copy_from_nonoverlapping(part.as_ptr(), part.len())
             };
         }
-        let (runs, unit) = (self.runs(place % CELL), self.unit());
-        for (cell, part) in (first / unit..).zip(part.chunks_exact(self.bytes(unit))) {
-            let (scale, part) = part.split_at(self.scale_bytes());
+        let (runs, mut units) = (self.runs(place % CELL), self.units(place, first));
+        for part in part.chunks_exact(units.bytes) {
+            let (scale, part) = part.split_at(units.scale_bytes);
+            let [scale_at, at] = units.next();
             // SAFETY: the block lies in the page, and scale and runs in the block.
             unsafe {
-                page.add(self.scale_at(place, cell)).copy_from_nonoverlapping(scale.as_ptr(), scale.len());
-                runs.scatter(part.as_ptr(), page.add(self.cell_at(place, cell)));
+                page.add(scale_at).copy_from_nonoverlapping(scale.as_ptr(), scale.len());
+                runs.scatter(part.as_ptr(), page.add(at));
             }
         }
     }
@@ -167,15 +201,14 @@ impl PageShape {
                 part.as_mut_ptr().copy_from_nonoverlapping(page.add(self.plain_at(place, first)), part.len())
             };
         }
-        let (runs, unit) = (self.runs(place % CELL), self.unit());
-        for (cell, part) in (first / unit..).zip(part.chunks_exact_mut(self.bytes(unit))) {
-            let (scale, part) = part.split_at_mut(self.scale_bytes());
+        let (runs, mut units) = (self.runs(place % CELL), self.units(place, first));
+        for part in part.chunks_exact_mut(units.bytes) {
+            let (scale, part) = part.split_at_mut(units.scale_bytes);
+            let [scale_at, at] = units.next();
             // SAFETY: as in `put`.
             unsafe {
-                scale
-                    .as_mut_ptr()
-                    .copy_from_nonoverlapping(page.add(self.scale_at(place, cell)), scale.len());
-                runs.gather(page.add(self.cell_at(place, cell)), part.as_mut_ptr());
+                scale.as_mut_ptr().copy_from_nonoverlapping(page.add(scale_at), scale.len());
+                runs.gather(page.add(at), part.as_mut_ptr());
             }
         }
     }
@@ -247,23 +280,27 @@ impl PageShape {
         if self.dtype.is_float() { self.dtype.block_bytes() } else { 1 }
     }
 
-    /// Where the scale of a slot's unit is in a page; anywhere in its block where there are none.
-    fn scale_at(&self, place: usize, cell: usize) -> usize {
-        let cells = self.width / self.unit();
-        let block = self.block_at(cell / cells, place / CELL);
-        block + (cell % cells * CELL + place % CELL) * self.scale_bytes()
-    }
-
-    /// Where a slot's unit is in a page, but for what [`PageShape::runs`] adds.
-    fn cell_at(&self, place: usize, cell: usize) -> usize {
-        let (unit, size) = (self.unit(), self.code_bytes());
+    /// The units of the slot at `place`, from that of element `first` on.
+    fn units(&self, place: usize, first: usize) -> Units {
+        let (unit, size, scale) = (self.unit(), self.code_bytes(), self.scale_bytes());
         let cells = self.width / unit;
-        let within = match (self.layout, self.dtype) {
+        let (head, cell) = (first / unit / cells, first / unit % cells);
+        let step = match (self.layout, self.dtype) {
             (Layout::Values, DType::BF16) => 2 * unit * size,
             (Layout::Values, _) => unit * size,
             _ => unit * CELL * size,
         };
-        self.block_at(cell / cells, place / CELL) + self.scales_bytes() + cell % cells * within
+        Units {
+            bytes: self.bytes(unit),
+            scale_bytes: scale,
+            block: self.block_at(head, place / CELL),
+            head_stride: self.head_stride,
+            scale: place % CELL * scale,
+            codes: self.scales_bytes(),
+            step,
+            cell,
+            cells,
+        }
     }
 
     /// Where the elements at this position lie behind that.
@@ -288,9 +325,21 @@ impl Runs {
     /// As many elements may be read, and the block written where the runs lie.
     #[inline(always)]
     unsafe fn scatter(&self, from: *const u8, cell: *mut u8) {
-        for i in 0..self.count {
-            // SAFETY: as the caller says.
-            unsafe { copy(from.add(i * self.bytes), cell.add(self.first + i * self.stride), self.bytes) }
+        let to = cell.wrapping_add(self.first);
+        // SAFETY: as the caller says.
+        unsafe {
+            match *self {
+                Runs { count: 8, bytes: 4, stride: 64, .. } => runs::<8, 4>(from, 4, to, 64),
+                Runs { count: 16, bytes: 2, stride: 4, .. } => runs::<16, 2>(from, 2, to, 4),
+                Runs { count: 16, bytes: 2, stride, .. } => runs::<16, 2>(from, 2, to, stride),
+                Runs { count: 16, bytes: 4, stride, .. } => runs::<16, 4>(from, 4, to, stride),
+                Runs { count: 32, bytes: 1, stride, .. } => runs::<32, 1>(from, 1, to, stride),
+                Runs { count, bytes, stride, .. } => {
+                    for i in 0..count {
+                        to.add(i * stride).copy_from_nonoverlapping(from.add(i * bytes), bytes);
+                    }
+                }
+            }
         }
     }
 
@@ -298,26 +347,40 @@ impl Runs {
     /// The block may be read where the runs lie, and as many elements written.
     #[inline(always)]
     unsafe fn gather(&self, cell: *const u8, to: *mut u8) {
-        for i in 0..self.count {
-            // SAFETY: as the caller says.
-            unsafe { copy(cell.add(self.first + i * self.stride), to.add(i * self.bytes), self.bytes) }
+        let from = cell.wrapping_add(self.first);
+        // SAFETY: as the caller says.
+        unsafe {
+            match *self {
+                Runs { count: 8, bytes: 4, stride, .. } => runs::<8, 4>(from, stride, to, 4),
+                Runs { count: 16, bytes: 2, stride, .. } => runs::<16, 2>(from, stride, to, 2),
+                Runs { count: 16, bytes: 4, stride, .. } => runs::<16, 4>(from, stride, to, 4),
+                Runs { count: 32, bytes: 1, stride, .. } => runs::<32, 1>(from, stride, to, 1),
+                Runs { count, bytes, stride, .. } => {
+                    for i in 0..count {
+                        to.add(i * bytes).copy_from_nonoverlapping(from.add(i * stride), bytes);
+                    }
+                }
+            }
         }
     }
 }
 
-/// Copies a run, by one move where it is short.
+/// Copies `COUNT` runs of `BYTES`, each by one move: numbers that the compiler knows.
 ///
 /// # Safety
-/// As many bytes may be read and written.
+/// As many bytes may be read and written at each step.
 #[inline(always)]
-unsafe fn copy(from: *const u8, to: *mut u8, bytes: usize) {
-    // SAFETY: as the caller says.
-    unsafe {
-        match bytes {
-            1 => to.write(from.read()),
-            2 => to.cast::<u16>().write_unaligned(from.cast::<u16>().read_unaligned()),
-            4 => to.cast::<u32>().write_unaligned(from.cast::<u32>().read_unaligned()),
-            _ => to.copy_from_nonoverlapping(from, bytes),
+unsafe fn runs<const COUNT: usize, const BYTES: usize>(
+    from: *const u8,
+    from_step: usize,
+    to: *mut u8,
+    to_step: usize,
+) {
+    for i in 0..COUNT {
+        // SAFETY: as the caller says.
+        unsafe {
+            let run = from.add(i * from_step).cast::<[u8; BYTES]>().read();
+            to.add(i * to_step).cast::<[u8; BYTES]>().write(run);
         }
     }
 }

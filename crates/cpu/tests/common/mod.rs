@@ -171,6 +171,13 @@ impl Steps {
     /// The step at a position, to be run by [`Steps::run`].
     pub fn at(&self, position: u32) -> Step {
         let all = 0..self.sequences;
+        let random = Sampling { temperature: 0.7, ..Sampling::GREEDY };
+        let ways = [
+            random,
+            Sampling { top_k: 20, top_p: 0.9, ..random },
+            Sampling { top_p: 0.9, ..random },
+            Sampling { typical: 0.9, min_p: 0.01, ..random },
+        ];
         let page = |sequence: u32| 1 + sequence * self.pages + position / PAGE_LEN;
         let group = GroupCounts {
             attended: u64::from(self.sequences * (position + 1)),
@@ -190,7 +197,7 @@ impl Steps {
                 groups: vec![group; self.groups],
                 ..StepCounts::default()
             },
-            sampling: Sampling { temperature: 0.7, top_k: 20, top_p: 0.9, ..Sampling::default() },
+            sampling: ways[position as usize % ways.len()],
         }
     }
 
@@ -198,14 +205,10 @@ impl Steps {
     pub fn run(&mut self, step: &Step, fetch: &mut Fetch) -> Result<(), BackendError> {
         const MOST: usize = 8;
         let row = |token: usize| Row {
-            token: token as u32,
-            sampling: &step.sampling,
             uniform: 0.5,
-            seen: &[],
-            bias: &[],
-            mask: None,
             top: 5,
             logits: true,
+            ..Row::new(token as u32, &step.sampling)
         };
         let rows: [Row<'_>; MOST] = std::array::from_fn(row);
         let group = GroupFeed { table: &step.table, width: self.pages, base: &step.base, slots: &step.slots };

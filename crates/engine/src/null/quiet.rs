@@ -14,18 +14,25 @@ use super::no_bytes;
 pub struct Quiet {
     pages: Vec<u32>,
     token: u32,
+    step_ns: u64,
     programs: u32,
     steps: u64,
     /// Rows of the steps in flight.
     rows: VecDeque<usize>,
-    report: PlanReport,
 }
 
 impl Quiet {
     /// A device of these pages that makes this token.
     pub fn new(pages: Vec<u32>, token: u32) -> Quiet {
         let rows = VecDeque::with_capacity(2);
-        Quiet { pages, token, programs: 0, steps: 0, rows, report: PlanReport::default() }
+        Quiet { pages, token, step_ns: 0, programs: 0, steps: 0, rows }
+    }
+
+    /// The same, which says that each step takes so long, however many tokens it has.
+    #[must_use]
+    pub fn slow(mut self, step_ns: u64) -> Quiet {
+        self.step_ns = step_ns;
+        self
     }
 }
 
@@ -49,6 +56,7 @@ impl Executor for Quiet {
 
     fn finish(&mut self, _step: StepId, fetch: &mut Fetch) -> Result<(), BackendError> {
         let rows = self.rows.pop_front().unwrap_or(0);
+        fetch.device_ns = self.step_ns;
         fetch.sampled.extend((0..rows).map(|_| Sampled { id: self.token, logprob: 0.0 }));
         Ok(())
     }
@@ -61,7 +69,7 @@ impl Executor for Quiet {
         Err(no_bytes())
     }
 
-    fn report(&self, _program: ProgramId) -> &PlanReport {
-        &self.report
+    fn report(&self, _program: ProgramId) -> PlanReport {
+        PlanReport::default()
     }
 }

@@ -36,6 +36,15 @@ impl Kind {
     }
 }
 
+/// What there is of a step for one sequence, or for all that are still to come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Share {
+    /// Tokens.
+    pub tokens: u32,
+    /// Rows; of those still to come, beside the one that each has.
+    pub rows: u32,
+}
+
 /// Tokens of a step that prompts may have, of `most` there may be, where so many are decoded.
 pub(crate) fn left_for_prompts(most: u32, decoded: u32) -> u32 {
     most.saturating_sub(decoded)

@@ -63,7 +63,7 @@ fn line(engine: &Engine, facts: &Facts) {
 /// Whether a sequence should be waiting in line.
 pub fn waits(engine: &Engine, id: SequenceId) -> bool {
     let sequence = &engine.roster[id];
-    !(sequence.running || sequence.paused || sequence.parked) && sequence.finish().is_none()
+    !(sequence.running || sequence.is_paused() || sequence.parked) && sequence.finish().is_none()
 }
 
 /// Steps keep to their budgets.
@@ -75,8 +75,8 @@ fn flights(engine: &Engine, facts: &Facts) {
         assert!(flight.tokens() <= facts.step_tokens(), "a step of {} tokens", flight.tokens());
         assert!(parts.iter().map(|part| part.rows).sum::<u32>() <= facts.step_rows(), "too many rows");
         assert!(parts.iter().all(|part| part.count <= facts.chunk), "a chunk is too long");
-        let decodes = parts.iter().filter(|part| part.count == 1 && part.rows == 1).count();
-        let prompts = parts.iter().filter(|part| part.count > 1).count();
+        let decodes = parts.iter().filter(|part| part.count == part.rows).count();
+        let prompts = parts.iter().filter(|part| part.count > part.rows).count();
         let mixes = decodes > 0 && prompts > 0 && parts.iter().any(|part| part.previous.is_some());
         assert!(facts.mixed_steps || !mixes, "a step mixes on a device that does not");
     }

@@ -106,7 +106,7 @@ fn a_prefix_that_is_taken_for_another() {
     let sabotage: Sabotage = |engine, _| engine.pages.index.shuffle(0);
     let (broken, caught) = caught(move |seed| World::new(seed).broken_by(sabotage));
     // It shows only where somebody comes with one of those prefixes before they are evicted.
-    assert!(broken >= 10 && caught * 2 >= broken, "{caught} of {broken} are caught");
+    assert!(broken >= 10 && caught * 3 >= broken, "{caught} of {broken} are caught");
 }
 
 #[test]
@@ -174,7 +174,9 @@ fn a_deadline_that_is_forgotten() {
 #[test]
 fn a_reader_that_is_never_heard_again() {
     let sabotage: Sabotage = |engine, dice| {
-        let Some(id) = running(engine, dice, |engine, id| !engine.roster[id].paused) else { return false };
+        // Nobody reads from a search before its end.
+        let read = |engine: &Engine, id: SequenceId| engine.roster[id].search.is_none();
+        let Some(id) = running(engine, dice, read) else { return false };
         engine.pause(id);
         true
     };
@@ -213,6 +215,41 @@ fn a_position_that_is_skipped() {
     });
 }
 
+#[test]
+fn a_beam_that_leaves_its_search() {
+    assert_caught(|engine, dice| {
+        let Some(id) = running(engine, dice, |engine, id| engine.roster[id].search.is_some()) else {
+            return false;
+        };
+        engine.roster.find_mut(id).expect("it runs").search = None;
+        true
+    });
+}
+
+/// The account is right, and both write where only one should.
+#[test]
+fn a_fork_whose_pages_are_not_copied() {
+    let sabotage: Sabotage = |engine, dice| {
+        let forked = |engine: &Engine, id: SequenceId| {
+            let sequence = &engine.roster[id];
+            let last = sequence.tables()[0].pages().last();
+            sequence.search.is_some() && last.is_some_and(|&page| engine.pages.pools[0].holders(page) > 1)
+        };
+        let Some(id) = running(engine, dice, forked) else { return false };
+        let page = *engine.roster[id].tables()[0].pages().last().expect("it is shared");
+        // Whoever comes next takes it for its own.
+        (1..engine.pages.pools[0].holders(page)).for_each(|_| engine.pages.release(0, page));
+        true
+    };
+    assert_caught(sabotage);
+}
+
+#[test]
+fn a_guess_that_is_not_verified() {
+    let (broken, caught) = caught(|seed| World::new(seed).trusting_guesses());
+    assert!(broken >= 10 && caught * 2 >= broken, "{caught} of {broken} are caught");
+}
+
 /// A device that copies no pages.
 struct NoCopies(NullExecutor);
 
@@ -245,7 +282,7 @@ impl Executor for NoCopies {
         unreachable!("nothing is imported here")
     }
 
-    fn report(&self, program: ProgramId) -> &PlanReport {
+    fn report(&self, program: ProgramId) -> PlanReport {
         self.0.report(program)
     }
 }

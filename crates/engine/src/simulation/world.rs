@@ -8,12 +8,12 @@ use std::time::Duration;
 use graph::Executor;
 
 use super::audit::{audit, waits};
-use super::lone::lone;
+use super::lone::{lone, lone_search};
 use super::plan::{Arrival, Dice, VOCAB, arrivals, facts, faults, pages};
 use crate::engine::Engine;
 use crate::null::{Fault, Null, NullExecutor, continuation};
 use crate::policy::order::Turn;
-use crate::{Clock, Ending, Event, Facts, Finish, Request, SequenceId};
+use crate::{BeamSearch, Clock, Ending, Event, Facts, Finish, Request, SequenceId};
 
 /// More steps than any of these worlds needs.
 const STEPS: u64 = 30_000;
@@ -30,6 +30,10 @@ pub struct Tally {
     pub cached: u64,
     pub preempted: u64,
     pub copied: u64,
+    pub guessed: u64,
+    pub right: u64,
+    pub told: u64,
+    pub searched: u64,
 }
 
 /// A request under way, from outside.
@@ -38,9 +42,18 @@ struct Watched {
     started: Duration,
     turn: Turn,
     tokens: Vec<u32>,
+    /// Tokens of the prompt that were told of.
+    told: u32,
     /// Until which step its reader does not read.
     stalled: Option<u64>,
     ran: bool,
+}
+
+/// A search under way, from outside.
+struct Searched {
+    search: BeamSearch,
+    started: Duration,
+    answers: Vec<Vec<u32>>,
 }
 
 /// What breaks the engine on purpose; says whether it could.
@@ -53,6 +66,7 @@ pub struct World {
     dice: Dice,
     arrivals: Vec<Arrival>,
     watched: BTreeMap<SequenceId, Watched>,
+    searches: BTreeMap<SequenceId, Searched>,
     clock: Clock,
     tally: Tally,
     sabotage: Option<Sabotage>,
@@ -74,7 +88,8 @@ impl World {
         let faults = faults(&mut dice);
         let faulty = faults.iter().any(|fault| !matches!(fault, Fault::Slow(..)));
         let null = Null::new(facts.groups.clone(), facts.page_len, pages, VOCAB);
-        let null = Null { faults, hands: Some(hands.clone()), strict: !dice.one_in(4), ..null };
+        let null =
+            Null { faults, step_ns: 20_000, hands: Some(hands.clone()), strict: !dice.one_in(4), ..null };
         let clock = Clock::by_hand(hands);
         let executor = wrap(NullExecutor::new(null));
         let engine = Engine::with_clock(executor, facts.clone(), clock.clone()).expect("there are pages");
@@ -87,6 +102,7 @@ impl World {
             dice,
             arrivals,
             watched: BTreeMap::new(),
+            searches: BTreeMap::new(),
             clock,
             tally: Tally::default(),
             sabotage: None,
@@ -97,6 +113,15 @@ impl World {
     /// Breaks the engine as soon as that is possible.
     pub fn broken_by(mut self, sabotage: Sabotage) -> World {
         self.sabotage = Some(sabotage);
+        self
+    }
+
+    /// Lets guesses count as right without being so; broken where anybody guesses.
+    pub fn trusting_guesses(mut self) -> World {
+        for arrival in self.arrivals.iter_mut().filter(|arrival| arrival.request.drafter.is_some()) {
+            arrival.request.synthetic = Some(0.9);
+            self.is_broken = true;
+        }
         self
     }
 
@@ -118,22 +143,36 @@ impl World {
             self.step();
             audit(&self.engine, &self.facts);
         }
-        assert!(self.watched.is_empty(), "a request has ended without a word");
+        let all_ended = self.watched.is_empty() && self.searches.is_empty();
+        assert!(all_ended, "a request has ended without a word");
         while self.engine.drain().is_some() {}
         assert!(self.engine.pages.pools.iter().all(|pool| pool.taken() == 0), "a page leaks");
     }
 
     fn arrive(&mut self) {
         let now = self.clock.now();
-        while let Some(Arrival { request, answers, .. }) =
+        while let Some(Arrival { request, answers, search, .. }) =
             self.arrivals.pop_if(|arrival| arrival.step <= self.tally.steps || self.engine.is_idle())
         {
+            if let Some(search) = search {
+                let id = self.engine.start_beams(search.clone()).expect("the search is good");
+                self.searches.insert(id, Searched { search, started: now, answers: vec![] });
+                continue;
+            }
             let ids = self.engine.start_answers(request.clone(), answers).expect("the request is good");
             for (id, answer) in ids.into_iter().zip(request.answer..) {
                 let turn = Turn::new(now, request.priority);
-                let request = Request { answer, ..request.clone() };
-                let watched =
-                    Watched { request, started: now, turn, tokens: vec![], stalled: None, ran: false };
+                let told = request.prompt_logprobs && answer == request.answer;
+                let request = Request { answer, prompt_logprobs: told, ..request.clone() };
+                let watched = Watched {
+                    request,
+                    started: now,
+                    turn,
+                    tokens: vec![],
+                    told: 0,
+                    stalled: None,
+                    ran: false,
+                };
                 self.watched.insert(id, watched);
             }
         }
@@ -155,7 +194,7 @@ impl World {
                 _ => {}
             }
         }
-        let alive = self.watched.keys().copied().collect::<Vec<_>>();
+        let alive = self.watched.keys().chain(self.searches.keys()).copied().collect::<Vec<_>>();
         if !alive.is_empty() && self.dice.one_in(40) {
             let id = alive[self.dice.below(alive.len() as u32) as usize];
             let ending = self.engine.cancel(id).expect("it is alive");
@@ -205,6 +244,10 @@ impl World {
             let deadline = watched.request.deadline.map(|patience| watched.started + patience);
             assert!(deadline.is_none_or(|deadline| deadline > now), "{id:?} outlives its deadline");
         }
+        for (id, searched) in &self.searches {
+            let deadline = searched.search.deadline.map(|patience| searched.started + patience);
+            assert!(deadline.is_none_or(|deadline| deadline > now), "{id:?} outlives its deadline");
+        }
         if self.engine.is_resting() && !self.engine.is_idle() {
             // Nothing happens until somebody reads on.
             assert!(
@@ -243,23 +286,50 @@ impl World {
                 watched.tokens.push(token);
                 self.tally.tokens += 1;
             }
+            Seen::Prompt(id, position, token, logprob) => self.told(id, position, token, logprob),
+            Seen::Answer(id, tokens) => {
+                self.searches.get_mut(&id).expect("it searches").answers.push(tokens);
+            }
             Seen::Finished(id, ending) => self.ended(id, &ending),
             Seen::Failed(id) => {
                 assert!(self.faulty, "a sound device fails");
+                self.tally.failed += 1;
+                if self.searches.remove(&id).is_some() {
+                    return;
+                }
                 let watched = self.watched.remove(&id).expect("a request ends once");
                 self.check_tokens(&watched, None);
-                self.tally.failed += 1;
             }
         }
     }
 
+    /// What is told of a prompt comes in order, once, and is what the device thinks.
+    fn told(&mut self, id: SequenceId, position: u32, token: u32, logprob: f32) {
+        let watched = self.watched.get_mut(&id).expect("nothing follows the end");
+        watched.told += 1;
+        self.tally.told += 1;
+        let prompt = &watched.request.prompt;
+        assert!(
+            watched.request.prompt_logprobs && watched.tokens.is_empty(),
+            "{id:?} is told what nobody asked"
+        );
+        assert_eq!((position, token), (watched.told, prompt[watched.told as usize]), "each is told of once");
+        let likeliest = continuation(&self.facts.groups, VOCAB, &prompt[..position as usize]) == token;
+        assert_eq!(logprob > -1.0, likeliest, "what is told is what the device thinks");
+    }
+
     fn ended(&mut self, id: SequenceId, ending: &Ending) {
+        if let Some(searched) = self.searches.remove(&id) {
+            return self.search_ended(&searched, ending);
+        }
         let watched = self.watched.remove(&id).expect("a request ends once");
         let usage = &ending.usage;
         assert_eq!(usage.completion_tokens as usize, watched.tokens.len(), "each token is counted");
         assert_eq!(usage.prompt_tokens as usize, watched.request.prompt.len());
         assert!(usage.cached_tokens < usage.prompt_tokens, "one token at least is computed");
         self.tally.cached += u64::from(usage.cached_tokens);
+        self.tally.guessed += u64::from(usage.drafted_tokens);
+        self.tally.right += u64::from(usage.accepted_tokens);
         match ending.finish {
             Finish::Cancelled => self.tally.cancelled += 1,
             Finish::Deadline => {
@@ -272,12 +342,34 @@ impl World {
         self.check_tokens(&watched, Some(ending.finish));
     }
 
+    /// A search finds what it finds alone.
+    fn search_ended(&mut self, searched: &Searched, ending: &Ending) {
+        let Searched { search, answers, .. } = searched;
+        match ending.finish {
+            Finish::Stop | Finish::Length => {
+                let alone = lone_search(&self.facts, self.engine.context(), search);
+                assert_eq!(
+                    (answers, ending.finish),
+                    (&alone.0, alone.1),
+                    "a search finds what it finds alone"
+                );
+                self.tally.searched += 1;
+            }
+            Finish::Deadline => self.tally.late += 1,
+            Finish::Cancelled => self.tally.cancelled += 1,
+        }
+        assert!(answers.len() as u32 <= search.width, "a search has too many answers");
+    }
+
     /// The tokens are those of a lone run: all of them, or the first where it was cut short.
     fn check_tokens(&self, watched: &Watched, finish: Option<Finish>) {
         let (tokens, whole) = lone(&self.facts, self.engine.context(), &watched.request);
         match finish {
             Some(finish @ (Finish::Stop | Finish::Length)) => {
                 assert_eq!((&watched.tokens, finish), (&tokens, whole), "an answer is that of a lone run");
+                let all =
+                    if watched.request.prompt_logprobs { watched.request.prompt.len() as u32 - 1 } else { 0 };
+                assert_eq!(watched.told, all, "each token of the prompt is told of");
             }
             _ => assert!(tokens.starts_with(&watched.tokens), "an answer begins as that of a lone run"),
         }
@@ -287,6 +379,8 @@ impl World {
 /// An event without what it borrows.
 enum Seen {
     Token(SequenceId, u32),
+    Prompt(SequenceId, u32, u32, f32),
+    Answer(SequenceId, Vec<u32>),
     Finished(SequenceId, Ending),
     Failed(SequenceId),
 }
@@ -295,6 +389,10 @@ impl Seen {
     fn of(event: Event<'_>) -> Seen {
         match event {
             Event::Token { sequence, id, .. } => Seen::Token(sequence, id),
+            Event::Prompt { sequence, position, id, logprob, .. } => {
+                Seen::Prompt(sequence, position, id, logprob)
+            }
+            Event::Answer { sequence, tokens, .. } => Seen::Answer(sequence, tokens.to_vec()),
             Event::Finished { sequence, ending } => Seen::Finished(sequence, ending),
             Event::Failed { sequence, .. } => Seen::Failed(sequence),
         }
@@ -303,7 +401,21 @@ impl Seen {
 
 impl Tally {
     pub fn add(&mut self, other: &Tally) {
-        let Tally { steps, tokens, whole, failed, cancelled, late, cached, preempted, copied } = other;
+        let Tally {
+            steps,
+            tokens,
+            whole,
+            failed,
+            cancelled,
+            late,
+            cached,
+            preempted,
+            copied,
+            guessed,
+            right,
+            told,
+            searched,
+        } = other;
         self.steps += steps;
         self.tokens += tokens;
         self.whole += whole;
@@ -313,13 +425,27 @@ impl Tally {
         self.cached += cached;
         self.preempted += preempted;
         self.copied += copied;
+        self.guessed += guessed;
+        self.right += right;
+        self.told += told;
+        self.searched += searched;
     }
 
     /// Everything that is to be survived has happened.
     pub fn assert_lively(&self) {
-        for count in
-            [self.whole, self.failed, self.cancelled, self.late, self.cached, self.preempted, self.copied]
-        {
+        for count in [
+            self.whole,
+            self.failed,
+            self.cancelled,
+            self.late,
+            self.cached,
+            self.preempted,
+            self.copied,
+            self.guessed,
+            self.right,
+            self.told,
+            self.searched,
+        ] {
             assert!(count > 50, "too little happens: {self:?}");
         }
     }

@@ -61,6 +61,9 @@ pub fn engine_with(facts: Facts, pages: Vec<u32>, fault: Option<Fault>) -> (Engi
     (Engine::new(Box::new(executor), facts).expect("the device has pages"), tally)
 }
 
+/// What was told of a token of the prompt.
+pub type Told = (u32, u32, f32, Vec<(u32, f32)>);
+
 /// How a request went.
 #[derive(Clone, Debug, Default)]
 pub struct Run {
@@ -68,6 +71,10 @@ pub struct Run {
     pub logprobs: Vec<f32>,
     pub top: Vec<Vec<(u32, f32)>>,
     pub logits: Vec<Vec<f32>>,
+    /// What was told of the prompt: place, id, log-probability, likeliest.
+    pub told: Vec<Told>,
+    /// What a search has found: tokens, log-probability, score.
+    pub answers: Vec<(Vec<u32>, f64, f64)>,
     pub ending: Option<Ending>,
     pub error: Option<String>,
 }
@@ -91,6 +98,14 @@ pub fn drain(engine: &mut Engine, id: SequenceId) -> Run {
                     run.logprobs.push(logprob);
                     run.top.push(top.to_vec());
                     run.logits.push(logits.to_vec());
+                }
+                Event::Prompt { sequence, position, id: token, logprob, top } => {
+                    assert!(sequence == id && run.ids.is_empty(), "the prompt is told of first");
+                    run.told.push((position, token, logprob, top.to_vec()));
+                }
+                Event::Answer { sequence, tokens, logprob, score, .. } => {
+                    assert_eq!(sequence, id);
+                    run.answers.push((tokens.to_vec(), logprob, score));
                 }
                 Event::Finished { sequence, ending } => {
                     assert_eq!(sequence, id);

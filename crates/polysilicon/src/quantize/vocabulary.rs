@@ -39,7 +39,7 @@ const BYTE: i32 = 6;
 pub(super) fn pairs(opened: &Opened, arch: &str, vocab: u32) -> Result<Vec<(String, Value)>, Error> {
     let mut pairs = Pairs(vec![]);
     let tokens = opened.tokens()?;
-    let first = tokens.tokenizer.as_ref().and_then(Tokenizer::eos).or(tokens.end.first().copied());
+    let first = tokens.tokenizer.as_deref().and_then(Tokenizer::eos).or(tokens.end.first().copied());
     let others = tokens.end.iter().copied().filter(|&id| Some(id) != first);
     for (name, id) in ["eos", "eot", "eom"].into_iter().zip(first.into_iter().chain(others)) {
         pairs.set(&format!("{name}_token_id"), id);

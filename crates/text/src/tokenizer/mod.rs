@@ -109,6 +109,16 @@ impl Tokenizer {
         Decoder::new(self.pieces.clone(), skip_control)
     }
 
+    /// As [`decoder`](Self::decoder), for tokens in the middle of a text: no space is taken off its front.
+    pub fn decoder_within(&self, skip_control: bool) -> Decoder {
+        Decoder::within(self.pieces.clone(), skip_control)
+    }
+
+    /// Whether decoding writes spaces between tokens, so that their bytes, joined, are not the text.
+    pub fn separates_tokens(&self) -> bool {
+        self.pieces.rule.joiner.is_some()
+    }
+
     /// The text of all of `ids`.
     pub fn decode(&self, ids: &[u32], skip_control: bool) -> String {
         let mut decoder = self.decoder(skip_control);

@@ -1,16 +1,17 @@
 //! Steps driven directly on a device, with page tables of their own: what a scheduler does, without one.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use graph::{
-    Backend, BackendError, Bucket, BucketPolicy, Budget, Executor, Feed, Fetch, Graph, GroupFeed, PageId,
-    ProgramId, ProgramSpec, Row, Sampling, StepCounts, Token,
+    Backend, BackendError, Bucket, BucketPolicy, Budget, Caps, Executor, Feed, Fetch, Graph, GroupFeed,
+    PageId, PlanReport, ProgramId, ProgramSpec, Row, Sampling, StepCounts, Token, Weights,
 };
-use polysilicon::Error;
 use tensor::WeightSource;
 
-use crate::schedule::{CHUNK, Part, Step};
+use super::{CHUNK, Part, Step};
+use crate::Error;
 
 /// What there must be room for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +27,22 @@ pub struct Runner {
     graph: Graph,
     executor: Box<dyn Executor>,
     buckets: BucketPolicy,
-    programs: HashMap<Bucket, ProgramId>,
+    programs: HashMap<ProgramSpec, ProgramId>,
     /// Pages of each sequence, in each group.
     pages: u32,
     fetch: Fetch,
+}
+
+impl Room {
+    /// What to open a device with. Pages behind a window are not given up.
+    fn budget(self, graph: &Graph, buckets: BucketPolicy, bytes: Option<u64>) -> Budget {
+        let Room { seqs, context } = self;
+        let pages = context.div_ceil(graph.page_len);
+        let tokens = CHUNK.min(context).max(seqs);
+        let bucket = buckets.round(Bucket { tokens, seqs, queries: 0, pages, rows: seqs });
+        let wanted = pages.saturating_mul(seqs).saturating_add(1);
+        Budget { bytes, bucket, pages: vec![wanted; graph.groups.len()] }
+    }
 }
 
 impl Runner {
@@ -40,22 +53,28 @@ impl Runner {
         source: &dyn WeightSource,
         room: Room,
     ) -> Result<Runner, Error> {
-        let weights = backend.load(&graph, source)?;
-        let (buckets, pages) = (backend.caps().buckets, room.context.div_ceil(graph.page_len));
-        let tokens = CHUNK.max(room.seqs);
-        let bucket = Bucket { tokens, seqs: room.seqs, queries: 0, pages, rows: room.seqs };
-        let wanted = pages.saturating_mul(room.seqs).saturating_add(1);
-        let wanted = vec![wanted; graph.groups.len()];
-        let budget = Budget { bytes: None, bucket: buckets.round(bucket), pages: wanted };
-        let executor = backend.open(&graph, weights, &budget)?;
-        if executor.pages().iter().zip(&budget.pages).any(|(given, wanted)| given < wanted) {
-            let needed = (0..).zip(&budget.pages);
-            let needed = needed
-                .map(|(group, &pages)| graph.page_bytes(graph::GroupId(group)) * u64::from(pages))
-                .sum();
-            let (device, what) = (backend.caps().name, "keys and values of all sequences");
-            return Err(BackendError::Memory { device, what, needed, available: 0 }.into());
+        Runner::within(backend, graph, room, None, |graph| Ok(backend.load(graph, source)?))
+    }
+
+    /// As [`Runner::open`], within so many bytes: what they do not hold is refused before weights are loaded.
+    pub(crate) fn within(
+        backend: &dyn Backend,
+        graph: Graph,
+        room: Room,
+        bytes: Option<u64>,
+        load: impl FnOnce(&Graph) -> Result<Arc<dyn Weights>, Error>,
+    ) -> Result<Runner, Error> {
+        let Caps { buckets, name: device, .. } = *backend.caps();
+        let budget = room.budget(&graph, buckets, bytes);
+        let needs = backend.needs(&graph, &budget.bucket)?.bytes();
+        if budget.fit(&graph, needs, device)? != budget.pages {
+            let (needed, available) =
+                (needs.saturating_add(graph.pages_bytes(&budget.pages)), bytes.unwrap_or(0));
+            let what = "weights, work space, and keys and values of all sequences";
+            return Err(BackendError::Memory { device, what, needed, available }.into());
         }
+        let executor = backend.open(&graph, load(&graph)?, &budget)?;
+        let pages = room.context.div_ceil(graph.page_len);
         Ok(Runner { graph, executor, buckets, programs: HashMap::new(), pages, fetch: Fetch::default() })
     }
 
@@ -64,24 +83,30 @@ impl Runner {
         &self.graph
     }
 
-    /// Runs steps one after another; how long they took, without what is done once per program.
-    pub fn run(&mut self, steps: &[Step]) -> Result<Duration, Error> {
-        steps.iter().map(|step| self.step(step)).sum()
+    /// What the last step gave.
+    pub fn fetch(&self) -> &Fetch {
+        &self.fetch
     }
 
-    fn step(&mut self, step: &Step) -> Result<Duration, Error> {
+    /// Runs steps one after another; how long they took, without what is done once per program.
+    pub fn run(&mut self, steps: &[Step]) -> Result<Duration, Error> {
+        steps.iter().map(|step| Ok(self.step(step, false)?.1)).sum()
+    }
+
+    /// As [`Runner::run`], each kernel timed on its own; `told` is given what each step did.
+    pub fn run_timed(&mut self, steps: &[Step], told: &mut dyn FnMut(PlanReport)) -> Result<Duration, Error> {
+        let mut step = |step| {
+            let (program, time) = self.step(step, true)?;
+            told(self.executor.report(program));
+            Ok(time)
+        };
+        steps.iter().map(&mut step).sum()
+    }
+
+    fn step(&mut self, step: &Step, timed: bool) -> Result<(ProgramId, Duration), Error> {
         let vectors = self.vectors(step);
         let sampling = Sampling::default();
-        let row = |token| Row {
-            token,
-            sampling: &sampling,
-            uniform: 0.0,
-            seen: &[],
-            bias: &[],
-            mask: None,
-            top: 0,
-            logits: false,
-        };
+        let row = |token| Row::new(token, &sampling);
         let Vectors { tokens, positions, sequences, last, tables } = &vectors;
         let rows = last.iter().filter(|_| step.sampled).map(|&token| row(token)).collect::<Vec<_>>();
         let groups = tables.iter().map(Table::feed).collect::<Vec<_>>();
@@ -99,19 +124,19 @@ impl Runner {
         };
         let bucket = self.buckets.round(feed.bucket());
         let counts = StepCounts { padding: bucket.tokens - unpadded.tokens, ..unpadded.clone() };
-        let program = self.program(bucket)?;
+        let program = self.program(ProgramSpec { bucket, timed, ..ProgramSpec::default() })?;
         let start = Instant::now();
         let launched = self.executor.launch(program, &Feed { counts: &counts, ..feed })?;
         self.executor.finish(launched, &mut self.fetch)?;
-        Ok(start.elapsed())
+        Ok((program, start.elapsed()))
     }
 
-    fn program(&mut self, bucket: Bucket) -> Result<ProgramId, Error> {
-        if let Some(&program) = self.programs.get(&bucket) {
+    fn program(&mut self, spec: ProgramSpec) -> Result<ProgramId, Error> {
+        if let Some(&program) = self.programs.get(&spec) {
             return Ok(program);
         }
-        let program = self.executor.compile(&ProgramSpec { bucket, ..ProgramSpec::default() })?;
-        self.programs.insert(bucket, program);
+        let program = self.executor.compile(&spec)?;
+        self.programs.insert(spec, program);
         Ok(program)
     }
 
@@ -177,28 +202,27 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use polysilicon::{Choices, DType, Device};
+    use tensor::DType;
 
     use super::*;
-    use crate::{Layers, attention, decode, linear, prefill};
+    use crate::bench::{decode, prefill};
+    use crate::{Choices, Device, Opened};
 
-    fn runner(made: crate::Made, room: Room) -> Runner {
-        let backend = Device::Reference.backend(&Choices::default()).unwrap();
-        Runner::open(&*backend, made.graph, &made.source, room).unwrap()
+    fn runner(device: Device, room: Room) -> Runner {
+        let backend = device.backend(&Choices::default()).unwrap();
+        let opened = Opened::find("embedded", None).unwrap();
+        Runner::open(&*backend, opened.graph(DType::F32).unwrap(), &**opened.source(), room).unwrap()
     }
 
     #[test]
     fn sequences_keep_to_their_own_pages() {
-        let layers = Layers { count: 1, heads: 2, kv_heads: 1, width: 8 };
-        let room = Room { seqs: 3, context: 40 };
-        let mut runner = runner(attention(layers, DType::F32), room);
+        let mut runner = runner(Device::Cpu, Room { seqs: 3, context: 40 });
         let mut slots = vec![];
         for step in decode(3, 0..40) {
             let vectors = runner.vectors(&step);
             slots.extend(vectors.tables[0].slots.clone());
-            for (sequence, pages) in
-                (0..).zip(vectors.tables[0].pages.chunks(vectors.tables[0].width as usize))
-            {
+            let width = vectors.tables[0].width as usize;
+            for (sequence, pages) in (0..).zip(vectors.tables[0].pages.chunks(width)) {
                 let own = 1 + 3 * sequence..4 + 3 * sequence;
                 assert!(pages.iter().all(|page| own.contains(&page.0)), "{pages:?} of {sequence}");
             }
@@ -207,30 +231,40 @@ mod tests {
         slots.dedup();
         assert_eq!(slots.len(), 3 * 40, "no slot is shared");
         assert!(slots.iter().all(|slot| (16..16 * 10).contains(slot)), "the bin is left alone");
-        let time =
-            [prefill(2, 0..37), decode(3, 37..40)].into_iter().map(|steps| runner.run(&steps).unwrap());
-        assert!(time.sum::<Duration>() > Duration::ZERO);
+        for steps in [prefill(2, 0..37), decode(3, 37..40)] {
+            assert!(runner.run(&steps).unwrap() > Duration::ZERO);
+        }
     }
 
     #[test]
     fn a_chunk_ends_where_its_tokens_one_by_one_do() {
-        let layers = Layers { count: 2, heads: 2, kv_heads: 2, width: 8 };
-        let room = Room { seqs: 2, context: 64 };
         let mut sampled = vec![];
         for steps in [prefill(1, 0..33), (0..33).flat_map(|at| prefill(1, at..at + 1)).collect()] {
-            let mut runner = runner(attention(layers, DType::F32), room);
+            let mut runner = runner(Device::Reference, Room { seqs: 2, context: 64 });
             runner.run(&steps).unwrap();
-            sampled.push(runner.fetch.sampled[0]);
+            sampled.push(runner.fetch().sampled[0]);
         }
         assert_eq!(sampled[0].id, sampled[1].id);
     }
 
     #[test]
-    fn products_of_every_weight_type_run() {
-        for dtype in DType::weights() {
-            let mut runner = runner(linear(dtype, 256, 2), Room { seqs: 1, context: 16 });
-            runner.run(&prefill(0, 0..5)).unwrap();
-            assert!(runner.fetch.sampled[0].logprob.is_finite(), "{dtype}");
+    fn only_a_timed_step_tells_its_times() {
+        let mut runner = runner(Device::Cpu, Room { seqs: 1, context: 16 });
+        let steps = decode(1, 0..2);
+        let mut reports = vec![];
+        let time = runner.run_timed(&steps, &mut |report| reports.push(report)).unwrap();
+        assert_eq!(reports.len(), 2);
+        for report in &reports {
+            let times = report.lines.iter().map(|line| line.measured_ns.expect("each kernel is timed"));
+            let sum = times.sum::<f64>();
+            assert!(sum > 0.0 && sum <= time.as_nanos() as f64, "{sum} ns of {time:?}");
         }
+        // The second step sees one position more.
+        let read = |place: usize| reports[place].lines.iter().map(|line| line.work.state_bytes).sum::<f64>();
+        assert!(read(1) > read(0));
+        runner.run(&steps).unwrap();
+        let timed = |spec: &ProgramSpec| spec.timed;
+        assert_eq!(runner.programs.keys().filter(|spec| timed(spec)).count(), 1);
+        assert_eq!(runner.programs.keys().filter(|spec| !timed(spec)).count(), 1);
     }
 }

@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use graph::{Graph, Group, GroupCounts, StepCounts};
 
+use crate::{Bound, Limits};
+
 /// The most tokens of a prompt in one step.
 pub const CHUNK: u32 = 512;
 
@@ -39,6 +41,18 @@ pub fn decode(seqs: u32, positions: Range<u32>) -> Vec<Step> {
     let part = |sequence, position| Part { sequence, positions: position..position + 1 };
     let step = |position| Step { parts: (0..seqs).map(|s| part(s, position)).collect(), sampled: true };
     positions.map(step).collect()
+}
+
+/// What steps must do together, and how long that takes at best.
+pub fn bound(limits: &Limits, graph: &Graph, steps: &[Step]) -> Bound {
+    let mut bound = Bound::default();
+    for step in steps {
+        let counts = step.counts(graph);
+        graph.walk(&mut |_, op, args, results| {
+            bound += limits.bound(&op.work(args, results, &counts), op.factor(args));
+        });
+    }
+    bound
 }
 
 impl Part {

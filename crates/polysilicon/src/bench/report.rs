@@ -1,0 +1,315 @@
+//! What was found: as text, and as JSON.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+use tensor::DType;
+
+use super::{OpTime, Ops};
+use crate::Bound;
+use crate::table::{self, table};
+
+/// What a bench found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// The model.
+    pub model: String,
+    /// Whether its weights are made up.
+    pub random: bool,
+    /// The device, in words.
+    pub device: String,
+    /// Threads.
+    pub threads: usize,
+    /// The type of keys and values, where the model has any.
+    pub kv: Option<DType>,
+    /// Bytes of weights.
+    pub weight_bytes: u64,
+    /// What was timed.
+    pub figures: Vec<Figure>,
+}
+
+/// One thing that was timed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// A prompt, or decoding.
+    pub phase: Phase,
+    /// Tokens of each sequence.
+    pub tokens: u32,
+    /// Tokens before the first of them.
+    pub depth: u32,
+    /// Sequences.
+    pub sequences: u32,
+    /// Seconds of each round.
+    pub rounds: Vec<f64>,
+    /// Bytes per second that memory gave beside each round; empty where the device is not this machine's processor.
+    pub bandwidths: Vec<f64>,
+    /// What a round must do, by what was measured of the machine.
+    pub bound: Option<Bound>,
+    /// What the kernels did in the round in the middle, where that was asked for.
+    pub ops: Option<Ops>,
+}
+
+/// What a step is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Tokens of a prompt.
+    Prefill,
+    /// One token of each sequence.
+    Decode,
+}
+
+impl Figure {
+    pub(super) fn new(phase: Phase) -> Figure {
+        let (rounds, bandwidths) = (vec![], vec![]);
+        Figure { phase, tokens: 0, depth: 0, sequences: 0, rounds, bandwidths, bound: None, ops: None }
+    }
+
+    /// Tokens per second in the median round.
+    pub fn tokens_per_s(&self) -> f64 {
+        self.rate(median(&self.rounds))
+    }
+
+    /// Bytes that had to be read over those that memory would have given: the median of all rounds, each beside what
+    /// memory gave then.
+    pub fn share_of_bandwidth(&self) -> Option<f64> {
+        let bytes = self.bound.filter(|_| !self.bandwidths.is_empty())?.bytes;
+        let rounds = self.rounds.iter().zip(&self.bandwidths);
+        Some(median(&rounds.map(|(seconds, rate)| bytes / rate / seconds).collect::<Vec<_>>()))
+    }
+
+    /// Operations over those that the machine's fastest units would have done in the median round.
+    pub fn share_of_peak(&self) -> Option<f64> {
+        Some(self.bound?.compute_s / median(&self.rounds))
+    }
+
+    /// The round whose time is in the middle.
+    pub(super) fn middle_round(&self) -> Option<usize> {
+        let mut places = (0..self.rounds.len()).collect::<Vec<_>>();
+        places.sort_by(|&a, &b| self.rounds[a].total_cmp(&self.rounds[b]));
+        places.get(places.len().saturating_sub(1) / 2).copied()
+    }
+
+    fn rate(&self, seconds: f64) -> f64 {
+        f64::from(self.tokens) * f64::from(self.sequences) / seconds
+    }
+}
+
+impl Phase {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Prefill => "prefill",
+            Phase::Decode => "decode",
+        }
+    }
+}
+
+/// The middle one; of an even number the mean of the two in the middle. Zero where there is none.
+pub fn median(values: &[f64]) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    match values.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => values[n / 2],
+        n => (values[n / 2 - 1] + values[n / 2]) / 2.0,
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let random = if self.random { ", random weights" } else { "" };
+        let Report { model, device, threads, .. } = self;
+        writeln!(f, "{model}{random} on {device}, {threads} threads")?;
+        self.figures.iter().try_for_each(|figure| write!(f, "{figure}"))
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Figure { tokens, depth, sequences, .. } = self;
+        let (phase, rate) = (self.phase.name(), self.tokens_per_s());
+        write!(
+            f,
+            "{phase:8} {tokens:>6} tokens at {depth:>6}, {sequences:>3} sequences: {rate:>9.2} tokens/s"
+        )?;
+        if let Some(share) = self.share_of_bandwidth() {
+            let bandwidth = median(&self.bandwidths) / 1e9;
+            write!(f, ", {:>3.0} % of bandwidth ({bandwidth:.0} GB/s)", 100.0 * share)?;
+        }
+        if let Some(share) = self.share_of_peak() {
+            write!(f, ", {:>3.0} % of peak", 100.0 * share)?;
+        }
+        writeln!(f)?;
+        self.ops.as_ref().map_or(Ok(()), |ops| write!(f, "{ops}"))
+    }
+}
+
+impl fmt::Display for Ops {
+    /// A table of what a step of the round in the middle takes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |kernel: &str| OpTime::new(None, kernel.to_owned());
+        let kernels = self.times.iter().fold(named("a step"), OpTime::plus);
+        let beside = (self.seconds - kernels.seconds).max(0.0);
+        let beside = OpTime { seconds: beside, ..named("beside kernels") };
+        let step = OpTime { seconds: self.seconds, ..kernels };
+        let known = if self.bandwidth.is_some() { ["predicted", "reached"] } else { [""; 2] };
+        let node = if self.times.iter().any(|time| time.path.is_some()) { "node" } else { "" };
+        let head = [node, "kernel", "times", "measured", known[0], known[1], "share", "memory", "operations"];
+        let mut rows = vec![head.map(str::to_owned)];
+        rows.extend(self.times.iter().chain([&beside, &step]).map(|time| self.row(time)));
+        if let Some(bandwidth) = self.bandwidth {
+            writeln!(f, "  the round in the middle, while memory gave {:.1} GB/s:", bandwidth / 1e9)?;
+        }
+        table(&rows, 2).lines().try_for_each(|line| writeln!(f, "  {line}"))
+    }
+}
+
+impl Ops {
+    /// What a kernel does in a step, on average. What is nothing is left out.
+    fn row(&self, time: &OpTime) -> [String; 9] {
+        let told = |x: f64, of: &dyn Fn(f64) -> String| if x > 0.0 { of(x) } else { String::new() };
+        let per_step = |x: f64, of: &dyn Fn(f64) -> String| told(x / self.steps as f64, of);
+        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        let predicted = time.predicted_s.unwrap_or(0.0);
+        [
+            time.path.clone().unwrap_or_default(),
+            time.kernel.clone(),
+            per_step(time.count as f64, &number),
+            per_step(time.seconds, &table::seconds),
+            per_step(predicted, &table::seconds),
+            told(predicted / time.seconds, &percent),
+            percent(time.seconds / self.seconds),
+            per_step(time.work.memory_bytes(), &table::bytes),
+            per_step(time.work.operations, &table::operations),
+        ]
+    }
+}
+
+/// A whole number, or one decimal of another: programs of one round may differ.
+fn number(x: f64) -> String {
+    if x.fract() == 0.0 { format!("{x:.0}") } else { format!("{x:.1}") }
+}
+
+impl Report {
+    /// All of it as one JSON object.
+    pub fn json(&self) -> String {
+        json!({
+            "model": self.model,
+            "random_weights": self.random,
+            "device": self.device,
+            "threads": self.threads,
+            "kv": self.kv.map(DType::name),
+            "weight_bytes": self.weight_bytes,
+            "results": self.figures.iter().map(Figure::json).collect::<Vec<_>>(),
+        })
+        .to_string()
+    }
+}
+
+impl Figure {
+    fn json(&self) -> Value {
+        let rates = self.rounds.iter().map(|&seconds| self.rate(seconds));
+        let mut json = json!({
+            "what": self.phase.name(),
+            "tokens": self.tokens,
+            "depth": self.depth,
+            "sequences": self.sequences,
+            "tokens_per_s": self.tokens_per_s(),
+            "rounds": rates.collect::<Vec<_>>(),
+        });
+        if let Some(bound) = &self.bound {
+            json["bytes"] = json!(bound.bytes);
+            json["operations"] = json!(bound.operations);
+            json["bandwidths_bytes_per_s"] = json!(self.bandwidths);
+            json["share_of_bandwidth"] = json!(self.share_of_bandwidth());
+            json["share_of_peak"] = json!(self.share_of_peak());
+        }
+        if let Some(ops) = &self.ops {
+            json["ops"] = json!({
+                "steps": ops.steps,
+                "seconds": ops.seconds,
+                "bandwidth_bytes_per_s": ops.bandwidth,
+                "times": ops.times.iter().map(OpTime::json).collect::<Vec<_>>(),
+            });
+        }
+        json
+    }
+}
+
+impl OpTime {
+    fn json(&self) -> Value {
+        json!({
+            "path": self.path,
+            "kernel": self.kernel,
+            "count": self.count,
+            "seconds": self.seconds,
+            "predicted_s": self.predicted_s,
+            "weight_bytes": self.work.weight_bytes,
+            "state_bytes": self.work.state_bytes,
+            "value_bytes": self.work.value_bytes,
+            "operations": self.work.operations,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use graph::Work;
+
+    use super::*;
+
+    fn figure() -> Figure {
+        let product = OpTime {
+            count: 4,
+            seconds: 0.3,
+            predicted_s: Some(0.15),
+            work: Work { weight_bytes: 2048.0, operations: 8e6, ..Work::default() },
+            ..OpTime::new(None, "product[q4_0 x int8, avx2]".to_owned())
+        };
+        let norm = OpTime { count: 2, seconds: 0.05, ..OpTime::new(None, "rms_norm[avx2]".to_owned()) };
+        let times = vec![product, norm];
+        Figure {
+            tokens: 2,
+            sequences: 4,
+            rounds: vec![0.5, 0.25, 1.0],
+            bandwidths: vec![1e9, 4e9, 2e9],
+            bound: Some(Bound { bytes: 1e8, operations: 8e6, memory_s: 0.1, compute_s: 0.05 }),
+            ops: Some(Ops { steps: 2, seconds: 0.4, bandwidth: Some(1e9), times }),
+            ..Figure::new(Phase::Decode)
+        }
+    }
+
+    #[test]
+    fn a_figure_is_the_median_of_its_rounds_beside_the_limits() {
+        let figure = figure();
+        assert_eq!(figure.tokens_per_s(), 16.0);
+        assert_eq!(figure.middle_round(), Some(0));
+        // 0.1 of 0.5 seconds, 0.025 of 0.25 and 0.05 of 1.
+        assert_eq!(figure.share_of_bandwidth(), Some(0.1));
+        assert_eq!(figure.share_of_peak(), Some(0.1));
+        let elsewhere = Figure { bandwidths: vec![], bound: None, ..figure };
+        assert_eq!((elsewhere.share_of_bandwidth(), elsewhere.share_of_peak()), (None, None));
+    }
+
+    #[test]
+    fn kernels_are_told_per_step() {
+        let wanted = "\
+decode        2 tokens at      0,   4 sequences:     16.00 tokens/s,  10 % of bandwidth (2 GB/s),  10 % of peak
+  the round in the middle, while memory gave 1.0 GB/s:
+  kernel                      times   measured  predicted  reached    share    memory  operations
+  product[q4_0 x int8, avx2]      2  150.00 ms   75.00 ms   50.0 %   75.0 %  1.00 KiB      4.00 M
+  rms_norm[avx2]                  1   25.00 ms                       12.5 %
+  beside kernels                      25.00 ms                       12.5 %
+  a step                          3  200.00 ms   75.00 ms   37.5 %  100.0 %  1.00 KiB      4.00 M
+";
+        assert_eq!(figure().to_string(), wanted);
+    }
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(
+            [&[][..], &[7.0], &[9.0, 1.0, 2.0], &[4.0, 1.0, 9.0, 2.0]].map(median),
+            [0.0, 7.0, 2.0, 3.0]
+        );
+    }
+}
