@@ -1,14 +1,18 @@
 //! The emulator's remote control, for tests: failures on demand and settings of a library that is open.
 
-use std::ffi::{CString, c_char, c_int};
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::mem::transmute;
 use std::path::Path;
 
 use crate::abi::Code;
 
+type Fail = unsafe extern "C" fn(*const c_char, Code, u64, u64) -> Code;
+type Set = unsafe extern "C" fn(*const c_char, *const c_char) -> Code;
+
 /// A library of the emulator.
 pub struct Control {
-    fail: unsafe extern "C" fn(*const c_char, Code, u64, u64) -> Code,
-    set: unsafe extern "C" fn(*const c_char, *const c_char) -> Code,
+    fail: Fail,
+    set: Set,
 }
 
 impl Control {
@@ -29,7 +33,9 @@ impl Control {
         };
         let (fail, set) = (find(c"polysilicon_emulator_fail"), find(c"polysilicon_emulator_set"));
         // SAFETY: the emulator's functions of these names have these types.
-        unsafe { Control { fail: std::mem::transmute(fail), set: std::mem::transmute(set) } }
+        unsafe {
+            Control { fail: transmute::<*mut c_void, Fail>(fail), set: transmute::<*mut c_void, Set>(set) }
+        }
     }
 
     /// Has a function of libnrt give a status: `skip` calls of it go well, then so many `times` it fails. A status that

@@ -1,4 +1,8 @@
 //! The functions of libnrt, by their names in C.
+//!
+//! Their unsafe blocks are all alike: pointers that C gave are handed on to the functions below. That they are null or
+//! point to what AWS's documentation says, for as long as it says, is the caller's duty; null is looked for here.
+//! Handles are no pointers to follow, so a wrong one is a status.
 
 mod control;
 mod later;
@@ -7,7 +11,7 @@ mod ranks;
 mod start;
 mod tensors;
 
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_void};
 
 use crate::abi::{Code, INVALID, SUCCESS};
 
@@ -46,20 +50,22 @@ unsafe fn name(text: *const c_char) -> Result<String, Code> {
 ///
 /// # Safety
 /// The pointer is null or points to so many bytes, which nobody writes meanwhile.
-unsafe fn bytes<'a>(start: *const std::ffi::c_void, len: usize) -> Result<&'a [u8], Code> {
+unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Result<&'a [u8], Code> {
+    if start.is_null() {
+        return Err(INVALID);
+    }
     // SAFETY: the caller promises the bytes.
-    if start.is_null() { Err(INVALID) } else { Ok(unsafe { std::slice::from_raw_parts(start.cast(), len) }) }
+    Ok(unsafe { std::slice::from_raw_parts(start.cast(), len) })
 }
 
 /// The caller's bytes to be written.
 ///
 /// # Safety
 /// The pointer is null or points to so many bytes, which nobody else uses meanwhile.
-unsafe fn bytes_mut<'a>(start: *mut std::ffi::c_void, len: usize) -> Result<&'a mut [u8], Code> {
-    // SAFETY: the caller promises the bytes.
+unsafe fn bytes_mut<'a>(start: *mut c_void, len: usize) -> Result<&'a mut [u8], Code> {
     if start.is_null() {
-        Err(INVALID)
-    } else {
-        Ok(unsafe { std::slice::from_raw_parts_mut(start.cast(), len) })
+        return Err(INVALID);
     }
+    // SAFETY: the caller promises the bytes.
+    Ok(unsafe { std::slice::from_raw_parts_mut(start.cast(), len) })
 }

@@ -51,7 +51,7 @@ fn unary_operations() {
     };
     assert_eq!((of(Unary::Negate, 2.0), of(Unary::Sqrt, 9.0), of(Unary::Floor, -1.5)), (-2.0, 3.0, -2.0));
     assert_eq!((of(Unary::Exponential, 0.0), of(Unary::Tanh, 0.0), of(Unary::Copy, 7.0)), (1.0, 0.0, 7.0));
-    assert_eq!((of(Unary::Sine, 0.0), of(Unary::Cosine, 0.0)), (0.0, 1.0));
+    assert_eq!((of(Unary::Sine, 0.0), of(Unary::Cosine, 0.0), of(Unary::Log, 1.0)), (0.0, 1.0, 0.0));
     assert_eq!(
         eval(|b| {
             let x = s32s(b, &[1], &[5]);

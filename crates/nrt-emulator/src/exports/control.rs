@@ -1,8 +1,5 @@
 //! What only the emulator has: counts, settings, and failures on demand.
-#![allow(
-    clippy::undocumented_unsafe_blocks,
-    reason = "pointers of C are handed on: that they are null or point to what the documentation says is the caller's duty, and null is checked"
-)]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "pointers of C, as `exports` says of all of them")]
 #![allow(clippy::missing_safety_doc, reason = "the pointers are to what their types say")]
 
 use std::ffi::c_char;

@@ -1,8 +1,5 @@
 //! Starting, closing, and what there is.
-#![allow(
-    clippy::undocumented_unsafe_blocks,
-    reason = "pointers of C are handed on: that they are null or point to what AWS's documentation says is the caller's duty, and null is checked"
-)]
+#![allow(clippy::undocumented_unsafe_blocks, reason = "pointers of C, as `exports` says of all of them")]
 #![allow(clippy::missing_safety_doc, missing_docs, reason = "as in AWS's headers")]
 
 use std::ffi::{c_char, c_int};

@@ -39,10 +39,10 @@ fn copy(dims: &[usize], from: &[u8], source: &Block, to: &mut [u8], target: &Blo
         let Some(axis) = (0..rank).rev().find(|&axis| at[axis] + 1 < dims[axis]) else { return };
         at[axis] += 1;
         (read, write) = (read + source.strides[axis], write + target.strides[axis]);
-        for later in axis + 1..rank {
-            read -= source.strides[later] * at[later];
-            write -= target.strides[later] * at[later];
-            at[later] = 0;
+        for (later, at) in at.iter_mut().enumerate().skip(axis + 1) {
+            read -= source.strides[later] * *at;
+            write -= target.strides[later] * *at;
+            *at = 0;
         }
     }
 }

@@ -17,6 +17,7 @@ pub fn unary(op: Unary, x: Value) -> Value {
         Unary::Copy => |x| x,
         Unary::Negate => |x| -x,
         Unary::Exponential => f32::exp,
+        Unary::Log => f32::ln,
         Unary::Sqrt => f32::sqrt,
         Unary::Sine => f32::sin,
         Unary::Cosine => f32::cos,

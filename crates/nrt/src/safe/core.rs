@@ -49,9 +49,10 @@ impl Core {
     pub fn memory(&self) -> Result<MemoryStats, Error> {
         let (mut stats, mut written, size) = (MemoryStats::default(), 0, size_of::<MemoryStats>());
         let core = self.index();
-        // SAFETY: the runtime is started, and the size is that of what is pointed to.
-        self.seat
-            .io(|calls| unsafe { calls.nrt_get_vnc_memory_stats(core, &mut stats, size, &mut written) })?;
+        self.seat.io(|calls| {
+            // SAFETY: the runtime is started, and the size is that of what is pointed to.
+            unsafe { calls.nrt_get_vnc_memory_stats(core, &mut stats, size, &mut written) }
+        })?;
         Ok(stats)
     }
 }

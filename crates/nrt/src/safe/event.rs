@@ -44,12 +44,11 @@ impl Event {
 fn eventfd() -> io::Result<File> {
     // SAFETY: no memory is involved.
     let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-    // SAFETY: the descriptor is new and nobody else's.
     if fd < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) })
+        return Err(io::Error::last_os_error());
     }
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(fd) })
 }
 
 /// Elsewhere there is no libnrt to run anything.
