@@ -106,10 +106,7 @@ pub enum Error {
 impl Error {
     /// The status that libnrt gave, if this is one.
     pub fn status(&self) -> Option<Status> {
-        match self {
-            Error::Call { status, .. } => Some(*status),
-            _ => None,
-        }
+        if let Error::Call { status, .. } = self { Some(*status) } else { None }
     }
 
     /// Whether the runtime cannot be used any more and the process has to be restarted.

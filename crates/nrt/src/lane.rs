@@ -9,7 +9,8 @@ use crate::error::Error;
 /// of Rust's threads (aws-neuron-sdk issues 670 and 673): there are buffers of several MiB on its stack.
 pub const STACK_BYTES: usize = 16 << 20;
 
-type Job = Box<dyn FnOnce() + Send>;
+/// A call.
+pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
 /// A thread with a large stack that makes calls in order. It ends when its lane is dropped and its calls are made.
 pub(crate) struct Lane {
@@ -45,16 +46,12 @@ impl Lane {
         // consumed by then, or when `tell` is dropped, which a job that panics does last; the wait below ends with
         // either and not before.
         let job = unsafe { std::mem::transmute::<Box<dyn FnOnce() + Send + '_>, Job>(job) };
-        self.send(job);
+        self.post(job);
         outcome.recv().expect("a call to libnrt does not panic")
     }
 
     /// Has a call made and goes on.
-    pub fn post(&self, call: impl FnOnce() + Send + 'static) {
-        self.send(Box::new(call));
-    }
-
-    fn send(&self, job: Job) {
+    pub fn post(&self, job: Job) {
         self.jobs.send(job).expect("a lane's thread lives as long as its lane");
     }
 }

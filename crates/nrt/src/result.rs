@@ -60,8 +60,8 @@ impl<T> Handle<T> {
     pub fn made(make: impl FnOnce(&mut *mut T) -> Result<(), Error>) -> Result<Handle<T>, Error> {
         let mut handle = null_mut();
         make(&mut handle)?;
-        let missing = || Error::Call { call: "a function that makes a handle", status: Status::Failure };
-        NonNull::new(handle).map(Handle).ok_or_else(missing)
+        let missing = Error::Call { call: "a function that makes a handle", status: Status::Failure };
+        NonNull::new(handle).map(Handle).ok_or(missing)
     }
 
     /// As libnrt takes it.

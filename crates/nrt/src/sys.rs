@@ -142,7 +142,6 @@ macro_rules! functions { ($apply:ident) => { $apply! { Functions;
     fn nrt_tensor_free(tensor: *mut *mut Tensor);
     fn nrt_tensor_read(tensor: *const Tensor, to: *mut c_void, offset: usize, size: usize) -> Code;
     fn nrt_tensor_write(tensor: *mut Tensor, from: *const c_void, offset: usize, size: usize) -> Code;
-    fn nrt_tensor_copy(from: *const Tensor, from_offset: usize, to: *mut Tensor, to_offset: usize, size: usize) -> Code;
     fn nrt_tensor_memset(tensor: *mut Tensor, offset: u64, value: c_int, size: usize) -> Code;
     fn nrt_allocate_tensor_set(set: *mut *mut TensorSet) -> Code;
     fn nrt_destroy_tensor_set(set: *mut *mut TensorSet);

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::env;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::error::Error;
 
@@ -19,8 +18,6 @@ pub struct Options {
     pub logical_core: Option<LogicalCore>,
     /// Where the ranks of a collective program meet.
     pub collectives_root: Option<SocketAddr>,
-    /// How long the runtime itself waits for a program, in whole seconds.
-    pub execution_limit: Option<Duration>,
 }
 
 /// Cores of the chip in a logical core; two is what chips that know the choice do by themselves.
@@ -54,16 +51,6 @@ impl Options {
             let rule = "the ranks need an address and a port to meet at";
             check(root.port() != 0 && !root.ip().is_unspecified(), "collectives_root", &root, rule)?;
             variables.push(("NEURON_RT_ROOT_COMM_ID", root.to_string()));
-        }
-        if let Some(limit) = self.execution_limit {
-            let whole = limit.as_secs() > 0 && limit.subsec_nanos() == 0;
-            check(
-                whole,
-                "execution_limit",
-                &limit.as_secs_f64(),
-                "the runtime counts whole seconds, from one on",
-            )?;
-            variables.push(("NEURON_RT_EXEC_TIMEOUT", limit.as_secs().to_string()));
         }
         Ok(variables)
     }

@@ -68,12 +68,12 @@ impl Flight {
     fn posted(self, calls: Functions) -> Flight {
         let (outcome, event) = (Arc::clone(&self.outcome), Arc::clone(&self.event));
         let (model, inputs, outputs) = (self.model.handle, self.inputs.handle, self.outputs.handle);
-        self.model.seat.execute.post(move || {
+        self.model.seat.execute.post(Box::new(move || {
             // SAFETY: the flight keeps all three alive until the event came, and for ever where it does not come.
             let code = unsafe { (calls.nrt_execute)(model.as_ptr(), inputs.as_ptr(), outputs.as_ptr()) };
             outcome.store(code, Ordering::Release);
             event.signal();
-        });
+        }));
         self
     }
 

@@ -81,18 +81,6 @@ impl Tensor {
         })
     }
 
-    /// Copies some of these bytes to another tensor of the same core.
-    pub fn copy(&self, range: Range<usize>, to: &Tensor, offset: usize) -> Result<(), Error> {
-        self.within(&range)?;
-        to.within(&(offset..offset.saturating_add(range.len())))?;
-        self.held.seat.assert_same_runtime(&to.held.seat);
-        let (from, to) = (self.held.handle, to.held.handle);
-        // SAFETY: both live as long as their borrows, and belong to one runtime.
-        self.held.seat.io(|calls| unsafe {
-            calls.nrt_tensor_copy(from.as_ptr(), range.start, to.as_ptr(), offset, range.len())
-        })
-    }
-
     /// Gives every byte this value.
     pub fn fill(&self, value: u8) -> Result<(), Error> {
         let (tensor, bytes) = (self.held.handle, self.held.bytes);
