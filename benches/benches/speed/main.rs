@@ -5,6 +5,7 @@
 //! | `POLYSILICON_BENCH_DEVICE` | the device | `auto` |
 //! | `POLYSILICON_BENCH_THREADS` | threads | one per core |
 //! | `POLYSILICON_BENCH_MODEL` | the model of decode, prefill and load | `embedded` |
+//! | `POLYSILICON_BENCH_TOKENIZER` | a `tokenizer.json` for `mask` | made-up words |
 //! | `POLYSILICON_BENCH_WIDTH` | rows and columns of a weight in `ops` | 4096 |
 //! | `POLYSILICON_BENCH_DEPTH` | the deepest context in `attention` and `decode` | 16384 |
 //!
@@ -16,6 +17,7 @@ mod attention;
 mod decode;
 mod engine;
 mod load;
+mod mask;
 mod ops;
 mod prefill;
 mod sampler;
@@ -44,6 +46,7 @@ fn main() -> Result<(), Error> {
         load::bench(&mut bench)?;
         engine::bench(&mut bench);
         sampler::bench(&mut bench);
+        mask::bench(&mut bench);
         criterion.final_summary();
         Ok(())
     })

@@ -57,7 +57,8 @@ fn row(out: f32) -> Vec<f32> {
     (0..VOCAB).map(|id| 2.5 * bell(id) + stands_out(id)).collect()
 }
 
-fn hash(n: u32) -> u32 {
+/// A number that looks random.
+pub fn hash(n: u32) -> u32 {
     let n = (n ^ n >> 16).wrapping_mul(0x7feb_352d);
     let n = (n ^ n >> 15).wrapping_mul(0x846c_a68b);
     n ^ n >> 16
