@@ -42,7 +42,7 @@ fn decoder(kv: DType) -> Graph {
     let x = g.gather(x, rows);
     let logits = g.op(Op::Linear, &[x, table]);
     g.name(logits, "logits");
-    g.finish(logits).unwrap()
+    g.finish(logits).expect("a graph")
 }
 
 /// Two sequences, one token each.
@@ -50,7 +50,7 @@ const DECODE: Bucket = Bucket { tokens: 2, seqs: 2, queries: 1, pages: 2, rows: 
 
 fn module(options: &Options) -> Module {
     let spec = ProgramSpec { bucket: DECODE, ..ProgramSpec::default() };
-    emit(&decoder(DType::BF16), &spec, &[5], options).unwrap().module
+    emit(&decoder(DType::BF16), &spec, &[5], options).expect("a module").module
 }
 
 #[test]
@@ -110,7 +110,12 @@ fn states_in_blocks_are_refused_by_name() {
 #[test]
 fn a_tap_is_a_result_and_a_patch_an_input() {
     let name = "layers.0.attention".to_owned();
-    let spec = ProgramSpec { bucket: DECODE, taps: vec![name.clone()], patches: vec![name] };
+    let spec = ProgramSpec {
+        bucket: DECODE,
+        taps: vec![name.clone()],
+        patches: vec![name],
+        ..ProgramSpec::default()
+    };
     let Emitted { module, inputs } = emit(&decoder(DType::BF16), &spec, &[5], &Options::default()).unwrap();
     assert!(module.outputs.contains(&"tap.0".to_owned()));
     assert!(module.inputs.contains(&"patch.0".to_owned()));
