@@ -8,3 +8,4 @@ pub mod divergence;
 pub mod embedded;
 pub mod golden;
 pub mod prefill;
+pub mod xla;

@@ -72,6 +72,19 @@ impl Prefill {
         parts: &[(usize, &[u32])],
         taps: &[String],
     ) -> Result<Fetch, BackendError> {
+        let sampling = Sampling::default();
+        let row = |token| Row { logits: true, ..Row::new(token, &sampling) };
+        let tokens = parts.iter().map(|(_, ids)| ids.len() as u32).sum();
+        self.feed_rows(parts, &(0..tokens).map(row).collect::<Vec<_>>(), taps)
+    }
+
+    /// As [`Prefill::feed_together`], with rows of the caller's.
+    pub fn feed_rows(
+        &mut self,
+        parts: &[(usize, &[u32])],
+        rows: &[Row<'_>],
+        taps: &[String],
+    ) -> Result<Fetch, BackendError> {
         let step = self.step(parts);
         let group = GroupFeed {
             table: &step.table,
@@ -79,14 +92,11 @@ impl Prefill {
             base: &vec![0; parts.len()],
             slots: &step.slots,
         };
-        let sampling = Sampling::default();
-        let row = |token| Row { logits: true, ..Row::new(token, &sampling) };
         let tokens = step.tokens.len() as u32;
-        let rows = (0..tokens).map(row).collect::<Vec<_>>();
         let counts = StepCounts {
             tokens,
             seqs: parts.len() as u32,
-            rows: tokens,
+            rows: rows.len() as u32,
             groups: self.groups.iter().map(|group| attended(group, &step)).collect(),
             ..StepCounts::default()
         };
@@ -94,7 +104,7 @@ impl Prefill {
             tokens: &step.tokens,
             positions: &step.positions,
             sequences: &step.sequences,
-            rows: &rows,
+            rows,
             groups: &vec![group; self.groups.len()],
             copies: &[],
             patches: &[],

@@ -1,8 +1,10 @@
 //! Every golden on every backend: logits and greedy tokens as `transformers` gave them.
 
 use graph::Backend;
+use neuron::{Dialect, Neuron, Options, Precision};
 use polysilicon_tests::golden::Golden;
 use polysilicon_tests::prefill::Prefill;
+use polysilicon_tests::xla::Xla;
 use tensor::{DType, ErrorStats};
 
 /// Normalised squared error of a backend that computes in f32.
@@ -23,6 +25,14 @@ fn cpu_gives_the_logits_of_transformers_at_every_level() {
     for isa in simd::Isa::present() {
         let options = cpu::Options { threads: Some(2), precision: cpu::Precision::F32, isa: Some(isa) };
         gives_the_logits(&cpu::Cpu::new(&options).expect("the level is present"));
+    }
+}
+
+#[test]
+fn modules_for_neuron_give_the_logits_of_transformers_on_xla() {
+    if Xla::is_present() {
+        let options = Options { precision: Precision::F32, dialect: Dialect::Stock };
+        gives_the_logits(&Neuron::new(Xla::start(), "stock XLA", options));
     }
 }
 

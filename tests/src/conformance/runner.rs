@@ -8,6 +8,7 @@ use simd::Isa;
 use tensor::{DType, ErrorStats, Value};
 
 use super::{Case, PAGE_LEN};
+use crate::xla::{self, Xla};
 
 /// A backend, or one way of running it.
 pub struct Runner {
@@ -60,6 +61,25 @@ pub const RUNNERS: &[Runner] = &[
             ("state_read/q8_0", "candle keeps states in dense types only"),
             ("state_write/q8_0", "candle keeps states in dense types only"),
             ("attention/q8_0", "candle keeps states in dense types only"),
+        ],
+    },
+    Runner {
+        name: "xla",
+        present: Xla::is_present,
+        eval: |case| {
+            let options =
+                neuron::Options { precision: neuron::Precision::F32, dialect: neuron::Dialect::Stock };
+            xla::with(|device| neuron::eval(device, &options, &case.op, &case.args, PAGE_LEN, &case.bucket))
+        },
+        ignore: &[
+            ("state_read/q8_0", "the chip keeps states in dense types only"),
+            ("state_write/q8_0", "the chip keeps states in dense types only"),
+            ("attention/q8_0", "the chip keeps states in dense types only"),
+            ("reshape/rows of blocks", "blocks are unpacked on their way to the chip"),
+            ("gather/q", "blocks are unpacked on their way to the chip"),
+            ("gather/iq4", "blocks are unpacked on their way to the chip"),
+            ("gather/mxfp4", "blocks are unpacked on their way to the chip"),
+            ("gather/experts", "blocks are unpacked on their way to the chip"),
         ],
     },
     cpu!("cpu, portable", Isa::Portable),

@@ -46,7 +46,7 @@ const TABLE: &[Row] = &[
     row(Floor(1), "nrt", &[]),
     row(Floor(1), "hlo", &[]),
     row(Floor(1), "kernels", &[]),
-    row(Beside, "nrt-emulator", &["hlo"]),
+    row(Beside, "nrt-emulator", &["hlo", "tensor"]),
     row(Beside, "xtask", &[]),
     row(Beside, "tests", ANYTHING),
     row(Beside, "benches", ANYTHING),

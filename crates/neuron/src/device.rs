@@ -1,0 +1,33 @@
+//! What runs modules: a chip through libnrt, or in tests something else that means the same.
+
+use graph::BackendError;
+use hlo::{Module, Shape};
+
+/// Runs modules on tensors that it keeps.
+pub trait Device: Send + 'static {
+    /// A module made ready.
+    type Program: Send;
+    /// A tensor in the device's memory.
+    type Tensor: Send + Sync;
+
+    /// Makes a module ready.
+    fn load(&mut self, module: &Module) -> Result<Self::Program, BackendError>;
+
+    /// Makes room for a tensor of zeros.
+    fn allocate(&mut self, name: &str, shape: &Shape) -> Result<Self::Tensor, BackendError>;
+
+    /// Replaces bytes of a tensor from `offset` on.
+    fn write(&mut self, tensor: &mut Self::Tensor, offset: usize, bytes: &[u8]) -> Result<(), BackendError>;
+
+    /// Reads bytes of a tensor from `offset` on.
+    fn read(&mut self, tensor: &Self::Tensor, offset: usize, bytes: &mut [u8]) -> Result<(), BackendError>;
+
+    /// Runs a program on tensors in the order of the module's inputs and outputs, and waits. Where the module aliases,
+    /// one tensor is both.
+    fn run(
+        &mut self,
+        program: &Self::Program,
+        inputs: &[&Self::Tensor],
+        outputs: &[&Self::Tensor],
+    ) -> Result<(), BackendError>;
+}

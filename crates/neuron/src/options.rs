@@ -1,0 +1,34 @@
+//! How modules are written.
+
+/// How modules are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// In what products are computed.
+    pub precision: Precision,
+    /// Who reads the modules.
+    pub dialect: Dialect,
+}
+
+/// In what products are computed. Sums, norms, softmaxes and rotations are in f32 either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Factors in bf16, summed in f32: what the tensor engine is made for. Weights lie in memory as bf16.
+    Bf16,
+    /// Factors in f32, at a quarter of the speed. Weights lie in memory as f32.
+    F32,
+}
+
+/// Who reads the modules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// `neuronx-cc`: with the custom calls that it knows by name.
+    Neuron,
+    /// Any XLA: each of those calls is replaced by its twin in plain HLO.
+    Stock,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { precision: Precision::Bf16, dialect: Dialect::Neuron }
+    }
+}

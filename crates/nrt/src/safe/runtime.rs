@@ -1,0 +1,144 @@
+//! The started runtime: its version, its cores, and whether it can still be trusted.
+
+use std::mem::MaybeUninit;
+use std::sync::{Arc, OnceLock};
+
+use super::core::Core;
+use super::options::Options;
+use crate::error::Error;
+use crate::lane::Lane;
+use crate::library::Library;
+use crate::result::text;
+use crate::sys::{self, ASYNC_SINCE, AsyncFunctions, Counts, EmulatorFunctions, Functions};
+
+/// The Neuron runtime of this process. It is closed when the last handle that came from it is gone.
+#[derive(Clone)]
+pub struct Runtime {
+    pub(crate) inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub calls: Functions,
+    /// The asynchronous functions, where the version has them in the form that is known here.
+    pub later: Option<AsyncFunctions>,
+    emulator: Option<EmulatorFunctions>,
+    version: String,
+    cores: u32,
+    library: Library,
+    lane: Lane,
+    /// Why nothing is called any more.
+    poison: OnceLock<String>,
+}
+
+impl Runtime {
+    /// Opens libnrt and starts it. There is one at a time in a process; its cores belong to the process until it ends.
+    pub fn open(options: &Options) -> Result<Runtime, Error> {
+        let library = Library::open(options.library.as_deref())?;
+        let calls = Functions::find(&library)?;
+        options.apply()?;
+        let lane = Lane::start("neuron".to_owned())?;
+        library.claim()?;
+        let (mut version, mut cores) = (MaybeUninit::<sys::Version>::zeroed(), 0);
+        let started = lane.call(|| {
+            // SAFETY: the version and the count of cores may be asked for before the start, and the claim says that
+            // the runtime is not started yet.
+            unsafe {
+                calls.nrt_get_version(version.as_mut_ptr(), size_of::<sys::Version>())?;
+                calls.nrt_get_visible_vnc_count(&mut cores)?;
+                calls.nrt_init(sys::NO_FRAMEWORK, c"".as_ptr(), c"".as_ptr())
+            }
+        });
+        started.inspect_err(|_| library.release())?;
+        // SAFETY: zeros are a version, whatever of it was written.
+        let version = unsafe { version.assume_init() };
+        let known = (version.major, version.minor) >= ASYNC_SINCE;
+        let later = if known { AsyncFunctions::find(&library).ok() } else { None };
+        let sys::Version { major, minor, patch, maintenance, .. } = version;
+        let version = format!("{major}.{minor}.{patch}.{maintenance} {}", text(&version.detail));
+        let emulator = EmulatorFunctions::find(&library).ok();
+        let poison = OnceLock::new();
+        let inner = Inner { calls, later, emulator, version, cores, library, lane, poison };
+        Ok(Runtime { inner: Arc::new(inner) })
+    }
+
+    /// The version of the library, and what it says of itself.
+    pub fn version(&self) -> &str {
+        &self.inner.version
+    }
+
+    /// Whether programs can be queued behind each other without a thread that waits.
+    pub fn is_async(&self) -> bool {
+        self.inner.later.is_some()
+    }
+
+    /// What the emulator counted, where this is no chip but the emulator: its times are simulated, never measured.
+    pub fn emulated(&self) -> Option<Counts> {
+        let (functions, mut counts) = (self.inner.emulator.as_ref()?, Counts::default());
+        // SAFETY: the size is that of what is pointed to.
+        unsafe { functions.polysilicon_emulator_counts(&mut counts, size_of::<Counts>()).ok()? };
+        Some(counts)
+    }
+
+    /// What programs for these chips are compiled for, in neuronx-cc's words; `None` for chips that are not known.
+    pub fn target(&self) -> Result<Option<&'static str>, Error> {
+        let (mut info, size) = (sys::InstanceInfo::default(), size_of::<sys::InstanceInfo>());
+        // SAFETY: the runtime is started as long as `inner` lives, and the size is that of what is pointed to.
+        self.inner.call(&self.inner.lane, |calls| unsafe { calls.nrt_get_instance_info(&mut info, size) })?;
+        Ok(match info.family {
+            2 => Some("trn1"),
+            3 => Some("trn1n"),
+            4 | 7 => Some("inf2"),
+            5 | 6 | 8..=13 => Some("trn2"),
+            14 | 15 => Some("trn3"),
+            _ => None,
+        })
+    }
+
+    /// How many logical cores this process sees; they are numbered from 0.
+    pub fn cores(&self) -> u32 {
+        self.inner.cores
+    }
+
+    /// A core of this process.
+    pub fn core(&self, core: u32) -> Result<Core, Error> {
+        if core >= self.inner.cores {
+            return Err(Error::NoCore { core, visible: self.inner.cores });
+        }
+        Core::new(&self.inner, core)
+    }
+}
+
+impl Inner {
+    /// Makes a call on a lane, unless the runtime is poisoned, and poisons it by a fatal status.
+    pub fn call<R: Send>(
+        &self,
+        lane: &Lane,
+        call: impl FnOnce(&Functions) -> Result<R, Error> + Send,
+    ) -> Result<R, Error> {
+        self.healthy()?;
+        self.heed(lane.call(|| call(&self.calls)))
+    }
+
+    /// An error where an earlier call poisoned the runtime.
+    pub fn healthy(&self) -> Result<(), Error> {
+        self.poison.get().map_or(Ok(()), |because| Err(Error::Poisoned { because: because.clone() }))
+    }
+
+    /// Hands an outcome on, and poisons the runtime where it is a fatal one.
+    pub fn heed<R>(&self, outcome: Result<R, Error>) -> Result<R, Error> {
+        outcome.inspect_err(|error| {
+            if error.is_fatal() {
+                self.poison.get_or_init(|| error.to_string());
+            }
+        })
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // SAFETY: every handle holds an `Inner`, so there is none left.
+        if self.call(&self.lane, |calls| unsafe { calls.nrt_close() }).is_ok() {
+            self.library.release();
+        }
+    }
+}
