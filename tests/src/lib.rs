@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 pub mod conformance;
+pub mod cuda_host;
 pub mod divergence;
 pub mod embedded;
 pub mod golden;

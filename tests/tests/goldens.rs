@@ -2,6 +2,7 @@
 
 use graph::Backend;
 use neuron::{Dialect, Neuron, Options, Precision};
+use polysilicon_tests::cuda_host;
 use polysilicon_tests::golden::Golden;
 use polysilicon_tests::prefill::Prefill;
 use polysilicon_tests::xla::Xla;
@@ -25,6 +26,13 @@ fn cpu_gives_the_logits_of_transformers_at_every_level() {
     for isa in simd::Isa::present() {
         let options = cpu::Options { threads: Some(2), precision: cpu::Precision::F32, isa: Some(isa) };
         gives_the_logits(&cpu::Cpu::new(&options).expect("the level is present"));
+    }
+}
+
+#[test]
+fn cuda_gives_the_logits_of_transformers() {
+    if cuda_host::is_present() {
+        gives_the_logits(&cuda_host::backend(cuda_host::EXACTLY));
     }
 }
 

@@ -8,6 +8,7 @@ use simd::Isa;
 use tensor::{DType, ErrorStats, Value};
 
 use super::{Case, PAGE_LEN};
+use crate::cuda_host;
 use crate::xla::{self, Xla};
 
 /// A backend, or one way of running it.
@@ -81,6 +82,18 @@ pub const RUNNERS: &[Runner] = &[
             ("gather/mxfp4", "blocks are unpacked on their way to the chip"),
             ("gather/experts", "blocks are unpacked on their way to the chip"),
         ],
+    },
+    Runner {
+        name: "cuda, its kernels on the CPU",
+        present: cuda_host::is_present,
+        eval: |case| cuda_host::eval(case, cuda_host::forwards()),
+        ignore: &[],
+    },
+    Runner {
+        name: "cuda, its kernels on the CPU, backwards",
+        present: cuda_host::is_present,
+        eval: |case| cuda_host::eval(case, cuda_host::backwards()),
+        ignore: &[],
     },
     cpu!("cpu, portable", Isa::Portable),
     cpu!("cpu, avx2", Isa::Avx2),

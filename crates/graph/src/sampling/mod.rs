@@ -18,6 +18,7 @@
 
 mod adjust;
 mod candidates;
+mod device;
 mod draw;
 mod dry;
 mod options;
@@ -27,11 +28,12 @@ mod tests;
 mod weight;
 
 use adjust::adjust;
+pub use device::{Choice, normaliser};
 use draw::Draw;
 use dry::Repeats;
 pub use options::{Dry, Penalties, Sampling};
 use peaks::{argmax, largest};
-use weight::{ONE, Scale};
+use weight::Scale;
 
 use crate::{Fetch, Row, Sampled};
 
@@ -102,6 +104,5 @@ fn log_sum_exp(logits: &[f32]) -> f32 {
     if !largest.is_finite() {
         return largest;
     }
-    let mass = Scale::new(largest, 1.0).mass(logits);
-    largest + (mass as f64 / ONE as f64).ln() as f32
+    normaliser(largest, Scale::new(largest, 1.0).mass(logits))
 }

@@ -34,6 +34,11 @@ impl Scale {
         Scale { largest, steepness: (LOG2_E / temperature).min(f32::MAX) }
     }
 
+    /// Halvings of the weight per unit of logit.
+    pub(super) fn steepness(&self) -> f32 {
+        self.steepness
+    }
+
     /// How often the likeliest token's weight is halved to give this logit's. Not a number where the logit is not.
     #[inline]
     pub(super) fn fall(&self, logit: f32) -> f32 {

@@ -47,6 +47,7 @@ const TABLE: &[Row] = &[
     row(Floor(1), "hlo", &[]),
     row(Floor(1), "kernels", &[]),
     row(Beside, "nrt-emulator", &["hlo", "tensor"]),
+    row(Beside, "cuda-host", &["cuda"]),
     row(Beside, "xtask", &[]),
     row(Beside, "tests", ANYTHING),
     row(Beside, "benches", ANYTHING),

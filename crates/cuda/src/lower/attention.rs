@@ -1,0 +1,69 @@
+//! Attention over pages.
+
+use graph::{BackendError, ValueId};
+
+use super::{Lowering, c_type, format};
+use crate::launch::Arg;
+use crate::source::{Source, float};
+
+/// Threads of a block of `attend.cu`.
+const THREADS: usize = 128;
+/// Blocks that a step should have, so that every processor has some.
+const BLOCKS_WANTED: usize = 264;
+/// Fewest positions that are worth a part of their own.
+const PART: usize = 128;
+/// Most parts.
+const PARTS_MAX: usize = 64;
+
+impl Lowering<'_> {
+    pub(super) fn attention(
+        &mut self,
+        scale: f32,
+        window: Option<u32>,
+        args: &[ValueId],
+        out: ValueId,
+    ) -> Result<(), BackendError> {
+        let &[q, k, v, positions, sequences, table, base, ref sinks @ ..] = args else {
+            unreachable!("typed: seven arguments or eight")
+        };
+        let [tokens, heads, width] = self.shape(q)[..] else { unreachable!("typed: three axes") };
+        let kv_heads = self.axes_from(k, 2)[0];
+        for state in [k, v] {
+            // A lane reads part of one block.
+            if self.dtype(state).is_block() && !(width.is_multiple_of(32) && 256 % width == 0) {
+                return Err(self.refuse(format!("heads of {width} do not fit blocks of {}", self.dtype(state))));
+            }
+        }
+        let pages = self.shape(table)[1];
+        let parts = parts(tokens * kv_heads, pages * self.page_len, window);
+        let sink = sinks.first().copied();
+        let sink_type = sink.map_or("float", |sink| c_type(self.dtype(sink)));
+        let with_heads = |source: Source| source.with("HEADS", heads).with("WIDTH", width);
+        let with_sinks = |source: Source| source.with("SINKS", u8::from(sink.is_some())).with("SINK", sink_type);
+        let source = with_heads(Source::new("attend")).with("KV_HEADS", kv_heads);
+        let source = source.with("PAGE_LEN", self.page_len).with("SCALE", float(scale));
+        let source = with_sinks(source.with("WINDOW", window.unwrap_or(0)));
+        let source = source.with("KEYS", format(self.dtype(k))).with("VALUES", format(self.dtype(v)));
+        let source = source.with("PARTS", parts);
+        let partial = if parts > 1 { tokens * heads * parts * (width + 2) * size_of::<f32>() } else { 0 };
+        let partial = self.scratch(partial);
+        let sink = sink.map_or(Arg::Null, |sink| self.arg(sink));
+        let mut given = vec![self.arg(out), partial];
+        given.extend([q, k, v, positions, sequences, table, base].map(|value| self.arg(value)));
+        given.extend([sink, Arg::Int(pages as i64), Arg::Int(tokens as i64)]);
+        self.push(source, [kv_heads, parts, tokens], THREADS, given);
+        if parts > 1 {
+            let source = with_sinks(with_heads(Source::new("merge")).with("PARTS", parts));
+            let given = vec![self.arg(out), partial, sink];
+            self.push(source, [heads, tokens, 1], super::threads_for(width), given);
+        }
+        Ok(())
+    }
+}
+
+/// Into how many parts the positions of a token are cut.
+fn parts(blocks: usize, context: usize, window: Option<u32>) -> usize {
+    let seen = context.min(window.map_or(usize::MAX, |window| window as usize));
+    let wanted = BLOCKS_WANTED.div_ceil(blocks.max(1));
+    wanted.min(seen.div_ceil(PART)).clamp(1, PARTS_MAX)
+}

@@ -1,0 +1,19 @@
+//! How the kernels compute.
+
+/// How activations are rounded for products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// As the tensor cores take them, bf16, where there are many rows; in steps of few rows they stay f32, since weights
+    /// bound those.
+    #[default]
+    Bf16,
+    /// Not at all.
+    F32,
+}
+
+/// What may be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Options {
+    /// How activations are rounded.
+    pub precision: Precision,
+}

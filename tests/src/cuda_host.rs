@@ -1,0 +1,38 @@
+//! The CUDA backend with its kernels compiled for the CPU.
+
+use std::sync::{Arc, LazyLock};
+
+use cuda::{Cuda, Driver, Options, Precision};
+use cuda_host::{Host, Order};
+use graph::BackendError;
+use tensor::Value;
+
+use crate::conformance::{Case, PAGE_LEN};
+
+pub use cuda_host::is_present;
+
+static FORWARDS: LazyLock<Arc<dyn Driver>> = LazyLock::new(|| Arc::new(Host::new(Order::Forwards)));
+static BACKWARDS: LazyLock<Arc<dyn Driver>> = LazyLock::new(|| Arc::new(Host::new(Order::Backwards)));
+
+/// The device that all tests share.
+pub fn forwards() -> &'static Arc<dyn Driver> {
+    &FORWARDS
+}
+
+/// The same with threads and blocks in the reverse order.
+pub fn backwards() -> &'static Arc<dyn Driver> {
+    &BACKWARDS
+}
+
+/// Options under which activations are not rounded.
+pub const EXACTLY: Options = Options { precision: Precision::F32 };
+
+/// A backend on the shared device.
+pub fn backend(options: Options) -> Cuda {
+    Cuda::new(Arc::clone(forwards()), options)
+}
+
+/// One case of conformance.
+pub fn eval(case: &Case, driver: &Arc<dyn Driver>) -> Result<Vec<Value>, BackendError> {
+    cuda::eval(driver, &EXACTLY, &case.op, &case.args, PAGE_LEN, &case.bucket)
+}
