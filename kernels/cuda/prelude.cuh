@@ -19,6 +19,8 @@ typedef long long i64;
 
 // Bytes shared by a block, as many as the launch says.
 #ifndef POLYSILICON_HOST
+#define INFINITY __int_as_float(0x7f800000)
+#define NAN __int_as_float(0x7fc00000)
 #define DYNAMIC_SHARED(type, name)                      \
     extern __shared__ __align__(128) u8 dynamic_shared_bytes[]; \
     type* const name = (type*)dynamic_shared_bytes
