@@ -125,11 +125,17 @@ impl Device for Xla {
         Ok(Tensor { number, dropped: Arc::clone(&self.dropped) })
     }
 
-    fn write(&mut self, tensor: &mut Tensor, offset: usize, bytes: &[u8]) -> Result<(), BackendError> {
+    fn write(
+        &mut self,
+        tensor: &mut Tensor,
+        _: Option<u32>,
+        offset: usize,
+        bytes: &[u8],
+    ) -> Result<(), BackendError> {
         self.ask(json!({ "do": "write", "tensor": tensor.number, "offset": offset }), bytes).map(|_| ())
     }
 
-    fn read(&mut self, tensor: &Tensor, offset: usize, bytes: &mut [u8]) -> Result<(), BackendError> {
+    fn read(&mut self, tensor: &Tensor, _: u32, offset: usize, bytes: &mut [u8]) -> Result<(), BackendError> {
         let count = bytes.len();
         let request = json!({ "do": "read", "tensor": tensor.number, "offset": offset, "count": count });
         let (_, answer) = self.ask(request, &[])?;
