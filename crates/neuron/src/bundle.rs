@@ -8,6 +8,7 @@ use graph::{BackendError, Bucket, Graph, GroupId, ProgramSpec, StepCounts};
 use serde_json::{Value, json};
 use tensor::DType;
 
+use crate::compiler::COMMAND;
 use crate::weights::Form;
 use crate::{NAME, Options, Target, emit, unsupported};
 
@@ -43,7 +44,7 @@ impl Bundle<'_> {
             let (module, program) = (format!("{name}.hlo.pb"), format!("{name}.neff"));
             let bytes = emitted.module.encode();
             std::fs::write(folder.join(&module), &bytes)?;
-            writeln!(script, "{}", self.target.command(&module, &program).join(" "))
+            writeln!(script, "{COMMAND} {}", self.target.flags(&module, &program).join(" "))
                 .expect("a string takes any text");
             programs.push(json!({
                 "name": name,

@@ -34,18 +34,20 @@ pub fn eval<D: Device>(
         let packed = arg.dtype.is_block().then(|| Form::of(&info, options).pack(&info, bytes));
         let shape = ty.array().expect("inputs are arrays");
         let mut tensor = device.allocate("argument", shape)?;
-        device.write(&mut tensor, 0, packed.as_deref().unwrap_or(bytes))?;
+        device.write(&mut tensor, None, 0, packed.as_deref().unwrap_or(bytes))?;
         given.push(tensor);
     }
     let shapes = module.entry().result().arrays();
     let made = shapes.iter().map(|shape| device.allocate("result", shape)).collect::<Result<Vec<_>, _>>()?;
-    device.run(&program, &given.iter().collect::<Vec<_>>(), &made.iter().collect::<Vec<_>>())?;
+    let bound = device.bind(&program, &given.iter().collect::<Vec<_>>(), &made.iter().collect::<Vec<_>>())?;
+    let run = device.start(&bound)?;
+    device.wait(run)?;
     shapes.iter().zip(&made).map(|(shape, tensor)| value(device, shape, tensor)).collect()
 }
 
 fn value<D: Device>(device: &mut D, shape: &Shape, tensor: &D::Tensor) -> Result<Value, BackendError> {
     let mut bytes = vec![0; shape.bytes().expect("typed: it can be counted")];
-    device.read(tensor, 0, &mut bytes)?;
+    device.read(tensor, 0, 0, &mut bytes)?;
     let dtype = match shape.element {
         Element::F32 => DType::F32,
         Element::F16 => DType::F16,

@@ -6,10 +6,12 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod compiler;
 mod device;
 mod emit;
 mod eval;
 mod executor;
+mod neff;
 mod options;
 mod program;
 mod states;
@@ -22,9 +24,11 @@ use graph::{Backend, BackendError, BucketPolicy, Budget, Caps, Executor, Graph, 
 use tensor::{DType, WeightSource};
 
 pub use bundle::Bundle;
+pub use compiler::{COMMAND, CompileError, Compiled, Compiler, Job};
 pub use device::Device;
 pub use emit::{Emitted, Given, emit};
 pub use eval::eval;
+pub use neff::{Neff, NeffError};
 pub use options::{Dialect, Options, Precision};
 pub use target::{TARGETS, Target};
 pub use weights::Form;

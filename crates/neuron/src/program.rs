@@ -79,10 +79,10 @@ impl<D: Device> Program<D> {
             match *given {
                 Given::Main(Place::Input(input)) => {
                     inputs.fill(input, &mut self.filled);
-                    device.write(tensor, 0, &bytes(&self.filled, i32::to_le_bytes))?;
+                    device.write(tensor, None, 0, &bytes(&self.filled, i32::to_le_bytes))?;
                 }
                 Given::Patch(number) => {
-                    device.write(tensor, 0, &bytes(inputs.feed.patches[number], f32::to_le_bytes))?
+                    device.write(tensor, None, 0, &bytes(inputs.feed.patches[number], f32::to_le_bytes))?
                 }
                 Given::Main(place) => {
                     return Err(unsupported("main".to_owned(), format!("it takes {place:?}")));
@@ -114,7 +114,9 @@ impl<D: Device> Program<D> {
                 Made::Own { tensor, .. } => tensor,
             });
         }
-        device.run(&self.program, &inputs, &outputs)
+        let bound = device.bind(&self.program, &inputs, &outputs)?;
+        let run = device.start(&bound)?;
+        device.wait(run).map(|_| ())
     }
 
     /// What each row became: the likeliest token as the device found it where that is all that is asked for, else what
@@ -159,14 +161,14 @@ impl<D: Device> Program<D> {
     fn logits(&self, device: &mut D, row: usize) -> Result<Vec<f32>, BackendError> {
         let (shape, tensor) = self.own(LOGITS);
         let mut held = vec![0; shape.dims[1] * 4];
-        device.read(tensor, row * held.len(), &mut held)?;
+        device.read(tensor, 0, row * held.len(), &mut held)?;
         Ok(words(&held).into_iter().map(f32::from_le_bytes).collect())
     }
 
     fn words(&self, device: &mut D, name: &str) -> Result<Vec<[u8; 4]>, BackendError> {
         let (shape, tensor) = self.own(name);
         let mut held = vec![0; shape.bytes().expect("typed: it can be counted")];
-        device.read(tensor, 0, &mut held)?;
+        device.read(tensor, 0, 0, &mut held)?;
         Ok(words(&held))
     }
 

@@ -30,14 +30,16 @@ impl<D: Device> States<D> {
         Ok(States { tensors, pages, kinds })
     }
 
-    /// Copies a page within its group.
+    /// Copies a page within its group, on each rank its own part.
     pub(crate) fn copy(&mut self, device: &mut D, copy: &Copy) -> Result<(), BackendError> {
         for (tensor, &(_, bytes)) in
             self.tensors.iter_mut().zip(&self.kinds).filter(|(_, kind)| kind.0 == copy.group)
         {
             let mut page = vec![0; bytes];
-            device.read(tensor, copy.from.0 as usize * bytes, &mut page)?;
-            device.write(tensor, copy.to.0 as usize * bytes, &page)?;
+            for rank in 0..device.ranks() {
+                device.read(tensor, rank, copy.from.0 as usize * bytes, &mut page)?;
+                device.write(tensor, Some(rank), copy.to.0 as usize * bytes, &page)?;
+            }
         }
         Ok(())
     }
@@ -54,7 +56,7 @@ impl<D: Device> States<D> {
         {
             let mut held = vec![0; bytes];
             for page in pages {
-                device.read(tensor, page.0 as usize * bytes, &mut held)?;
+                device.read(tensor, 0, page.0 as usize * bytes, &mut held)?;
                 out.write_all(&held)?;
             }
         }
@@ -75,7 +77,7 @@ impl<D: Device> States<D> {
             let mut held = vec![0; bytes];
             for page in pages {
                 from.read_exact(&mut held)?;
-                device.write(tensor, page.0 as usize * bytes, &held)?;
+                device.write(tensor, None, page.0 as usize * bytes, &held)?;
             }
         }
         Ok(())

@@ -43,10 +43,9 @@ impl Target {
     }
 
     /// What the compiler is called with to turn a module into a program, word by word.
-    pub fn command(&self, module: &str, program: &str) -> Vec<String> {
+    pub fn flags(&self, module: &str, program: &str) -> Vec<String> {
         let physical = self.physical.to_string();
         let words = [
-            "neuronx-cc",
             "compile",
             module,
             "--framework",

@@ -59,7 +59,7 @@ fn load_one<D: Device>(
         let mut piece = vec![0; at_once.min(rows - first) * row_bytes];
         source.read_rows(&spec.name, first, &mut piece)?;
         let packed = form.pack(&spec.info, &piece);
-        device.write(tensor, offset, &packed)?;
+        device.write(tensor, None, offset, &packed)?;
         offset += packed.len();
     }
     Ok(())

@@ -47,6 +47,8 @@ mod worker;
 pub use beams::{Beams, Found};
 pub use budget::Shortage;
 pub use builder::Builder;
+/// Chips and prices, plans, and what tokens cost.
+pub use cost;
 /// How activations are rounded for products.
 pub use cpu::Precision;
 pub use device::{

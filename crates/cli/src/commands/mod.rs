@@ -2,6 +2,7 @@
 
 mod bench;
 mod chat;
+mod chips;
 mod devices;
 mod diff;
 mod inspect;
@@ -38,6 +39,8 @@ pub enum Command {
     Diff(diff::Diff),
     /// List the devices present
     Devices(devices::Devices),
+    /// List chips and instances with their prices, each with its date and its source
+    Chips(chips::Chips),
     /// Time a model, and its kernels
     Bench(bench::Bench),
 }
@@ -55,6 +58,7 @@ impl Command {
             Command::Quantize(quantize) => quantize.execute(),
             Command::Diff(diff) => return diff.execute(),
             Command::Devices(devices) => devices.execute(),
+            Command::Chips(chips) => chips.execute(),
             Command::Bench(bench) => bench.execute(),
         }
         .map(|()| ExitCode::SUCCESS)
