@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use cuda::{Cuda, Driver, Options, Precision};
+use cuda::{Cuda, Driver, Nvidia, Options, Precision};
 use cuda_host::{Host, Order};
 use graph::BackendError;
 use tensor::Value;
@@ -22,6 +22,15 @@ pub fn forwards() -> &'static Arc<dyn Driver> {
 /// The same with threads and blocks in the reverse order.
 pub fn backwards() -> &'static Arc<dyn Driver> {
     &BACKWARDS
+}
+
+/// A GPU of this machine, where there is one.
+pub fn gpu() -> Option<&'static Arc<dyn Driver>> {
+    static GPU: LazyLock<Option<Arc<dyn Driver>>> = LazyLock::new(|| {
+        let found = cuda::find().ok()?.first()?.number;
+        Some(Arc::new(Nvidia::open(found).expect("a GPU that is found can be used")))
+    });
+    GPU.as_ref()
 }
 
 /// Options under which activations are not rounded.

@@ -37,6 +37,13 @@ fn cuda_gives_the_logits_of_transformers() {
 }
 
 #[test]
+fn a_gpu_gives_the_logits_of_transformers() {
+    if let Some(driver) = cuda_host::gpu() {
+        gives_the_logits(&cuda::Cuda::new(std::sync::Arc::clone(driver), cuda_host::EXACTLY));
+    }
+}
+
+#[test]
 fn modules_for_neuron_give_the_logits_of_transformers_on_xla() {
     if Xla::is_present() {
         let options = Options { precision: Precision::F32, dialect: Dialect::Stock };

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use cuda::Source;
 
@@ -104,13 +105,17 @@ fn fnv(hash: u64, byte: u8) -> u64 {
     (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
 }
 
+/// Builds of this process, so that each has files of its own.
+static BUILDS: AtomicU32 = AtomicU32::new(0);
+
 /// Who opens the library finds it whole or not at all.
 fn build(compiler: &Compiler, path: &Path, text: &str) -> Result<(), String> {
     let io = |error: std::io::Error| error.to_string();
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io)?;
-    let place = tempfile::tempdir_in(folder).map_err(io)?;
-    let (input, output): (PathBuf, PathBuf) = (place.path().join("kernel.cpp"), place.path().join("kernel.so"));
+    let number = BUILDS.fetch_add(1, Ordering::Relaxed);
+    let beside = |ending: &str| path.with_extension(format!("{}-{number}.{ending}", std::process::id()));
+    let (input, output): (PathBuf, PathBuf) = (beside("cpp"), beside("new"));
     fs::write(&input, text).map_err(io)?;
     let command = Command::new(&compiler.command)
         .args(FLAGS.split_whitespace())
@@ -119,7 +124,9 @@ fn build(compiler: &Compiler, path: &Path, text: &str) -> Result<(), String> {
         .arg(&output)
         .args(["-x", "none", "-lm"])
         .output()
-        .map_err(io)?;
+        .map_err(io);
+    let _ = fs::remove_file(&input);
+    let command = command?;
     if !command.status.success() {
         return Err(String::from_utf8_lossy(&command.stderr).into_owned());
     }

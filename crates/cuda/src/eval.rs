@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use graph::{BackendError, Bucket, Dims, Graph, Op, Place, Plan, ProgramSpec, Ty, ValueId, expand};
-use tensor::{Shape, Value};
+use tensor::{Shape, Value, WeightInfo};
 
 use crate::driver::{Driver, Memory};
 use crate::launch::Addresses;
 use crate::lower::{Given, lower};
 use crate::options::Options;
 use crate::program::Kernels;
-use crate::weights::Form;
+use crate::weights::forms_of;
 use crate::{fault, unsupported};
 
 /// Evaluates one operation, whole where there is a kernel for it. Arguments are what weights are to a model, and states are
@@ -32,7 +32,8 @@ pub fn eval(
             value.place = Place::Weight(argument);
         }
     }
-    let forms = vec![Form::Found; args.len()];
+    let infos = args.iter().map(|arg| WeightInfo { dtype: arg.dtype, shape: arg.shape }).collect::<Vec<_>>();
+    let forms = forms_of(&plan, &infos);
     let spec = ProgramSpec { bucket: *bucket, ..ProgramSpec::default() };
     let given = Given { forms: &forms, options, spec: &spec, page_len: page_len as usize, samples: false };
     let lowered = lower(&plan, &given)?;
@@ -42,7 +43,13 @@ pub fn eval(
         let memory = Memory::new(driver, bytes.len()).map_err(fault)?;
         memory.write(0, bytes).map_err(fault).map(|()| memory)
     };
-    let given = args.iter().map(|arg| memory(arg.data.as_slice())).collect::<Result<Vec<_>, _>>()?;
+    let mut given = vec![];
+    for ((arg, info), form) in args.iter().zip(&infos).zip(&forms) {
+        let bytes = form.bytes(info).expect("a value's bytes are counted");
+        let place = Memory::new(driver, bytes).map_err(fault)?;
+        form.write(info, 0, arg.data.as_slice(), &place)?;
+        given.push(place);
+    }
     let (work, table) = (Memory::new(driver, lowered.work_bytes).map_err(fault)?, memory(&lowered.table)?);
     let weights = given.iter().map(Memory::address).collect();
     let at = Addresses { work: work.address(), table: table.address(), weights, ..Addresses::default() };

@@ -11,6 +11,7 @@ mod launch;
 mod lower;
 mod nvidia;
 mod options;
+mod pack;
 mod program;
 mod recorder;
 mod rows;
@@ -21,7 +22,7 @@ mod weights;
 use std::sync::Arc;
 
 use graph::{
-    Backend, BackendError, Bucket, BucketPolicy, Budget, Caps, Executor, Graph, Needs, Weights,
+    Backend, BackendError, Bucket, BucketPolicy, Budget, Caps, Executor, Graph, Needs, ProgramSpec, Weights,
 };
 use tensor::{DType, WeightSource};
 
@@ -58,6 +59,18 @@ impl Cuda {
         };
         Cuda { driver, options, caps }
     }
+
+    /// A backend on the GPU of this number.
+    pub fn open(number: u32, options: Options) -> Result<Cuda, BackendError> {
+        Ok(Cuda::new(Arc::new(Nvidia::open(number).map_err(fault)?), options))
+    }
+}
+
+/// The kernels of a program, in the order in which they are launched, without any device: what a step launches, and what a
+/// compiler will be given.
+pub fn sources(graph: &Graph, spec: &ProgramSpec, options: &Options) -> Result<Vec<Source>, BackendError> {
+    let program = program::Program::new(graph, &weights::forms(graph), spec, options)?;
+    Ok(program.lowered.launches.into_iter().map(|launch| launch.source).collect())
 }
 
 impl Backend for Cuda {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use graph::{BackendError, Graph, WeightSpec, Weights};
+use graph::{BackendError, Bucket, Graph, Op, Place, Plan, WeightSpec, Weights, bind, expand, fuse};
 use tensor::{SourceError, WeightInfo, WeightSource};
 
 use crate::driver::{Driver, Memory};
 use crate::fault;
+use crate::pack::{TILE_ROWS, pack, planes, tiles};
 
 /// Bytes of a weight that are read and written at once.
 const PIECE: usize = 32 << 20;
@@ -20,7 +21,7 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Reads and writes every weight of a graph, in pieces.
+    /// Reads, packs and writes every weight of a graph, in pieces.
     pub fn load(
         graph: &Graph,
         source: &dyn WeightSource,
@@ -52,13 +53,11 @@ fn load_one(
 ) -> Result<(), BackendError> {
     let row_bytes = spec.info.row_bytes().ok_or_else(|| too_large(spec))?;
     let rows = spec.info.shape.rows().ok_or_else(|| too_large(spec))?;
-    let at_once = (PIECE / row_bytes.max(1)).max(1);
+    let at_once = (PIECE / row_bytes.max(1)).next_multiple_of(TILE_ROWS);
     for first in (0..rows).step_by(at_once) {
         let mut piece = vec![0; at_once.min(rows - first) * row_bytes];
         source.read_rows(&spec.name, first, &mut piece)?;
-        match form {
-            Form::Found => place.write(first * row_bytes, &piece).map_err(fault)?,
-        }
+        form.write(&spec.info, first, &piece, place)?;
     }
     Ok(())
 }
@@ -72,11 +71,8 @@ fn too_large(spec: &WeightSpec) -> SourceError {
 pub(crate) enum Form {
     /// As it was found.
     Found,
-}
-
-/// The form of each weight of a graph.
-pub(crate) fn forms(graph: &Graph) -> Vec<Form> {
-    graph.weights.iter().map(|_| Form::Found).collect()
+    /// In tiles, so many along rows and columns.
+    Tiles([usize; 2]),
 }
 
 impl Form {
@@ -84,6 +80,51 @@ impl Form {
     pub fn bytes(self, info: &WeightInfo) -> Option<usize> {
         match self {
             Form::Found => info.bytes(),
+            Form::Tiles([rows, columns]) => planes(info.dtype)?.bytes(rows.checked_mul(columns)?),
         }
     }
+
+    /// Writes rows of a weight, as they were found, from a row on that begins a tile.
+    pub fn write(self, info: &WeightInfo, first: usize, found: &[u8], place: &Memory) -> Result<(), BackendError> {
+        match self {
+            Form::Found => {
+                let row_bytes = info.row_bytes().unwrap_or(0);
+                place.write(first * row_bytes, found).map_err(fault)
+            }
+            Form::Tiles(tiles) => {
+                let runs = pack(info.dtype, tiles, first, found);
+                runs.iter().try_for_each(|run| place.write(run.at, &run.bytes)).map_err(fault)
+            }
+        }
+    }
+}
+
+/// The form of each weight of a graph: what it is used for does not depend on the step.
+pub(crate) fn forms(graph: &Graph) -> Vec<Form> {
+    let bucket = Bucket { tokens: 1, seqs: 1, queries: 1, pages: 1, rows: 1 };
+    let lowered = expand(&fuse(&bind(graph, &bucket), &[]), &bucket, &|op| op.is_composite());
+    let infos = graph.weights.iter().map(|spec| spec.info).collect::<Vec<_>>();
+    forms_of(&Plan::of(&lowered, &[]), &infos)
+}
+
+/// The form of each weight of a plan: tiles where it is multiplied, and at most looked up in besides.
+pub(crate) fn forms_of(plan: &Plan, infos: &[WeightInfo]) -> Vec<Form> {
+    let (mut multiplied, mut otherwise) = (vec![false; infos.len()], vec![false; infos.len()]);
+    for node in &plan.nodes {
+        for (place, &arg) in node.args.iter().enumerate() {
+            let Place::Weight(weight) = plan.place(arg) else { continue };
+            match (&node.op, place) {
+                (Op::Linear | Op::LinearAdd { .. }, 1) | (Op::GatedLinear { .. }, 1 | 2) | (Op::ExpertFfn { .. }, 3..=5) => {
+                    multiplied[weight] = true;
+                }
+                (Op::Embed, 1) => {}
+                _ => otherwise[weight] = true,
+            }
+        }
+    }
+    let form = |(info, (multiplied, otherwise)): (&WeightInfo, (bool, bool))| match tiles(info) {
+        Some(tiles) if multiplied && !otherwise && planes(info.dtype).is_some() => Form::Tiles(tiles),
+        _ => Form::Found,
+    };
+    infos.iter().zip(multiplied.into_iter().zip(otherwise)).map(form).collect()
 }

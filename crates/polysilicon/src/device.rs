@@ -85,9 +85,8 @@ fn describe(measured: Option<Measured>) -> Vec<DeviceInfo> {
         nodes: cpu::measure::nodes(),
         measured,
     };
-    let info = |(place, &device): (usize, &Device)| {
-        let backend = device.made(&Choices::default()).ok()?;
-        let Caps { description, kv, memory_bytes, .. } = backend.caps().clone();
+    let info = |&device: &Device| {
+        let Caps { description, kv, memory_bytes, .. } = device.made(&Choices::default()).ok()?.caps().clone();
         let memory_bytes = memory_bytes.or_else(available_memory);
         let processor = device.runs_here().then(|| processor.clone());
         Some(DeviceInfo {
@@ -95,20 +94,27 @@ fn describe(measured: Option<Measured>) -> Vec<DeviceInfo> {
             description,
             memory_bytes,
             kv,
-            auto: place == 0,
+            auto: device == Device::Auto.chosen(),
             processor,
         })
     };
-    PRESENT.iter().enumerate().filter_map(info).collect()
+    here().iter().filter_map(info).collect()
 }
 
-/// Every device of this build, the best first.
+/// Every device of this build that needs nothing else, the best first.
 const PRESENT: &[Device] = &[
     Device::Cpu,
     Device::Reference,
     #[cfg(feature = "candle")]
     Device::Candle,
 ];
+
+/// Every device of this machine, the best first. GPUs come last until one of them has been measured: nobody gets one
+/// without asking for it.
+fn here() -> Vec<Device> {
+    let gpus = cuda::find().unwrap_or_default();
+    PRESENT.iter().copied().chain(gpus.iter().map(|gpu| Device::Cuda(gpu.number))).collect()
+}
 
 /// How a device is to be used, where it leaves a choice.
 #[derive(Clone, Copy, Debug, Default)]
@@ -138,14 +144,16 @@ impl Device {
     /// The backend for this device, or an error that says what was looked for and what there is.
     pub fn backend(self, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
         let wanted = self.chosen();
-        if PRESENT.contains(&wanted) {
-            return wanted.made(choices);
-        }
-        Err(Error::NoDevice {
-            device: self.to_string(),
-            looked: self.looked().to_owned(),
-            present: PRESENT.iter().map(Device::to_string).collect::<Vec<_>>().join(", "),
-        })
+        let looked = match wanted {
+            Device::Cuda(number) => match missing_gpu(number) {
+                None => return wanted.made(choices),
+                Some(reason) => reason,
+            },
+            _ if PRESENT.contains(&wanted) => return wanted.made(choices),
+            _ => wanted.looked().to_owned(),
+        };
+        let present = here().iter().map(Device::to_string).collect::<Vec<_>>().join(", ");
+        Err(Error::NoDevice { device: self.to_string(), looked, present })
     }
 
     /// The backend of a device that is present.
@@ -155,6 +163,7 @@ impl Device {
             #[cfg(feature = "candle")]
             Device::Candle => Box::new(candle::Candle::new()),
             Device::Reference => Box::new(reference::Reference::new()),
+            Device::Cuda(number) => Box::new(gpu(number, precision)?),
             _ => Box::new(cpu::Cpu::new(&cpu::Options { threads, precision, isa: None })?),
         })
     }
@@ -165,6 +174,23 @@ impl Device {
             _ => "this build has no backend for it",
         }
     }
+}
+
+/// Why there is no GPU of this number, where there is none.
+fn missing_gpu(number: u32) -> Option<String> {
+    match cuda::find() {
+        Err(reason) => Some(reason),
+        Ok(gpus) if gpus.iter().any(|gpu| gpu.number == number) => None,
+        Ok(gpus) => Some(format!("the driver knows {} GPUs, counted from 0", gpus.len())),
+    }
+}
+
+fn gpu(number: u32, precision: Precision) -> Result<cuda::Cuda, Error> {
+    let precision = match precision {
+        Precision::F32 => cuda::Precision::F32,
+        _ => cuda::Precision::Bf16,
+    };
+    Ok(cuda::Cuda::open(number, cuda::Options { precision })?)
 }
 
 impl fmt::Display for Device {

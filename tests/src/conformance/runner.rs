@@ -84,6 +84,12 @@ pub const RUNNERS: &[Runner] = &[
         ],
     },
     Runner {
+        name: "cuda",
+        present: || cuda_host::gpu().is_some(),
+        eval: |case| cuda_host::eval(case, cuda_host::gpu().expect("it is present")),
+        ignore: &[],
+    },
+    Runner {
         name: "cuda, its kernels on the CPU",
         present: cuda_host::is_present,
         eval: |case| cuda_host::eval(case, cuda_host::forwards()),

@@ -1,13 +1,21 @@
 //! Attention over pages.
 
 use graph::{BackendError, ValueId};
+use tensor::DType;
 
 use super::{Lowering, c_type, format};
 use crate::launch::Arg;
+use crate::options::Precision;
 use crate::source::{Source, float};
 
 /// Threads of a block of `attend.cu`.
 const THREADS: usize = 128;
+/// Rows of a block of `attend_many.cu`: tokens times the heads that share keys.
+const MANY_ROWS: usize = 64;
+/// The widest head whose sums its registers hold.
+const MANY_WIDTH: usize = 128;
+/// Fewest tokens that are worth it.
+const MANY_TOKENS_MIN: usize = 16;
 /// Blocks that a step should have, so that every processor has some.
 const BLOCKS_WANTED: usize = 264;
 /// Fewest positions that are worth a part of their own.
@@ -35,6 +43,9 @@ impl Lowering<'_> {
             }
         }
         let pages = self.shape(table)[1];
+        if self.is_for_tensor_cores([tokens, heads / kv_heads, width], [k, v]) {
+            return self.attention_of_many(scale, window, args, out);
+        }
         let parts = parts(tokens * kv_heads, pages * self.page_len, window);
         let sink = sinks.first().copied();
         let sink_type = sink.map_or("float", |sink| c_type(self.dtype(sink)));
@@ -57,6 +68,44 @@ impl Lowering<'_> {
             let given = vec![self.arg(out), partial, sink];
             self.push(source, [heads, tokens, 1], super::threads_for(width), given);
         }
+        Ok(())
+    }
+}
+
+impl Lowering<'_> {
+    /// Whether tensor cores take it: many tokens, with keys and values of bf16.
+    fn is_for_tensor_cores(&self, [tokens, group, width]: [usize; 3], states: [ValueId; 2]) -> bool {
+        let fits = width.is_multiple_of(16) && width <= MANY_WIDTH && group <= MANY_ROWS;
+        let rounded = self.options.precision == Precision::Bf16;
+        let states = states.iter().all(|&state| self.dtype(state) == DType::BF16);
+        rounded && states && fits && !self.decodes && tokens >= MANY_TOKENS_MIN
+    }
+
+    fn attention_of_many(
+        &mut self,
+        scale: f32,
+        window: Option<u32>,
+        args: &[ValueId],
+        out: ValueId,
+    ) -> Result<(), BackendError> {
+        let &[q, k, v, positions, sequences, table, base, ref sinks @ ..] = args else {
+            unreachable!("typed: seven arguments or eight")
+        };
+        let [tokens, heads, width] = self.shape(q)[..] else { unreachable!("typed: three axes") };
+        let (kv_heads, pages) = (self.axes_from(k, 2)[0], self.shape(table)[1]);
+        let sink = sinks.first().copied();
+        let source = Source::new("attend_many").with("HEADS", heads).with("KV_HEADS", kv_heads);
+        let source = source.with("WIDTH", width).with("PAGE_LEN", self.page_len).with("SCALE", float(scale));
+        let source = source.with("WINDOW", window.unwrap_or(0)).with("SINKS", u8::from(sink.is_some()));
+        let source = source.with("SINK", sink.map_or("float", |sink| c_type(self.dtype(sink))));
+        let mut given = vec![self.arg(out)];
+        given.extend([q, k, v, positions, sequences, table, base].map(|value| self.arg(value)));
+        given.push(sink.map_or(Arg::Null, |sink| self.arg(sink)));
+        given.extend([Arg::Int(pages as i64), Arg::Int(tokens as i64)]);
+        // Two pieces of 64 keys and values of bf16, rows 8 elements apart.
+        let shared = 2 * 2 * 64 * (width + 8) * 2;
+        let grid = [tokens.div_ceil(MANY_ROWS / (heads / kv_heads)), kv_heads, 1];
+        self.push_sharing(source, grid, THREADS, shared, given);
         Ok(())
     }
 }

@@ -7,7 +7,9 @@ mod products;
 mod rows;
 mod sampling;
 
-use graph::{Act, BackendError, Bucket, Input, Inputs, Literal, Op, Place, Plan, ProgramSpec, ValueId};
+use std::collections::{HashMap, HashSet};
+
+use graph::{Act, BackendError, Input, Inputs, Literal, Op, Place, Plan, ProgramSpec, ValueId};
 use tensor::{DType, Shape};
 
 use crate::launch::{Arg, Launch};
@@ -44,8 +46,9 @@ pub(crate) struct Lowering<'a> {
     plan: &'a Plan,
     forms: &'a [Form],
     options: &'a Options,
-    bucket: Bucket,
     page_len: usize,
+    /// Whether every sequence has one token.
+    decodes: bool,
     launches: Vec<Launch>,
     table: Vec<u8>,
     constants: Vec<usize>,
@@ -55,6 +58,12 @@ pub(crate) struct Lowering<'a> {
     /// Bytes that nodes use one after another.
     scratch_bytes: usize,
     planned: usize,
+    /// Values that are brought out or replaced.
+    kept: HashSet<String>,
+    /// Nodes that were done with one before them.
+    done: HashSet<usize>,
+    /// Norms that the products behind them do.
+    folded: HashMap<ValueId, products::Norm>,
 }
 
 /// What the bucket and the model say beside the plan.
@@ -101,8 +110,8 @@ impl<'a> Lowering<'a> {
             plan,
             forms,
             options,
-            bucket: spec.bucket,
             page_len,
+            decodes: spec.bucket.queries == 1,
             launches: vec![],
             table: vec![],
             constants: vec![],
@@ -111,6 +120,9 @@ impl<'a> Lowering<'a> {
             work_bytes: plan.arena_bytes.next_multiple_of(ALIGN),
             scratch_bytes: 0,
             planned: 0,
+            kept: spec.taps.iter().chain(&spec.patches).cloned().collect(),
+            done: HashSet::new(),
+            folded: HashMap::new(),
         };
         for literal in &plan.constants {
             let at = lowering.entry(&bytes_of(literal));
@@ -132,9 +144,9 @@ impl<'a> Lowering<'a> {
         let (args, results) = (&node.args[..], &node.results[..]);
         match &node.op {
             Op::Embed => self.embed(args, results[0]),
-            Op::Linear => self.linear(args, false, results[0]),
-            Op::LinearAdd { .. } => self.linear(args, true, results[0]),
-            Op::GatedLinear { act, biased } => self.gated_linear(*act, *biased, args, results[0]),
+            _ if self.done.contains(&planned) => Ok(()),
+            Op::Linear | Op::LinearAdd { .. } | Op::GatedLinear { .. } => self.products(planned),
+            Op::RmsNorm { eps } if self.folds(planned, *eps) => Ok(()),
             Op::RmsNorm { eps } => self.rms_norm(*eps, args, results[0]),
             Op::Rope { scale } => self.rope(*scale, None, args, results[0]),
             Op::NormRope { eps, scale } => self.rope(*scale, Some(*eps), args, results[0]),

@@ -9,7 +9,13 @@ use crate::source::{Source, float};
 impl Lowering<'_> {
     pub(super) fn embed(&mut self, args: &[ValueId], out: ValueId) -> Result<(), BackendError> {
         let (tokens, width) = self.rows(out);
-        let source = Source::new("embed").with("FORMAT", format(self.dtype(args[1]))).with("WIDTH", width);
+        let vocab = self.shape(args[1])[0];
+        let source = match self.tile_format(args[1]) {
+            Some(format) => {
+                Source::new("embed_tiles").with("FORMAT", format).with("WIDTH", width).with("FEATURES", vocab)
+            }
+            None => Source::new("embed").with("FORMAT", format(self.dtype(args[1]))).with("WIDTH", width),
+        };
         let args = vec![
             self.arg(out),
             self.arg(args[0]),

@@ -1,0 +1,159 @@
+//! The CUDA backend as a whole, on a device that is the CPU: whole answers through the engine, tokens chosen on the device,
+//! and how many launches a step is.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use cuda::{Cuda, Event, Options, Recorder, Source};
+use graph::{Backend, Bucket, Graph, ProgramSpec, Sampling as RowSampling};
+use polysilicon::{Error, Model, Piece, Sampling};
+use polysilicon_tests::cuda_host;
+use polysilicon_tests::embedded;
+use polysilicon_tests::prefill::Prefill;
+use tensor::{DType, WeightSource};
+use weights::Target;
+
+const PROMPT: [u32; 4] = [709, 777, 258, 478];
+
+/// What the built-in model writes: ids and the bits of their log-probabilities.
+fn written(backend: &dyn Backend, sampling: &Sampling) -> Result<Vec<(u32, u32)>, Error> {
+    let model = Model::open("embedded")?.kv(DType::F32).context(128).ids_only().load_on(backend)?;
+    let piece = |piece: Piece| (piece.id.expect("every piece is a token"), piece.logprob.to_bits());
+    model.generate(PROMPT.to_vec(), sampling)?.map(|next| next.map(piece)).collect()
+}
+
+fn ids(written: &[(u32, u32)]) -> Vec<u32> {
+    written.iter().map(|(id, _)| *id).collect()
+}
+
+#[test]
+fn the_built_in_model_writes_what_the_reference_writes() -> Result<(), Error> {
+    if !cuda_host::is_present() {
+        return Ok(());
+    }
+    let greedy = Sampling::default().temperature(0.0).max_tokens(24).ignore_end(true);
+    let wanted = ids(&written(&reference::Reference::new(), &greedy)?);
+    assert_eq!(wanted.len(), 24);
+    assert_eq!(ids(&written(&cuda_host::backend(cuda_host::EXACTLY), &greedy)?), wanted);
+    // Rounded activations, where there are many rows, change no token of so sure a model.
+    assert_eq!(ids(&written(&cuda_host::backend(Options::default()), &greedy)?), wanted);
+    Ok(())
+}
+
+/// Who asks for the likeliest tokens has the row sampled on the host, from the same logits.
+#[test]
+fn the_device_draws_what_the_host_draws() -> Result<(), Error> {
+    if !cuda_host::is_present() {
+        return Ok(());
+    }
+    for (seed, temperature) in [(1, 0.7), (2, 1.0), (3, 1.9)] {
+        let drawn = Sampling::default().temperature(temperature).top_p(1.0).top_k(0).min_p(0.0);
+        let drawn = drawn.seed(seed).max_tokens(16).ignore_end(true);
+        let on_device = written(&cuda_host::backend(cuda_host::EXACTLY), &drawn)?;
+        let on_host = written(&cuda_host::backend(cuda_host::EXACTLY), &drawn.top_logprobs(1))?;
+        assert_eq!(on_device, on_host, "at a temperature of {temperature}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_decode_step_is_few_launches() {
+    let (config, source) = embedded::source(DType::Q8_0);
+    let graph = embedded::describe(&config, &*source, DType::BF16);
+    let layers = config.count("num_hidden_layers").expect("it counts its layers") as usize;
+    let recorder = Arc::new(Recorder::new(80 << 30));
+    let backend = Cuda::new(recorder.clone(), Options::default());
+    let mut run = Prefill::open(&backend, &graph, &*source, 64).expect("there is room");
+    let sampling = RowSampling::default();
+    run.feed_rows(&[(0, &[1])], &[graph::Row::new(0, &sampling)], &[]).expect("it is recorded");
+    let events = recorder.take();
+    let captured = events.iter().find_map(|event| match event {
+        Event::Capture(_, calls) => Some(calls.len()),
+        _ => None,
+    });
+    // Of a layer: q, k and v with their norm; two rotations and two writes; attention; o; gate and up with their norm; down.
+    // Of the whole: the embedding, the rows wanted, the head with its norm, three for the token.
+    assert_eq!(captured, Some(9 * layers + 6), "{layers} layers");
+}
+
+/// The graph of a model's shape, with keys and values of a type. Nothing of its weights is read.
+fn shape(name: &str, target: DType, kv: DType) -> Graph {
+    let config = models::shapes::config(name).expect("the shape is known");
+    let options = models::Options { kv, page_len: 16 };
+    let source = models::shapes::weights(&config, &options, Target::One(target)).expect("it has weights");
+    let source: &dyn WeightSource = &source;
+    models::describe(name, &config, &options, &source).expect("it has a graph")
+}
+
+fn kernels(graph: &Graph, bucket: Bucket) -> Vec<Source> {
+    let spec = ProgramSpec { bucket, ..ProgramSpec::default() };
+    cuda::sources(graph, &spec, &Options::default()).expect("it is lowered")
+}
+
+const DECODE: Bucket = Bucket { tokens: 1, seqs: 1, queries: 1, pages: 64, rows: 1 };
+const PREFILL: Bucket = Bucket { tokens: 512, seqs: 1, queries: 0, pages: 64, rows: 1 };
+
+/// Texts of the kernels that real models need, in all types that are packed, and of some that are not.
+fn texts() -> BTreeSet<Source> {
+    let mut texts = BTreeSet::new();
+    for (name, target, kv) in [
+        ("llama-3.1-8b", DType::BF16, DType::BF16),
+        ("llama-3.1-8b", DType::Q4_K, DType::F16),
+        ("llama-3.2-1b", DType::Q8_0, DType::BF16),
+        ("qwen3-8b", DType::Q6_K, DType::Q8_0),
+        ("qwen3-0.6b", DType::Q5_K, DType::BF16),
+        ("qwen2.5-7b", DType::Q4_0, DType::BF16),
+        ("gpt-oss-20b", DType::MXFP4, DType::BF16),
+        ("qwen3-0.6b", DType::IQ4_NL, DType::F32),
+    ] {
+        let graph = shape(name, target, kv);
+        for bucket in [DECODE, Bucket { tokens: 8, seqs: 8, rows: 8, ..DECODE }, PREFILL] {
+            texts.extend(kernels(&graph, bucket));
+        }
+    }
+    texts
+}
+
+#[test]
+fn every_kernel_compiles_for_every_architecture() {
+    let Some(python) = std::env::var_os("POLYSILICON_NVRTC_PYTHON") else { return };
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cuda-texts");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("it can be made");
+    for (place, source) in texts().iter().enumerate() {
+        let path = folder.join(format!("{}-{place}.cu", source.kernel));
+        std::fs::write(path, source.text()).expect("it can be written");
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let said = Command::new(python).arg(root.join("scripts/nvrtc.py")).arg(&folder).output().expect("it starts");
+    let text = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+    assert!(said.status.success(), "{text}");
+}
+
+/// What stands between a small model and the bandwidth of memory is its launches.
+#[test]
+fn launches_of_a_decode_step_are_counted() {
+    for (name, target, per_layer) in
+        [("llama-3.2-1b", DType::BF16, 9), ("llama-3.1-8b", DType::Q4_K, 9), ("qwen3-8b", DType::Q8_0, 9), ("gpt-oss-20b", DType::MXFP4, 13)]
+    {
+        let graph = shape(name, target, DType::BF16);
+        let layers = models::shapes::config(name).and_then(|config| config.count("num_hidden_layers").ok());
+        let layers = layers.expect("it counts its layers") as usize;
+        let launches = kernels(&graph, DECODE).len();
+        assert_eq!((launches - 6) / layers, per_layer, "{name}: {launches} launches");
+    }
+}
+
+#[test]
+fn memory_that_is_not_there_is_refused_before_anything_is_taken() {
+    let (config, source) = embedded::source(DType::Q8_0);
+    let graph = embedded::describe(&config, &*source, DType::BF16);
+    let recorder = Arc::new(Recorder::new(8 << 20));
+    let backend = Cuda::new(recorder.clone(), Options::default());
+    let weights = backend.load(&graph, &*source);
+    let refused = weights.and_then(|weights| Prefill::on(&backend, &graph, weights, 4096, 1024).map(|_| ()));
+    let sentence = refused.expect_err("eight megabytes are not enough").to_string();
+    assert!(sentence.starts_with("cuda needs ") && sentence.contains("are left"), "{sentence}");
+}
