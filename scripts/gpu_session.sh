@@ -9,7 +9,7 @@
 # attention are timed on the same shapes.
 set -uo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-PARTS=(devices conformance goldens cuda diff bench-1b bench-8b bench-8b-4bit bench-batch bench-prefill bench-moe torch)
+PARTS=(devices conformance goldens cuda diff bench-1b bench-1b-early bench-8b bench-8b-4bit bench-batch bench-prefill bench-moe torch)
 LIMIT_S=560
 
 pack() {
@@ -57,6 +57,9 @@ part() {
         return "$failed"
         ;;
     bench-1b) "$ps" bench shape:llama-3.2-1b --device cuda --prompt 0 --output 256 --depth 0,1024 --json "$json" ;;
+    bench-1b-early)
+        POLYSILICON_CUDA_EARLY=1 "$ps" bench shape:llama-3.2-1b --device cuda --prompt 0 --output 256 --depth 0,1024 --json "$json"
+        ;;
     bench-8b) "$ps" bench shape:llama-3.1-8b --device cuda --prompt 0 --output 128 --depth 0,1024,8192 --json "$json" ;;
     bench-8b-4bit) "$ps" bench shape:llama-3.1-8b@q4_k --device cuda --prompt 0 --output 128 --json "$json" ;;
     bench-batch) "$ps" bench shape:llama-3.1-8b --device cuda --prompt 0 --output 64 --depth 1024 --concurrency 8,32,128 --json "$json" ;;

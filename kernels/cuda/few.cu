@@ -8,12 +8,14 @@
 // Bytes: packed weights, once; x from the cache for each block. Roofline: the bandwidth of memory.
 //
 // Macros: WIDTH, ROWS, TERMS (ROWS TERMS <= 8), SETS (1 to 3), FORMAT0.. (of tiles.cuh), FEATURES0.., BIASED, BIAS0..
-// (types), ADDED, GATED, ACTIVATION, NORMED, EPS, NORM (type), EXPERTS (0: none), SHARE.
+// (types), ADDED, GATED, ACTIVATION, NORMED, EPS, NORM (type), EXPERTS (0: none), SHARE, EARLY (0 or 1: the
+// launch may begin before the one before has ended, and asks for its first weights meanwhile).
 #include "activation.cuh"
 #include "tiles.cuh"
 
 #define WARPS 8
 #define COLUMNS (ROWS * TERMS)
+#define EARLY_BYTES (64 << 10)
 #define K_TILES (WIDTH / 64)
 // Rows of x lie 8 elements further apart than they are long, so that the lanes of a warp read different banks.
 #define STRIDE (WIDTH + 8)
@@ -138,6 +140,14 @@ KERNEL few(float* out0, float* out1, float* out2, const float* x, const NORM* no
     float* const x_sums = (float*)(xs + COLUMNS * STRIDE);
     const i64 first = (i64)blockIdx.y * ROWS;
     const int here = rows - first < ROWS ? (int)(rows - first) : ROWS;
+    if (EARLY) {
+        let_next_begin();
+        // Codes of the block's first tiles, as far as is sure to fit the second cache beside those of the others.
+        const i64 row_bytes = FORMAT0::bytes(1) / 256 * 256 * K_TILES, asked = min(row_bytes, (i64)EARLY_BYTES);
+        const u8* const at = w0 + min((i64)blockIdx.x, (i64)ALL_TILES(FEATURES0) - 1) * row_bytes;
+        for (i64 i = threadIdx.x * 128; i < asked; i += blockDim.x * 128) ask_for_line(at + i);
+        await_previous();
+    }
     const int expert = EXPERTS > 0 ? chosen[first] : 0;
     stage(xs, x_sums, x + (EXPERTS > 0 ? first / SHARE : first) * WIDTH, norm, here);
     const i64 tiles0 = ROW_TILES(FEATURES0), tiles1 = SETS > 1 ? ROW_TILES(FEATURES1) : 0;

@@ -18,6 +18,8 @@ pub struct Launch {
     pub args: Vec<Arg>,
     /// The plan's node that it does, or does a part of.
     pub planned: usize,
+    /// Whether it may begin before the one before it has ended.
+    pub early: bool,
 }
 
 /// An argument of a kernel.
@@ -75,7 +77,7 @@ impl Launch {
             Arg::Int(number) => number.cast_unsigned(),
         };
         let args = self.args.iter().map(bits).collect();
-        let Launch { grid, threads, shared_bytes, .. } = *self;
-        Call { kernel, grid, threads, shared_bytes, args, early: false }
+        let Launch { grid, threads, shared_bytes, early, .. } = *self;
+        Call { kernel, grid, threads, shared_bytes, args, early }
     }
 }

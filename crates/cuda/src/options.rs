@@ -16,4 +16,7 @@ pub enum Precision {
 pub struct Options {
     /// How activations are rounded.
     pub precision: Precision,
+    /// Whether products of few rows begin before the launch before them has ended, and ask for their weights meanwhile
+    /// (programmatic dependent launch): from Hopper on. Off until it has been measured.
+    pub early: bool,
 }

@@ -190,7 +190,8 @@ fn gpu(number: u32, precision: Precision) -> Result<cuda::Cuda, Error> {
         Precision::F32 => cuda::Precision::F32,
         _ => cuda::Precision::Bf16,
     };
-    Ok(cuda::Cuda::open(number, cuda::Options { precision })?)
+    let early = std::env::var_os("POLYSILICON_CUDA_EARLY").is_some();
+    Ok(cuda::Cuda::open(number, cuda::Options { precision, early })?)
 }
 
 impl fmt::Display for Device {

@@ -197,7 +197,8 @@ impl<'a> Lowering<'a> {
         }
         let grid = grid.map(|blocks| u32::try_from(blocks).unwrap_or(u32::MAX));
         let (threads, shared_bytes) = (threads as u32, shared as u32);
-        self.launches.push(Launch { source, grid, threads, shared_bytes, args, planned: self.planned });
+        let early = self.options.early && source.kernel == "few";
+        self.launches.push(Launch { source, grid, threads, shared_bytes, args, planned: self.planned, early });
     }
 
     /// A launch of so many elements, each by a thread.

@@ -190,6 +190,7 @@ impl Lowering<'_> {
         source = source.with("EPS", float(norm.map_or(0.0, |norm| norm.eps)));
         source = source.with("NORM", norm.map_or("float", |norm| c_type(self.dtype(norm.w))));
         source = source.with("EXPERTS", 0).with("SHARE", 1);
+        source = source.with("EARLY", u8::from(self.options.early));
         let source = with_act(source, first.act);
 
         let or_null = |value: Option<ValueId>| value.map_or(Arg::Null, |value| self.arg(value));
@@ -333,6 +334,7 @@ impl Lowering<'_> {
         source = source.with("BIASED", u8::from(!biases.is_empty())).with("ADDED", 0);
         source = source.with("GATED", u8::from(w.len() == 2)).with("NORMED", 0).with("EPS", float(0.0));
         source = source.with("NORM", "float").with("EXPERTS", experts).with("SHARE", share);
+        source = source.with("EARLY", u8::from(self.options.early));
         let matrix = |place: usize| w.get(place).map_or(Arg::Null, |w| self.arg(*w));
         let bias = |place: usize| biases.get(place).map_or(Arg::Null, |bias| self.arg(*bias));
         let args = vec![
