@@ -63,7 +63,8 @@ fn append(name: &str, seen: &mut Vec<&'static str>, text: &mut String) {
             Some(included) if seen.contains(&included) => {}
             Some(included) => {
                 let known = FILES.iter().find(|(name, _)| *name == included);
-                let (name, _) = known.unwrap_or_else(|| panic!("{name} includes {included}, which is no file"));
+                let (name, _) =
+                    known.unwrap_or_else(|| panic!("{name} includes {included}, which is no file"));
                 seen.push(name);
                 append(name, seen, text);
             }

@@ -127,7 +127,8 @@ fn every_kernel_compiles_for_every_architecture() {
         std::fs::write(path, source.text()).expect("it can be written");
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let said = Command::new(python).arg(root.join("scripts/nvrtc.py")).arg(&folder).output().expect("it starts");
+    let said =
+        Command::new(python).arg(root.join("scripts/nvrtc.py")).arg(&folder).output().expect("it starts");
     let text = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
     assert!(said.status.success(), "{text}");
 }
@@ -135,9 +136,12 @@ fn every_kernel_compiles_for_every_architecture() {
 /// What stands between a small model and the bandwidth of memory is its launches.
 #[test]
 fn launches_of_a_decode_step_are_counted() {
-    for (name, target, per_layer) in
-        [("llama-3.2-1b", DType::BF16, 9), ("llama-3.1-8b", DType::Q4_K, 9), ("qwen3-8b", DType::Q8_0, 9), ("gpt-oss-20b", DType::MXFP4, 13)]
-    {
+    for (name, target, per_layer) in [
+        ("llama-3.2-1b", DType::BF16, 9),
+        ("llama-3.1-8b", DType::Q4_K, 9),
+        ("qwen3-8b", DType::Q8_0, 9),
+        ("gpt-oss-20b", DType::MXFP4, 13),
+    ] {
         let graph = shape(name, target, DType::BF16);
         let layers = models::shapes::config(name).and_then(|config| config.count("num_hidden_layers").ok());
         let layers = layers.expect("it counts its layers") as usize;

@@ -70,7 +70,8 @@ impl Running {
             return Err(unsupported(format!("these {} weights", weights.memory.len()), reason));
         }
         let [work, fed, rows] = needs(graph, &weights.forms, &budget.bucket, options)?;
-        let taken = [work, fed, rows].iter().fold(weights.bytes(), |sum, &bytes| sum.saturating_add(bytes as u64));
+        let taken =
+            [work, fed, rows].iter().fold(weights.bytes(), |sum, &bytes| sum.saturating_add(bytes as u64));
         let free = driver.free_bytes().map_err(fault)?.saturating_add(weights.bytes());
         let budget = Budget { bytes: Some(budget.bytes.unwrap_or(free).min(free)), ..budget.clone() };
         let pages = budget.fit(graph, taken, NAME)?;
@@ -98,7 +99,8 @@ impl Running {
 
     fn program(&self, id: ProgramId) -> Result<&Program, BackendError> {
         let program = self.programs.get(id.0 as usize).and_then(Option::as_ref);
-        program.ok_or_else(|| unsupported(format!("program {}", id.0), "it was never compiled here".to_owned()))
+        program
+            .ok_or_else(|| unsupported(format!("program {}", id.0), "it was never compiled here".to_owned()))
     }
 
     /// Memory that a program needs and that is not there yet. What was captured runs on the memory there was.
@@ -170,7 +172,8 @@ impl Running {
                     Asked::Device(..) => fetch.sampled.push(told.sampled()),
                     Asked::Host(row) => {
                         let logits = take(sampling.vocab * size_of::<f32>());
-                        let logits = logits.as_chunks().0.iter().map(|x| f32::from_le_bytes(*x)).collect::<Vec<_>>();
+                        let logits =
+                            logits.as_chunks().0.iter().map(|x| f32::from_le_bytes(*x)).collect::<Vec<_>>();
                         self.sampler.sample_known(&logits, told.stats(), &row.row(), &mut fetch);
                     }
                 }
@@ -208,7 +211,13 @@ impl Running {
     }
 
     /// Enqueues a step.
-    fn enqueue(&mut self, place: usize, slot: usize, feed: &Feed<'_>, rows: &[Asked]) -> Result<(), BackendError> {
+    fn enqueue(
+        &mut self,
+        place: usize,
+        slot: usize,
+        feed: &Feed<'_>,
+        rows: &[Asked],
+    ) -> Result<(), BackendError> {
         self.fill(place, feed, rows);
         let at = self.addresses();
         let inputs = self.inputs.at(0, self.fed.len());

@@ -48,7 +48,8 @@ impl Cuda {
     pub fn new(driver: Arc<dyn Driver>, options: Options) -> Cuda {
         let about = driver.about();
         // What came before Hopper knows no such launches.
-        let generation = about.arch.trim_start_matches("sm_").trim_end_matches('a').parse::<u32>().unwrap_or(0);
+        let generation =
+            about.arch.trim_start_matches("sm_").trim_end_matches('a').parse::<u32>().unwrap_or(0);
         let options = Options { early: options.early && generation >= 90, ..options };
         let caps = Caps {
             name: NAME,

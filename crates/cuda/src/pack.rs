@@ -52,7 +52,8 @@ pub(crate) fn tiles(info: &WeightInfo) -> Option<[usize; 2]> {
     let own = info.shape.get(info.shape.len().checked_sub(2)?)?;
     let whole = width.is_multiple_of(TILE_COLUMNS) && width > 0;
     let several = info.shape.len() > 2;
-    (whole && (!several || own.is_multiple_of(TILE_ROWS))).then(|| [rows.div_ceil(TILE_ROWS), width / TILE_COLUMNS])
+    (whole && (!several || own.is_multiple_of(TILE_ROWS)))
+        .then(|| [rows.div_ceil(TILE_ROWS), width / TILE_COLUMNS])
 }
 
 /// A run of bytes of a packed weight.
@@ -67,7 +68,8 @@ pub(crate) struct Run {
 pub(crate) fn pack(dtype: DType, tiles: [usize; 2], first_row: usize, found: &[u8]) -> Vec<Run> {
     let planes = planes(dtype).expect("only what has a packed form is packed");
     let [row_tiles, k_tiles] = tiles;
-    let row_bytes = dtype.bytes_of(k_tiles * TILE_COLUMNS).expect("rows are whole tiles, and so whole blocks");
+    let row_bytes =
+        dtype.bytes_of(k_tiles * TILE_COLUMNS).expect("rows are whole tiles, and so whole blocks");
     let row_of_tiles = |found: &[u8]| {
         let mut strip = Strip::new(planes, k_tiles);
         let rows = found.chunks_exact(row_bytes).map(|row| Row::of(dtype, row)).collect::<Vec<_>>();
@@ -76,7 +78,12 @@ pub(crate) fn pack(dtype: DType, tiles: [usize; 2], first_row: usize, found: &[u
     };
     let strips = found.par_chunks(row_bytes * TILE_ROWS).map(row_of_tiles).collect::<Vec<_>>();
     let (all, first) = (row_tiles * k_tiles, first_row / TILE_ROWS * k_tiles);
-    let starts = [0, all * planes.codes, all * (planes.codes + planes.highs), all * (planes.codes + planes.highs + planes.scales)];
+    let starts = [
+        0,
+        all * planes.codes,
+        all * (planes.codes + planes.highs),
+        all * (planes.codes + planes.highs + planes.scales),
+    ];
     let sizes = [planes.codes, planes.highs, planes.scales, planes.supers];
     let run = |plane: usize| {
         let tiles = if plane == 3 { first / SUPER } else { first };
@@ -97,7 +104,10 @@ impl Strip {
         let zeros = |bytes: usize| vec![0; bytes];
         let of_tiles = |bytes| zeros(bytes * k_tiles);
         let supers = zeros(planes.supers * k_tiles / SUPER);
-        Strip { planes: [of_tiles(planes.codes), of_tiles(planes.highs), of_tiles(planes.scales), supers], k_tiles }
+        Strip {
+            planes: [of_tiles(planes.codes), of_tiles(planes.highs), of_tiles(planes.scales), supers],
+            k_tiles,
+        }
     }
 
     /// Puts every code where its lane finds it, and every scale where its row's lanes do.

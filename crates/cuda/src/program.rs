@@ -116,7 +116,12 @@ impl Program {
     fn calls(&self, at: &Addresses) -> Vec<Call> {
         let table = self.table.as_ref().expect("a program is loaded before it runs").address();
         let at = Addresses { table, ..at.clone() };
-        self.lowered.launches.iter().zip(&self.kernels).map(|(launch, &kernel)| launch.bind(kernel, &at)).collect()
+        self.lowered
+            .launches
+            .iter()
+            .zip(&self.kernels)
+            .map(|(launch, &kernel)| launch.bind(kernel, &at))
+            .collect()
     }
 
     /// Forgets what was captured: the memory that it runs on is no more, or nobody runs it any more.
@@ -170,7 +175,8 @@ impl Kernels {
     ) -> Result<Vec<KernelId>, BackendError> {
         use rayon::prelude::*;
         let sources = sources.collect::<Vec<_>>();
-        let mut new = sources.iter().copied().filter(|source| !self.known.contains_key(source)).collect::<Vec<_>>();
+        let mut new =
+            sources.iter().copied().filter(|source| !self.known.contains_key(source)).collect::<Vec<_>>();
         new.sort_unstable();
         new.dedup();
         let load = |source: &Source| driver.load(source).map_err(fault);

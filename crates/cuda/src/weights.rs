@@ -85,7 +85,13 @@ impl Form {
     }
 
     /// Writes rows of a weight, as they were found, from a row on that begins a tile.
-    pub fn write(self, info: &WeightInfo, first: usize, found: &[u8], place: &Memory) -> Result<(), BackendError> {
+    pub fn write(
+        self,
+        info: &WeightInfo,
+        first: usize,
+        found: &[u8],
+        place: &Memory,
+    ) -> Result<(), BackendError> {
         match self {
             Form::Found => {
                 let row_bytes = info.row_bytes().unwrap_or(0);
@@ -114,7 +120,9 @@ pub(crate) fn forms_of(plan: &Plan, infos: &[WeightInfo]) -> Vec<Form> {
         for (place, &arg) in node.args.iter().enumerate() {
             let Place::Weight(weight) = plan.place(arg) else { continue };
             match (&node.op, place) {
-                (Op::Linear | Op::LinearAdd { .. }, 1) | (Op::GatedLinear { .. }, 1 | 2) | (Op::ExpertFfn { .. }, 3..=5) => {
+                (Op::Linear | Op::LinearAdd { .. }, 1)
+                | (Op::GatedLinear { .. }, 1 | 2)
+                | (Op::ExpertFfn { .. }, 3..=5) => {
                     multiplied[weight] = true;
                 }
                 (Op::Embed, 1) => {}

@@ -86,7 +86,8 @@ fn describe(measured: Option<Measured>) -> Vec<DeviceInfo> {
         measured,
     };
     let info = |&device: &Device| {
-        let Caps { description, kv, memory_bytes, .. } = device.made(&Choices::default()).ok()?.caps().clone();
+        let Caps { description, kv, memory_bytes, .. } =
+            device.made(&Choices::default()).ok()?.caps().clone();
         let memory_bytes = memory_bytes.or_else(available_memory);
         let processor = device.runs_here().then(|| processor.clone());
         Some(DeviceInfo {

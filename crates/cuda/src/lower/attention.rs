@@ -39,7 +39,9 @@ impl Lowering<'_> {
         for state in [k, v] {
             // A lane reads part of one block.
             if self.dtype(state).is_block() && !(width.is_multiple_of(32) && 256 % width == 0) {
-                return Err(self.refuse(format!("heads of {width} do not fit blocks of {}", self.dtype(state))));
+                return Err(
+                    self.refuse(format!("heads of {width} do not fit blocks of {}", self.dtype(state)))
+                );
             }
         }
         let pages = self.shape(table)[1];
@@ -50,7 +52,8 @@ impl Lowering<'_> {
         let sink = sinks.first().copied();
         let sink_type = sink.map_or("float", |sink| c_type(self.dtype(sink)));
         let with_heads = |source: Source| source.with("HEADS", heads).with("WIDTH", width);
-        let with_sinks = |source: Source| source.with("SINKS", u8::from(sink.is_some())).with("SINK", sink_type);
+        let with_sinks =
+            |source: Source| source.with("SINKS", u8::from(sink.is_some())).with("SINK", sink_type);
         let source = with_heads(Source::new("attend")).with("KV_HEADS", kv_heads);
         let source = source.with("PAGE_LEN", self.page_len).with("SCALE", float(scale));
         let source = with_sinks(source.with("WINDOW", window.unwrap_or(0)));

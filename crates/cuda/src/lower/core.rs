@@ -18,7 +18,12 @@ struct Walk {
 }
 
 impl Lowering<'_> {
-    pub(super) fn core(&mut self, op: &Op, args: &[ValueId], results: &[ValueId]) -> Result<(), BackendError> {
+    pub(super) fn core(
+        &mut self,
+        op: &Op,
+        args: &[ValueId],
+        results: &[ValueId],
+    ) -> Result<(), BackendError> {
         let out = results[0];
         match op {
             Op::Cast(to) => self.mapped(&cast(self.dtype(args[0]), *to), args, out),
@@ -142,7 +147,8 @@ impl Lowering<'_> {
     fn gather(&mut self, args: &[ValueId], out: ValueId) -> Result<(), BackendError> {
         let (table, ids) = (args[0], args[1]);
         let row = self.shape(table).iter().skip(1).product::<usize>();
-        let bytes = self.dtype(table).bytes_of(row).ok_or_else(|| self.refuse("its rows are not whole blocks"))?;
+        let bytes =
+            self.dtype(table).bytes_of(row).ok_or_else(|| self.refuse("its rows are not whole blocks"))?;
         let (unit, size) = match bytes {
             n if n.is_multiple_of(16) => ("uint4", 16),
             n if n.is_multiple_of(4) => ("u32", 4),
@@ -151,8 +157,7 @@ impl Lowering<'_> {
         let rows = self.count(ids);
         let source = Source::new("gather").with("UNIT", unit).with("UNITS", bytes / size);
         let previous = self.previous(ids);
-        let args =
-            vec![self.arg(out), self.arg(table), self.arg(ids), previous, Arg::Int(rows as i64)];
+        let args = vec![self.arg(out), self.arg(table), self.arg(ids), previous, Arg::Int(rows as i64)];
         self.push_rows(source, rows, bytes / size, args);
         Ok(())
     }
@@ -199,12 +204,7 @@ impl Lowering<'_> {
     ) -> Result<(), BackendError> {
         let (rows, width) = self.rows(args[0]);
         let source = Source::new("top_k").with("WIDTH", width).with("K", k).with("ROUTE", u8::from(route));
-        let args = vec![
-            self.arg(results[0]),
-            self.arg(results[1]),
-            self.arg(args[0]),
-            Arg::Int(rows as i64),
-        ];
+        let args = vec![self.arg(results[0]), self.arg(results[1]), self.arg(args[0]), Arg::Int(rows as i64)];
         self.push_rows(source, rows, width, args);
         Ok(())
     }
@@ -213,8 +213,7 @@ impl Lowering<'_> {
         let pages = self.count(args[1]);
         let page = self.page_len * self.axes_from(args[0], 2).iter().product::<usize>();
         let source = Source::new("state_read").with("FORMAT", format(self.dtype(args[0]))).with("PAGE", page);
-        let args =
-            vec![self.arg(out), self.arg(args[0]), self.arg(args[1]), Arg::Int(pages as i64)];
+        let args = vec![self.arg(out), self.arg(args[0]), self.arg(args[1]), Arg::Int(pages as i64)];
         self.push_each(source, pages * page.div_ceil(32), args);
         Ok(())
     }
@@ -226,12 +225,7 @@ impl Lowering<'_> {
         }
         let slot = self.axes_from(args[0], 2).iter().product::<usize>();
         let source = Source::new("state_write").with("FORMAT", format(dtype)).with("SLOT", slot);
-        let args = vec![
-            self.arg(args[0]),
-            self.arg(args[1]),
-            self.arg(args[2]),
-            Arg::Int(tokens as i64),
-        ];
+        let args = vec![self.arg(args[0]), self.arg(args[1]), self.arg(args[2]), Arg::Int(tokens as i64)];
         self.push_rows(source, tokens, slot.div_ceil(32), args);
         Ok(())
     }

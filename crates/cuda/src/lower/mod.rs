@@ -15,8 +15,8 @@ use tensor::{DType, Shape};
 use crate::launch::{Arg, Launch};
 use crate::options::Options;
 use crate::source::{Source, float};
-use crate::weights::Form;
 use crate::unsupported;
+use crate::weights::Form;
 
 pub(crate) use sampling::{CHOSEN_BYTES, Sampling, WISH_BYTES};
 
@@ -153,7 +153,7 @@ impl<'a> Lowering<'a> {
             Op::GatedAct(act) => self.gated_act(*act, args, results[0]),
             Op::Attention { scale, window } => self.attention(*scale, *window, args, results[0]),
             Op::Route { k } => self.top_k(*k, true, args, results),
-            Op::ExpertFfn { act, biased } => self.expert_ffn(*act, *biased, args, results[0]),
+            Op::ExpertFfn { act, .. } => self.expert_ffn(*act, args, results[0]),
             op => self.core(op, args, results),
         }
     }
@@ -190,7 +190,14 @@ impl<'a> Lowering<'a> {
         self.push_sharing(source, grid, threads, 0, args);
     }
 
-    fn push_sharing(&mut self, source: Source, grid: [usize; 3], threads: usize, shared: usize, args: Vec<Arg>) {
+    fn push_sharing(
+        &mut self,
+        source: Source,
+        grid: [usize; 3],
+        threads: usize,
+        shared: usize,
+        args: Vec<Arg>,
+    ) {
         // Nothing to do is no launch: a grid without blocks is none that a driver takes.
         if grid.contains(&0) {
             return;
@@ -198,7 +205,15 @@ impl<'a> Lowering<'a> {
         let grid = grid.map(|blocks| u32::try_from(blocks).unwrap_or(u32::MAX));
         let (threads, shared_bytes) = (threads as u32, shared as u32);
         let early = self.options.early && source.kernel == "few";
-        self.launches.push(Launch { source, grid, threads, shared_bytes, args, planned: self.planned, early });
+        self.launches.push(Launch {
+            source,
+            grid,
+            threads,
+            shared_bytes,
+            args,
+            planned: self.planned,
+            early,
+        });
     }
 
     /// A launch of so many elements, each by a thread.
@@ -350,4 +365,3 @@ pub(crate) fn fill(inputs: &Inputs<'_>, places: &[(Input, usize)], scratch: &mut
         }
     }
 }
-

@@ -73,7 +73,11 @@ impl Lowering<'_> {
                 _ => break,
             }
         }
-        if self.are_many(&all) { self.many(&all) } else { self.few(&all) }
+        if self.are_many(&all) {
+            self.many(&all)
+        } else {
+            self.few(&all)
+        }
         Ok(())
     }
 
@@ -94,7 +98,8 @@ impl Lowering<'_> {
         let [x, w] = args[..] else { return false };
         let behind = || &self.plan.nodes[planned + 1..];
         let products = behind().iter().map_while(|node| self.product_of(node));
-        let readers = products.take_while(|product| product.x == out && self.is_packed(product)).collect::<Vec<_>>();
+        let readers =
+            products.take_while(|product| product.x == out && self.is_packed(product)).collect::<Vec<_>>();
         let reads = behind().iter().flat_map(|node| &node.args).filter(|&&arg| arg == out).count();
         let fits = readers.len() == reads && reads > 0 && !self.is_seen_otherwise(planned, out);
         let clear = readers.iter().all(|product| !self.overlap(product.out, x));
@@ -185,7 +190,8 @@ impl Lowering<'_> {
                 .with(of(["FEATURES0", "FEATURES1", "FEATURES2"], place), features.get(place).unwrap_or(&0));
         }
         source = source.with("BIASED", u8::from(first.biases[0].is_some()));
-        source = source.with("ADDED", u8::from(first.add.is_some())).with("GATED", u8::from(first.up.is_some()));
+        source =
+            source.with("ADDED", u8::from(first.add.is_some())).with("GATED", u8::from(first.up.is_some()));
         source = source.with("NORMED", u8::from(norm.is_some()));
         source = source.with("EPS", float(norm.map_or(0.0, |norm| norm.eps)));
         source = source.with("NORM", norm.map_or("float", |norm| c_type(self.dtype(norm.w))));
@@ -194,7 +200,8 @@ impl Lowering<'_> {
         let source = with_act(source, first.act);
 
         let or_null = |value: Option<ValueId>| value.map_or(Arg::Null, |value| self.arg(value));
-        let mut args = (0..3).map(|place| or_null(all.get(place).map(|product| product.out))).collect::<Vec<_>>();
+        let mut args =
+            (0..3).map(|place| or_null(all.get(place).map(|product| product.out))).collect::<Vec<_>>();
         args.extend([self.arg(x), or_null(norm.map(|norm| norm.w))]);
         args.extend((0..3).map(|place| or_null(weights.get(place).copied())));
         args.extend((0..3).map(|place| or_null(biases.get(place).copied().flatten())));
@@ -322,14 +329,21 @@ impl Lowering<'_> {
     pub(super) fn few_chosen(&mut self, chosen: &Chosen<'_>) {
         let Chosen { experts, share, x, w, biases, act, out, rows, width, features, ids } = *chosen;
         let of = |names: [&'static str; 3], place: usize| names[place];
-        let mut source = Source::new("few").with("WIDTH", width).with("ROWS", 1).with("TERMS", 3).with("SETS", 1);
+        let mut source =
+            Source::new("few").with("WIDTH", width).with("ROWS", 1).with("TERMS", 3).with("SETS", 1);
         for place in 0..3 {
             let matrix = w.get(place).or(w.first()).expect("there is a matrix");
             let bias = biases.get(place).map_or("float", |bias| c_type(self.dtype(*bias)));
             source = source
-                .with(of(["FORMAT0", "FORMAT1", "FORMAT2"], place), format!("Tile{}", format(self.dtype(*matrix))))
+                .with(
+                    of(["FORMAT0", "FORMAT1", "FORMAT2"], place),
+                    format!("Tile{}", format(self.dtype(*matrix))),
+                )
                 .with(of(["BIAS0", "BIAS1", "BIAS2"], place), bias)
-                .with(of(["FEATURES0", "FEATURES1", "FEATURES2"], place), if place == 0 { features } else { 0 });
+                .with(
+                    of(["FEATURES0", "FEATURES1", "FEATURES2"], place),
+                    if place == 0 { features } else { 0 },
+                );
         }
         source = source.with("BIASED", u8::from(!biases.is_empty())).with("ADDED", 0);
         source = source.with("GATED", u8::from(w.len() == 2)).with("NORMED", 0).with("EPS", float(0.0));

@@ -33,12 +33,15 @@ impl Compiler {
     /// The code of a text.
     pub fn compile(&self, label: &str, text: &str) -> Result<Vec<u8>, String> {
         let text = CString::new(text).map_err(|_| format!("the text of {label} holds a zero"))?;
-        let program = result::create_program(&text, None).map_err(|error| format!("NVRTC takes no text: {error}"))?;
+        let program =
+            result::create_program(&text, None).map_err(|error| format!("NVRTC takes no text: {error}"))?;
         // SAFETY: the program was just made, and is destroyed after its last use.
         let compiled = unsafe { result::compile_program(program, &self.options) };
         let code = match compiled {
             // SAFETY: as above.
-            Ok(()) => unsafe { code(program) }.map_err(|error| format!("NVRTC gives no code for {label}: {error}")),
+            Ok(()) => {
+                unsafe { code(program) }.map_err(|error| format!("NVRTC gives no code for {label}: {error}"))
+            }
             Err(error) => {
                 // SAFETY: as above.
                 let log = unsafe { result::get_program_log(program) }.unwrap_or_default();

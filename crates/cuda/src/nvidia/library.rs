@@ -46,7 +46,9 @@ fn open_all(folder: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else { return false };
     let mut files = entries.filter_map(|entry| Some(entry.ok()?.path())).collect::<Vec<_>>();
     files.sort();
-    let begins = |path: &Path, word: &str| path.file_name().is_some_and(|name| name.as_bytes().starts_with(word.as_bytes()));
+    let begins = |path: &Path, word: &str| {
+        path.file_name().is_some_and(|name| name.as_bytes().starts_with(word.as_bytes()))
+    };
     for builtins in files.iter().filter(|path| begins(path, "libnvrtc-builtins.so")) {
         open(builtins);
     }

@@ -135,9 +135,8 @@ impl Nvidia {
     /// The GPU of this number.
     pub fn open(number: u32) -> Result<Nvidia, Fault> {
         library::driver().map_err(Fault::Failed)?;
-        let opened = Nvidia::start(number).map_err(|error| {
-            Fault::Failed(format!("GPU {number} cannot be used: {}", said(error)))
-        })?;
+        let opened = Nvidia::start(number)
+            .map_err(|error| Fault::Failed(format!("GPU {number} cannot be used: {}", said(error))))?;
         Ok(opened)
     }
 
@@ -177,7 +176,8 @@ impl Nvidia {
     /// Makes the context this thread's and gives what changes.
     fn enter(&self) -> Result<MutexGuard<'_, Held>, Fault> {
         // SAFETY: the context lives as long as this.
-        unsafe { result::ctx::set_current(self.context) }.map_err(|error| failed("the device is lost", error))?;
+        unsafe { result::ctx::set_current(self.context) }
+            .map_err(|error| failed("the device is lost", error))?;
         Ok(self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner()))
     }
 
@@ -193,7 +193,9 @@ impl Nvidia {
             let mut compiler = self.compiler.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             match &*compiler {
                 Some(compiler) => compiler.clone(),
-                None => compiler.insert(compile::Compiler::start(&self.about.arch).map_err(Fault::Failed)?).clone(),
+                None => compiler
+                    .insert(compile::Compiler::start(&self.about.arch).map_err(Fault::Failed)?)
+                    .clone(),
             }
         };
         let key = cache::key(&[&text, &compiler.identity(), &self.about.driver]);
@@ -211,7 +213,8 @@ impl Nvidia {
     fn launch(&self, held: &Held, call: &Call) -> Result<(), DriverError> {
         let function = held.functions[call.kernel.0 as usize];
         let mut args = call.args.clone();
-        let mut pointers = args.iter_mut().map(|arg| std::ptr::from_mut(arg).cast()).collect::<Vec<*mut c_void>>();
+        let mut pointers =
+            args.iter_mut().map(|arg| std::ptr::from_mut(arg).cast()).collect::<Vec<*mut c_void>>();
         let mut attribute = early_attribute();
         let config = sys::CUlaunchConfig_st {
             gridDimX: call.grid[0],
@@ -227,8 +230,10 @@ impl Nvidia {
         };
         // SAFETY: the arguments are as many and as wide as the kernel's, which are 8 bytes each; the driver copies them
         // before it returns. Where they point to is the caller's promise.
-        unsafe { sys::cuLaunchKernelEx(&raw const config, function, pointers.as_mut_ptr(), std::ptr::null_mut()) }
-            .result()
+        unsafe {
+            sys::cuLaunchKernelEx(&raw const config, function, pointers.as_mut_ptr(), std::ptr::null_mut())
+        }
+        .result()
     }
 }
 
@@ -248,7 +253,8 @@ impl Driver for Nvidia {
 
     fn free_bytes(&self) -> Result<u64, Fault> {
         let _held = self.enter()?;
-        let (free, _) = result::mem_get_info().map_err(|error| failed("the device does not tell its memory", error))?;
+        let (free, _) =
+            result::mem_get_info().map_err(|error| failed("the device does not tell its memory", error))?;
         Ok(free as u64)
     }
 
@@ -276,7 +282,8 @@ impl Driver for Nvidia {
         let _held = self.enter()?;
         self.synchronize()?;
         // SAFETY: the caller promises that the range is allocated; the copy is over when this returns.
-        unsafe { result::memcpy_htod_sync(at, bytes) }.map_err(|error| failed("bytes cannot be written", error))
+        unsafe { result::memcpy_htod_sync(at, bytes) }
+            .map_err(|error| failed("bytes cannot be written", error))
     }
 
     unsafe fn read(&self, at: Address, bytes: &mut [u8]) -> Result<(), Fault> {
@@ -304,7 +311,9 @@ impl Driver for Nvidia {
         // SAFETY: the module was just loaded and stays so.
         let function = unsafe { result::module::get_function(module, name) }.map_err(broken)?;
         // SAFETY: the function was just given to us.
-        let own = unsafe { result::function::get_function_attribute(function, Attribute::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES) };
+        let own = unsafe {
+            result::function::get_function_attribute(function, Attribute::CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES)
+        };
         let most = self.about.shared_bytes.cast_signed() - own.map_err(broken)?;
         if most > SHARED_DEFAULT {
             let which = Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
@@ -318,7 +327,10 @@ impl Driver for Nvidia {
 
     unsafe fn play(&self, calls: &[Call]) -> Result<(), Fault> {
         let held = self.enter()?;
-        calls.iter().try_for_each(|call| self.launch(&held, call)).map_err(|error| failed("a launch failed", error))
+        calls
+            .iter()
+            .try_for_each(|call| self.launch(&held, call))
+            .map_err(|error| failed("a launch failed", error))
     }
 
     unsafe fn capture(&self, calls: &[Call]) -> Result<GraphId, Fault> {
@@ -350,7 +362,8 @@ impl Driver for Nvidia {
             return Err(Fault::Failed(format!("graph {} was never captured or is dropped", graph.0)));
         };
         // SAFETY: it is one of ours; what it runs on is the caller's promise.
-        unsafe { result::graph::launch(exec, self.stream) }.map_err(|error| failed("a step cannot be replayed", error))
+        unsafe { result::graph::launch(exec, self.stream) }
+            .map_err(|error| failed("a step cannot be replayed", error))
     }
 
     fn drop_graph(&self, graph: GraphId) {
@@ -448,7 +461,9 @@ impl Drop for Nvidia {
 
 /// What the driver says of an error.
 fn said(error: DriverError) -> String {
-    let word = error.error_name().map_or_else(|_| format!("{:?}", error.0), |name| name.to_string_lossy().into_owned());
+    let word = error
+        .error_name()
+        .map_or_else(|_| format!("{:?}", error.0), |name| name.to_string_lossy().into_owned());
     match error.error_string() {
         Ok(text) => format!("{word}, {}", text.to_string_lossy()),
         Err(_) => word,
