@@ -1,16 +1,18 @@
 // out[t, h] = sum over visible j of softmax(SCALE q[t, h] . k[j])  v[j], over pages; a sink adds exp(sink) under the sum.
 //
-// Split: a block a token, a kv head and a part of the positions; its GROUP query heads read keys and values together. Eight
-// lanes a position, so a block looks at 16 at a time. Where there are several parts, `merge.cu` puts them together. Sums are
+// Split: a block a token, a kv head, up to AT_ONCE of the query heads that share it, which read keys and values together, and
+// a part of the positions. Eight lanes a position, so a block looks at 16 at a time. Where there are several parts, `merge.cu` puts them together. Sums are
 // of f32. Bytes: keys and values of what is visible, once for each token; a decode step is bounded by them.
 //
 // Macros: HEADS, KV_HEADS, WIDTH, PAGE_LEN, SCALE, WINDOW (0: none), SINKS (0 or 1), SINK (type), KEYS, VALUES (of
-// blocks.cuh), PARTS.
+// blocks.cuh), PARTS, AT_ONCE (as many as registers hold).
 #include "blocks.cuh"
 
 #define GROUP (HEADS / KV_HEADS)
 #define EACH ((WIDTH + 7) / 8)
 #define WARPS 4
+// Blocks that share a kv head.
+#define SUBS ((GROUP + AT_ONCE - 1) / AT_ONCE)
 
 // Elements of a slot's head that a lane of eight reads: neighbours for dense types, for blocks those of its block.
 template <class Format>
@@ -33,7 +35,8 @@ struct Reader<Dense<T>> {
 
 KERNEL attend(float* out, float* parts, const float* q, const u8* keys, const u8* values, const int* positions,
               const int* sequences, const int* table, const int* base, const SINK* sinks, i64 pages, i64 tokens) {
-    const int kv_head = blockIdx.x;
+    const int kv_head = blockIdx.x / SUBS, first_head = kv_head * GROUP + blockIdx.x % SUBS * AT_ONCE;
+    const int heads = min(AT_ONCE, (kv_head + 1) * GROUP - first_head);
     const int part = blockIdx.y;
     const i64 t = blockIdx.z;
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 8, eight = threadIdx.x % 32 / 8;
@@ -43,9 +46,11 @@ KERNEL attend(float* out, float* parts, const float* q, const u8* keys, const u8
     const int from = oldest + part * each, to = min(from + each, position + 1);
     const int* row = table + sequence * pages;
 
-    float mine[GROUP][EACH], sum[GROUP][EACH], largest[GROUP], mass[GROUP];
-    for (int h = 0; h < GROUP; h++) {
-        const float* head = q + (t * HEADS + kv_head * GROUP + h) * WIDTH + lane * EACH;
+    float mine[AT_ONCE][EACH], sum[AT_ONCE][EACH], largest[AT_ONCE], mass[AT_ONCE];
+#pragma unroll
+    for (int h = 0; h < AT_ONCE; h++) {
+        // Of heads that are missing, the last again.
+        const float* head = q + (t * HEADS + first_head + min(h, heads - 1)) * WIDTH + lane * EACH;
         for (int i = 0; i < EACH; i++) {
             mine[h][i] = lane * EACH + i < WIDTH ? head[i] * SCALE : 0.0f;
             sum[h][i] = 0.0f;
@@ -62,7 +67,8 @@ KERNEL attend(float* out, float* parts, const float* q, const u8* keys, const u8
         float key[EACH], value[EACH];
         Reader<KEYS>::read(keys + slot * KEYS::bytes(KV_HEADS * WIDTH), kv_head, lane, key);
         Reader<VALUES>::read(values + slot * VALUES::bytes(KV_HEADS * WIDTH), kv_head, lane, value);
-        for (int h = 0; h < GROUP; h++) {
+#pragma unroll
+        for (int h = 0; h < AT_ONCE; h++) {
             float score = 0.0f;
             for (int i = 0; i < EACH; i++) score += mine[h][i] * key[i];
             for (int away = 4; away > 0; away /= 2) score += __shfl_xor_sync(ALL_LANES, score, away);
@@ -75,9 +81,10 @@ KERNEL attend(float* out, float* parts, const float* q, const u8* keys, const u8
         }
     }
     // The four eights of a warp, then the warps.
-    __shared__ float sums[WARPS][GROUP][EACH * 8];
-    __shared__ float tops[WARPS][GROUP], masses[WARPS][GROUP];
-    for (int h = 0; h < GROUP; h++) {
+    __shared__ float sums[WARPS][AT_ONCE][EACH * 8];
+    __shared__ float tops[WARPS][AT_ONCE], masses[WARPS][AT_ONCE];
+#pragma unroll
+    for (int h = 0; h < AT_ONCE; h++) {
         for (int away = 8; away <= 16; away *= 2) {
             const float other = __shfl_xor_sync(ALL_LANES, largest[h], away);
             const float more = __shfl_xor_sync(ALL_LANES, mass[h], away);
@@ -96,11 +103,11 @@ KERNEL attend(float* out, float* parts, const float* q, const u8* keys, const u8
         }
     }
     __syncthreads();
-    for (int i = threadIdx.x; i < GROUP * WIDTH; i += blockDim.x) {
+    for (int i = threadIdx.x; i < heads * WIDTH; i += blockDim.x) {
         const int h = i / WIDTH, d = i % WIDTH;
         float top = -INFINITY;
         for (int w = 0; w < WARPS; w++) top = fmaxf(top, tops[w][h]);
-        const int head = kv_head * GROUP + h;
+        const int head = first_head + h;
         const bool sunk = SINKS && PARTS == 1;
         const float sink = sunk ? to_f32(sinks[head]) : -INFINITY;
         if (sunk) top = fmaxf(top, sink);

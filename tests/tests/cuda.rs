@@ -73,9 +73,9 @@ fn a_decode_step_is_few_launches() {
         Event::Capture(_, calls) => Some(calls.len()),
         _ => None,
     });
-    // Of a layer: q, k and v with their norm; two rotations and two writes; attention; o; gate and up with their norm; down.
+    // Of a layer: q, k and v with their norm; rotations and writes; attention; o; gate and up with their norm; down.
     // Of the whole: the embedding, the rows wanted, the head with its norm, three for the token.
-    assert_eq!(captured, Some(9 * layers + 6), "{layers} layers");
+    assert_eq!(captured, Some(6 * layers + 6), "{layers} layers");
 }
 
 /// The graph of a model's shape, with keys and values of a type. Nothing of its weights is read.

@@ -23,6 +23,9 @@ use crate::states::States;
 use crate::weights::{Form, Loaded};
 use crate::{NAME, fault, unsupported};
 
+/// One part in so many of free memory is left to the driver: captured steps, kernels, programs' tables.
+const RESERVE: u64 = 32;
+
 /// Runs one graph.
 pub(crate) struct Running {
     graph: Graph,
@@ -72,7 +75,8 @@ impl Running {
         let [work, fed, rows] = needs(graph, &weights.forms, &budget.bucket, options)?;
         let taken =
             [work, fed, rows].iter().fold(weights.bytes(), |sum, &bytes| sum.saturating_add(bytes as u64));
-        let free = driver.free_bytes().map_err(fault)?.saturating_add(weights.bytes());
+        let free = driver.free_bytes().map_err(fault)?;
+        let free = (free - free / RESERVE).saturating_add(weights.bytes());
         let budget = Budget { bytes: Some(budget.bytes.unwrap_or(free).min(free)), ..budget.clone() };
         let pages = budget.fit(graph, taken, NAME)?;
         let memory = |bytes| Memory::new(driver, bytes).map_err(fault);
@@ -255,7 +259,9 @@ pub(crate) fn needs(
 ) -> Result<[usize; 3], BackendError> {
     let decode = Bucket { tokens: bucket.seqs, queries: 1, rows: bucket.seqs, ..*bucket };
     let mut most = [0; 3];
-    for bucket in [Bucket { queries: 0, ..*bucket }, decode] {
+    // A single sequence has its attention cut into the most parts.
+    let single = Bucket { tokens: 1, seqs: 1, rows: 1, ..decode };
+    for bucket in [Bucket { queries: 0, ..*bucket }, decode, single] {
         let program = Program::new(graph, forms, &ProgramSpec { bucket, ..ProgramSpec::default() }, options)?;
         let of = bytes_of(&program);
         most.iter_mut().zip(of).for_each(|(most, bytes)| *most = (*most).max(bytes));

@@ -50,7 +50,8 @@ impl Cuda {
         // What came before Hopper knows no such launches.
         let generation =
             about.arch.trim_start_matches("sm_").trim_end_matches('a').parse::<u32>().unwrap_or(0);
-        let options = Options { early: options.early && generation >= 90, ..options };
+        let early = options.early && generation >= 90;
+        let options = Options { early, shared_bytes: about.shared_bytes, ..options };
         let caps = Caps {
             name: NAME,
             description: format!("{}, {}, driver {}", about.name, about.arch, about.driver),

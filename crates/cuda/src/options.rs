@@ -19,4 +19,6 @@ pub struct Options {
     /// Whether products of few rows begin before the launch before them has ended, and ask for their weights meanwhile
     /// (programmatic dependent launch): from Hopper on. Off until it has been measured.
     pub early: bool,
+    /// Bytes that a block may share: the device's, once it is known; else as many as on every GPU.
+    pub shared_bytes: u32,
 }

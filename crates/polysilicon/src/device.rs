@@ -192,7 +192,7 @@ fn gpu(number: u32, precision: Precision) -> Result<cuda::Cuda, Error> {
         _ => cuda::Precision::Bf16,
     };
     let early = std::env::var_os("POLYSILICON_CUDA_EARLY").is_some();
-    Ok(cuda::Cuda::open(number, cuda::Options { precision, early })?)
+    Ok(cuda::Cuda::open(number, cuda::Options { precision, early, shared_bytes: 0 })?)
 }
 
 impl fmt::Display for Device {

@@ -10,6 +10,8 @@ use crate::source::{Source, float};
 
 /// Threads of a block of `attend.cu`.
 const THREADS: usize = 128;
+/// Values of queries that a lane holds.
+const LANE_VALUES: usize = 64;
 /// Rows of a block of `attend_many.cu`: tokens times the heads that share keys.
 const MANY_ROWS: usize = 64;
 /// The widest head whose sums its registers hold.
@@ -48,7 +50,11 @@ impl Lowering<'_> {
         if self.is_for_tensor_cores([tokens, heads / kv_heads, width], [k, v]) {
             return self.attention_of_many(scale, window, args, out);
         }
-        let parts = parts(tokens * kv_heads, pages * self.page_len, window);
+        // Heads whose queries and sums the registers of eight lanes hold.
+        let group = heads / kv_heads;
+        let at_once = (LANE_VALUES / width.div_ceil(8)).clamp(1, group);
+        let blocks = kv_heads * group.div_ceil(at_once);
+        let parts = parts(tokens * blocks, pages * self.page_len, window);
         let sink = sinks.first().copied();
         let sink_type = sink.map_or("float", |sink| c_type(self.dtype(sink)));
         let with_heads = |source: Source| source.with("HEADS", heads).with("WIDTH", width);
@@ -58,14 +64,14 @@ impl Lowering<'_> {
         let source = source.with("PAGE_LEN", self.page_len).with("SCALE", float(scale));
         let source = with_sinks(source.with("WINDOW", window.unwrap_or(0)));
         let source = source.with("KEYS", format(self.dtype(k))).with("VALUES", format(self.dtype(v)));
-        let source = source.with("PARTS", parts);
+        let source = source.with("PARTS", parts).with("AT_ONCE", at_once);
         let partial = if parts > 1 { tokens * heads * parts * (width + 2) * size_of::<f32>() } else { 0 };
         let partial = self.scratch(partial);
         let sink = sink.map_or(Arg::Null, |sink| self.arg(sink));
         let mut given = vec![self.arg(out), partial];
         given.extend([q, k, v, positions, sequences, table, base].map(|value| self.arg(value)));
         given.extend([sink, Arg::Int(pages as i64), Arg::Int(tokens as i64)]);
-        self.push(source, [kv_heads, parts, tokens], THREADS, given);
+        self.push(source, [blocks, parts, tokens], THREADS, given);
         if parts > 1 {
             let source = with_sinks(with_heads(Source::new("merge")).with("PARTS", parts));
             let given = vec![self.arg(out), partial, sink];

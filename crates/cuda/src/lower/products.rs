@@ -19,8 +19,10 @@ const COLUMNS: usize = 8;
 const FEW_THREADS: usize = 256;
 /// Most blocks of a launch whose blocks keep x: two for each processor.
 const FEW_BLOCKS: usize = 264;
-/// Most bytes that a block shares for x, so that two fit a processor where rows are short, and one always.
-const FEW_SHARED: usize = 200 << 10;
+/// Bytes that blocks may share on every GPU from Ampere on.
+const SHARED_LEAST: u32 = 99 << 10;
+/// Bytes of shared sums that `few.cu` declares, and some that the driver keeps.
+const FEW_SUMS: usize = 10 << 10;
 
 /// Rows of x that a warp of `many.cu` multiplies.
 const MANY_TOKENS: usize = 64;
@@ -110,7 +112,7 @@ impl Lowering<'_> {
     }
 
     /// Whether a node's result is read under another name, before something else takes its place, or is given by the whole.
-    fn is_seen_otherwise(&self, planned: usize, out: ValueId) -> bool {
+    pub(super) fn is_seen_otherwise(&self, planned: usize, out: ValueId) -> bool {
         let is_same = |value: &ValueId| self.plan.place(*value) == self.plan.place(out);
         for node in &self.plan.nodes[planned + 1..] {
             if node.args.iter().any(|arg| *arg != out && is_same(arg)) {
@@ -267,7 +269,7 @@ impl Lowering<'_> {
     /// Rows that are multiplied together, and the terms that each is split into: three are all of an f32.
     fn at_once(&self, rows: usize, width: usize) -> (usize, usize) {
         let mut columns = COLUMNS;
-        while columns > 3 && shared_bytes(columns, width) > FEW_SHARED {
+        while columns > 1 && shared_bytes(columns, width) > self.few_shared() {
             columns -= 1;
         }
         let (rows, terms) = match (self.options.precision, rows) {
@@ -275,7 +277,14 @@ impl Lowering<'_> {
             (Precision::Bf16, ..=4) => (rows, 2),
             (Precision::Bf16, _) => (rows.min(COLUMNS), 1),
         };
+        let terms = terms.min(columns);
         (rows.min(columns / terms).max(1), terms)
+    }
+
+    /// Most bytes that a block shares for x, beside the sums that `few.cu` declares.
+    fn few_shared(&self) -> usize {
+        let device = self.options.shared_bytes.max(SHARED_LEAST) as usize;
+        device - FEW_SUMS
     }
 
     /// A product with weights as they were found.
@@ -327,10 +336,11 @@ impl Lowering<'_> {
 impl Lowering<'_> {
     /// One product of `few.cu`, or a gated one, for choices of experts: of each row of `out` its own expert's.
     pub(super) fn few_chosen(&mut self, chosen: &Chosen<'_>) {
+        let (_, terms) = self.at_once(1, chosen.width);
         let Chosen { experts, share, x, w, biases, act, out, rows, width, features, ids } = *chosen;
         let of = |names: [&'static str; 3], place: usize| names[place];
         let mut source =
-            Source::new("few").with("WIDTH", width).with("ROWS", 1).with("TERMS", 3).with("SETS", 1);
+            Source::new("few").with("WIDTH", width).with("ROWS", 1).with("TERMS", terms).with("SETS", 1);
         for place in 0..3 {
             let matrix = w.get(place).or(w.first()).expect("there is a matrix");
             let bias = biases.get(place).map_or("float", |bias| c_type(self.dtype(*bias)));
@@ -369,7 +379,7 @@ impl Lowering<'_> {
         ];
         let tiles = features.div_ceil(16);
         let grid = [tiles.min(FEW_BLOCKS), rows, 1];
-        self.push_sharing(with_act(source, act), grid, FEW_THREADS, shared_bytes(3, width), args);
+        self.push_sharing(with_act(source, act), grid, FEW_THREADS, shared_bytes(terms, width), args);
     }
 }
 
