@@ -16,9 +16,12 @@ const SHIM: &str = include_str!("shim.h");
 const ENTRY: &str = include_str!("entry.h");
 /// Compilers that are looked for, where `CXX` names none.
 const COMPILERS: [&str; 3] = ["g++", "clang++", "c++"];
-/// Products and sums stay two roundings, as the text says; a little optimising, for compiling takes longer than running.
-const FLAGS: &str = "-x c++ -std=c++17 -O1 -fPIC -shared -w -ffp-contract=off -fno-strict-aliasing -fno-exceptions \
+/// Products and sums stay two roundings, as the text says.
+const FLAGS: &str = "-x c++ -std=c++17 -fPIC -shared -w -ffp-contract=off -fno-strict-aliasing -fno-exceptions \
                      -fno-rtti -fno-stack-protector";
+
+/// Kernels that run for so long that making them quick pays; of others, compiling is most of it.
+const LONG: [&str; 4] = ["few", "many", "attend", "attend_many"];
 
 /// A C++ compiler.
 pub struct Compiler {
@@ -78,10 +81,11 @@ impl Compiled {
 pub fn compile(folder: &Path, source: &Source) -> Result<Compiled, String> {
     let compiler = compiler().ok_or("there is no C++ compiler")?;
     let text = text(source);
-    let key = [&compiler.version, FLAGS, &text].iter().flat_map(|part| part.bytes()).fold(OFFSET, fnv);
+    let level = if LONG.contains(&source.kernel) { "-O1" } else { "-O0" };
+    let key = [&compiler.version, FLAGS, level, &text].iter().flat_map(|part| part.bytes()).fold(OFFSET, fnv);
     let path = folder.join(format!("{}-{key:016x}.so", source.kernel));
     if !path.is_file() {
-        build(compiler, &path, &text).map_err(|reason| format!("{}: {reason}", source.label()))?;
+        build(compiler, level, &path, &text).map_err(|reason| format!("{}: {reason}", source.label()))?;
     }
     Ok(Compiled { label: source.label(), entry: open(&path)? })
 }
@@ -109,7 +113,7 @@ fn fnv(hash: u64, byte: u8) -> u64 {
 static BUILDS: AtomicU32 = AtomicU32::new(0);
 
 /// Who opens the library finds it whole or not at all.
-fn build(compiler: &Compiler, path: &Path, text: &str) -> Result<(), String> {
+fn build(compiler: &Compiler, level: &str, path: &Path, text: &str) -> Result<(), String> {
     let io = |error: std::io::Error| error.to_string();
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(io)?;
@@ -119,6 +123,7 @@ fn build(compiler: &Compiler, path: &Path, text: &str) -> Result<(), String> {
     fs::write(&input, text).map_err(io)?;
     let command = Command::new(&compiler.command)
         .args(FLAGS.split_whitespace())
+        .arg(level)
         .arg(&input)
         .arg("-o")
         .arg(&output)

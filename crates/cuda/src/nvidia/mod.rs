@@ -261,9 +261,10 @@ impl Driver for Nvidia {
     fn allocate(&self, bytes: usize) -> Result<Address, Fault> {
         let available = self.free_bytes()?;
         let _held = self.enter()?;
-        // SAFETY: the context is current, and the bytes are zeroed before anyone has the address.
+        // SAFETY: the context is current; the bytes are zeroed in the stream, before anything that uses them.
         let zeroed = unsafe {
-            result::malloc_sync(bytes).and_then(|at| result::memset_d8_sync(at, 0, bytes).map(|()| at))
+            result::malloc_sync(bytes)
+                .and_then(|at| result::memset_d8_async(at, 0, bytes, self.stream).map(|()| at))
         };
         zeroed.map_err(|error| match error.0 {
             sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY => Fault::Memory { needed: bytes as u64, available },
@@ -280,17 +281,19 @@ impl Driver for Nvidia {
 
     unsafe fn write(&self, at: Address, bytes: &[u8]) -> Result<(), Fault> {
         let _held = self.enter()?;
-        self.synchronize()?;
+        // In the stream, for a copy outside of it may end after what is enqueued next begins.
         // SAFETY: the caller promises that the range is allocated; the copy is over when this returns.
-        unsafe { result::memcpy_htod_sync(at, bytes) }
-            .map_err(|error| failed("bytes cannot be written", error))
+        unsafe { result::memcpy_htod_async(at, bytes, self.stream) }
+            .map_err(|error| failed("bytes cannot be written", error))?;
+        self.synchronize()
     }
 
     unsafe fn read(&self, at: Address, bytes: &mut [u8]) -> Result<(), Fault> {
         let _held = self.enter()?;
-        self.synchronize()?;
         // SAFETY: as for `write`.
-        unsafe { result::memcpy_dtoh_sync(bytes, at) }.map_err(|error| failed("bytes cannot be read", error))
+        unsafe { result::memcpy_dtoh_async(bytes, at, self.stream) }
+            .map_err(|error| failed("bytes cannot be read", error))?;
+        self.synchronize()
     }
 
     unsafe fn copy(&self, to: Address, from: Address, bytes: usize) -> Result<(), Fault> {
