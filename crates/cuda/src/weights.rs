@@ -113,26 +113,44 @@ pub(crate) fn forms(graph: &Graph) -> Vec<Form> {
     forms_of(&Plan::of(&lowered, &[]), &infos)
 }
 
-/// The form of each weight of a plan: tiles where it is multiplied, and at most looked up in besides.
+/// The form of each weight of a plan: tiles where it is multiplied, and at most looked up in besides. Weights that one node
+/// multiplies are all in tiles or all as they were found.
 pub(crate) fn forms_of(plan: &Plan, infos: &[WeightInfo]) -> Vec<Form> {
-    let (mut multiplied, mut otherwise) = (vec![false; infos.len()], vec![false; infos.len()]);
+    let tiled = |info: &WeightInfo| planes(info.dtype).and_then(|_| tiles(info));
+    let (mut multiplied, mut fits) = (vec![false; infos.len()], vec![true; infos.len()]);
+    let mut together = vec![];
     for node in &plan.nodes {
-        for (place, &arg) in node.args.iter().enumerate() {
-            let Place::Weight(weight) = plan.place(arg) else { continue };
-            match (&node.op, place) {
-                (Op::Linear | Op::LinearAdd { .. }, 1)
-                | (Op::GatedLinear { .. }, 1 | 2)
-                | (Op::ExpertFfn { .. }, 3..=5) => {
-                    multiplied[weight] = true;
-                }
-                (Op::Embed, 1) => {}
-                _ => otherwise[weight] = true,
+        let weights = |places: std::ops::Range<usize>| {
+            let places = node.args[places].iter().map(|&arg| plan.place(arg));
+            places.map(|place| if let Place::Weight(weight) = place { Some(weight) } else { None })
+        };
+        let matrices = match node.op {
+            Op::Linear | Op::LinearAdd { .. } => 1..2,
+            Op::GatedLinear { .. } => 1..3,
+            Op::ExpertFfn { .. } => 3..6,
+            _ => 0..0,
+        };
+        let others = weights(0..matrices.start).chain(weights(matrices.end..node.args.len()));
+        others.flatten().filter(|_| node.op != Op::Embed).for_each(|weight| fits[weight] = false);
+        let all = weights(matrices).collect::<Vec<_>>();
+        all.iter().flatten().for_each(|&weight| multiplied[weight] = true);
+        together.push(all);
+    }
+    fits.iter_mut().zip(infos).for_each(|(fits, info)| *fits &= tiled(info).is_some());
+    let mut settled = false;
+    while !settled {
+        settled = true;
+        for all in &together {
+            // What is computed in the graph is in no tiles.
+            let whole = all.iter().all(|weight| weight.is_some_and(|weight| fits[weight]));
+            for &weight in all.iter().flatten().filter(|_| !whole) {
+                settled &= !std::mem::replace(&mut fits[weight], false);
             }
         }
     }
-    let form = |(info, (multiplied, otherwise)): (&WeightInfo, (bool, bool))| match tiles(info) {
-        Some(tiles) if multiplied && !otherwise && planes(info.dtype).is_some() => Form::Tiles(tiles),
+    let form = |(weight, info): (usize, &WeightInfo)| match tiled(info) {
+        Some(tiles) if multiplied[weight] && fits[weight] => Form::Tiles(tiles),
         _ => Form::Found,
     };
-    infos.iter().zip(multiplied.into_iter().zip(otherwise)).map(form).collect()
+    infos.iter().enumerate().map(form).collect()
 }
