@@ -1,5 +1,6 @@
 // out[row, f] = x[row] . w[f] + bias[f] + add[row, f] for many rows of bf16, or ACTIVATION(x . gate[f] + ., x . up[f] + .) where
-// GATED.
+// GATED. Where there are EXPERTS, a row is a choice: of row row / SHARE of x and its expert's weights; `group.cu` has put the
+// choices of an expert one behind another.
 //
 // Split: a block 128 features (64 of both weights where GATED) and 64 TOKEN_WARPS rows; a warp two tiles of 16 features, four
 // warps side by side. Weights go from memory to the tensor cores' registers as they are packed; rows of x come in pieces of 64
@@ -8,7 +9,7 @@
 // Roofline: the rate of `mma.sync`, about 0.6 of what a Hopper's tensor cores can do; memory where rows are few.
 //
 // Macros: WIDTH, FEATURES, TOKEN_WARPS (1 or 2), PARTS, FORMAT (of tiles.cuh), BIASED, BIAS0, BIAS1 (types), ADDED, GATED,
-// ACTIVATION.
+// ACTIVATION, EXPERTS (0: none), SHARE.
 #include "activation.cuh"
 #include "tiles.cuh"
 
@@ -21,31 +22,50 @@
 // Rows of a piece, a little further apart than they are long.
 #define STRIDE 72
 
+// The choice, or row, in place `place` of the block's; beyond the last, the last again.
+DEVICE i64 row_at(const int* order, i64 place, i64 rows) {
+    const i64 at = min(place, rows - 1);
+    return EXPERTS > 0 ? order[at] : at;
+}
+
 // One piece of x on its way to shared memory.
-DEVICE void fetch(u16* piece, float* sums, const u16* x, const float* x_sums, i64 first, i64 rows, int k) {
+DEVICE void fetch(u16* piece, float* sums, const u16* x, const float* x_sums, const int* order, i64 first, i64 rows, int k) {
     for (int i = threadIdx.x; i < TOKENS * 8; i += THREADS) {
         const int token = i / 8, part = i % 8;
-        const i64 row = min(first + token, rows - 1);
+        const i64 row = row_at(order, first + token, rows) / SHARE;
         copy16_async(piece + token * STRIDE + part * 8, x + row * WIDTH + k * 64 + part * 8);
     }
     close_copies();
     if (FORMAT::MINS) {
         for (int i = threadIdx.x; i < TOKENS * 2; i += THREADS) {
-            const i64 row = min(first + i / 2, rows - 1);
+            const i64 row = row_at(order, first + i / 2, rows) / SHARE;
             sums[i % 2 * TOKENS + i / 2] = x_sums[row * (WIDTH / 32) + k * 2 + i % 2];
         }
     }
 }
 
 KERNEL many(float* out, float* parts, const u16* x, const float* x_sums, const u8* w0, const u8* w1, const BIAS0* bias0,
-            const BIAS1* bias1, const float* added, i64 rows) {
+            const BIAS1* bias1, const float* added, const int* order, const int* starts, i64 all_rows) {
     __shared__ __align__(16) u16 pieces[2][TOKENS * STRIDE];
     __shared__ float piece_sums[2][2 * TOKENS];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
     const int tokens = warp / FEATURE_WARPS * 64;
-    const i64 first = (i64)blockIdx.y * TOKENS;
+    // The rows first..rows of the order are the block's, with the weights of one expert.
+    i64 first = (i64)blockIdx.y * TOKENS, rows = all_rows;
+    int expert = 0;
+    if (EXPERTS > 0) {
+        int block = blockIdx.y;
+        for (; expert < EXPERTS; expert++) {
+            const int blocks = (starts[expert + 1] - starts[expert] + TOKENS - 1) / TOKENS;
+            if (block < blocks) break;
+            block -= blocks;
+        }
+        if (expert == EXPERTS) return;
+        first = starts[expert] + (i64)block * TOKENS;
+        rows = starts[expert + 1];
+    }
     const i64 pair = (i64)blockIdx.x * FEATURE_WARPS + warp % FEATURE_WARPS;
-    const i64 tiles = (i64)ROW_TILES * K_TILES;
+    const i64 own = (i64)ROW_TILES * K_TILES, tiles = own * (EXPERTS > 0 ? EXPERTS : 1);
     // The two tiles of 16 features: neighbours, or the same of both weights. Beyond the last there is nothing to be kept.
     const i64 row_tiles[2] = {GATED ? pair : 2 * pair, GATED ? pair : 2 * pair + 1};
     const int each = (K_TILES + PARTS - 1) / PARTS, from = min((int)blockIdx.z * each, K_TILES);
@@ -57,18 +77,18 @@ KERNEL many(float* out, float* parts, const u16* x, const float* x_sums, const u
         for (int n = 0; n < N_TILES; n++)
             for (int j = 0; j < 4; j++) sums[s][n][j] = 0.0f;
 
-    if (from < to) fetch(pieces[0], piece_sums[0], x, x_sums, first, rows, from);
+    if (from < to) fetch(pieces[0], piece_sums[0], x, x_sums, order, first, rows, from);
     for (int k = from; k < to; k++) {
         const int now = (k - from) % 2;
         FORMAT::Raw raw[2];
 #pragma unroll
         for (int s = 0; s < 2; s++) {
-            const i64 tile = min(row_tiles[s], (i64)ROW_TILES - 1) * K_TILES + k;
+            const i64 tile = expert * own + min(row_tiles[s], (i64)ROW_TILES - 1) * K_TILES + k;
             FORMAT::load(raw[s], GATED && s == 1 ? w1 : w0, tiles, tile, k, lane);
         }
         // Nobody reads the other piece any more: all have passed the barrier behind its products.
         if (k + 1 < to) {
-            fetch(pieces[1 - now], piece_sums[1 - now], x, x_sums, first, rows, k + 1);
+            fetch(pieces[1 - now], piece_sums[1 - now], x, x_sums, order, first, rows, k + 1);
             await_copies<1>();
         } else {
             await_copies<0>();
@@ -113,8 +133,9 @@ KERNEL many(float* out, float* parts, const u16* x, const float* x_sums, const u
     for (int n = 0; n < N_TILES; n++) {
 #pragma unroll
         for (int j = 0; j < 4; j++) {
-            const i64 row = first + tokens + n * 8 + 2 * t + j % 2;
-            if (row >= rows) continue;
+            const i64 place = first + tokens + n * 8 + 2 * t + j % 2;
+            if (place >= rows) continue;
+            const i64 row = row_at(order, place, rows);
 #pragma unroll
             for (int s = 0; s < 2; s++) {
                 const i64 feature = row_tiles[s] * 16 + g + j / 2 * 8;
@@ -125,8 +146,9 @@ KERNEL many(float* out, float* parts, const u16* x, const float* x_sums, const u
                 }
                 if (GATED && s == 1) continue;
                 float y = sums[s][n][j];
-                if (BIASED) y += to_f32(bias0[feature]);
-                if (GATED) y = ACTIVATION(y, sums[1][n][j] + (BIASED ? to_f32(bias1[feature]) : 0.0f));
+                if (BIASED) y += to_f32(bias0[expert * FEATURES + feature]);
+                const float up = BIASED && GATED ? to_f32(bias1[expert * FEATURES + feature]) : 0.0f;
+                if (GATED) y = ACTIVATION(y, sums[1][n][j] + up);
                 const i64 at = row * FEATURES + feature;
                 out[at] = ADDED ? added[at] + y : y;
             }

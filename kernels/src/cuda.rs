@@ -23,6 +23,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("few.cu", include_str!("../cuda/few.cu")),
     ("gated_act.cu", include_str!("../cuda/gated_act.cu")),
     ("gather.cu", include_str!("../cuda/gather.cu")),
+    ("group.cu", include_str!("../cuda/group.cu")),
     ("linear.cu", include_str!("../cuda/linear.cu")),
     ("many.cu", include_str!("../cuda/many.cu")),
     ("map.cu", include_str!("../cuda/map.cu")),

@@ -12,7 +12,7 @@ use polysilicon::{Error, Model, Piece, Sampling};
 use polysilicon_tests::cuda_host;
 use polysilicon_tests::embedded;
 use polysilicon_tests::prefill::Prefill;
-use tensor::{DType, WeightSource};
+use tensor::{DType, ErrorStats, WeightSource};
 use weights::Target;
 
 const PROMPT: [u32; 4] = [709, 777, 258, 478];
@@ -40,6 +40,27 @@ fn the_built_in_model_writes_what_the_reference_writes() -> Result<(), Error> {
     // Rounded activations, where there are many rows, change no token of so sure a model.
     assert_eq!(ids(&written(&cuda_host::backend(Options::default()), &greedy)?), wanted);
     Ok(())
+}
+
+/// Many rows are rounded to bf16 for tensor cores, and so are queries and weights of attention: no more than that.
+#[test]
+fn rounded_rows_stay_close() {
+    if !cuda_host::is_present() {
+        return;
+    }
+    let prompt = (0..40).map(|i| i * 37 % 2000).collect::<Vec<_>>();
+    for dtype in [DType::BF16, DType::Q8_0, DType::Q4_0] {
+        let (config, source) = embedded::source(dtype);
+        let graph = embedded::describe(&config, &*source, DType::BF16);
+        let logits = |options: Options| {
+            let mut run =
+                Prefill::open(&cuda_host::backend(options), &graph, &*source, 64).expect("there is room");
+            run.feed(&prompt, &[]).expect("the step runs").logits
+        };
+        let stats = ErrorStats::new(&logits(Options::default()), &logits(cuda_host::EXACTLY));
+        assert!(stats.nmse > 0.0, "{dtype}: nothing was rounded");
+        assert!(stats.within(2e-3), "{dtype}: {stats}");
+    }
 }
 
 /// Who asks for the likeliest tokens has the row sampled on the host, from the same logits.

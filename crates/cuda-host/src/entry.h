@@ -77,7 +77,7 @@ struct HostLaunch {
 };
 
 // 0, or 1 where threads of a block wait for ever.
-extern "C" int polysilicon_launch(const HostLaunch* launch, const unsigned long long* arguments) {
+extern "C" __attribute__((visibility("default"))) int polysilicon_launch(const HostLaunch* launch, const unsigned long long* arguments) {
     using namespace host;
     entry_arguments = arguments;
     dims = Three{launch->threads, 1, 1};

@@ -250,18 +250,19 @@ impl Lowering<'_> {
             with_act(source.with("GATED", u8::from(up.is_some())), act)
         };
         let source = Source::new("many").with("WIDTH", width).with("TOKEN_WARPS", token_warps);
+        let source = source.with("EXPERTS", 0).with("SHARE", 1);
         let source = epilogue(source.with("FORMAT", format!("Tile{}", format(self.dtype(w)))));
         let finish = epilogue(Source::new("sum_parts"));
         let or_null = |value: Option<ValueId>| value.map_or(Arg::Null, |value| self.arg(value));
         let (out, summed) = (self.arg(out), Arg::Scratch(parts_at));
-        let last = [or_null(biases[0]), or_null(biases[1]), or_null(add), Arg::Int(rows as i64)];
+        let last = [or_null(biases[0]), or_null(biases[1]), or_null(add)];
         let mut args = vec![out, summed, rounded[0], rounded[1], self.arg(w), or_null(up)];
-        args.extend(last);
+        args.extend(last.into_iter().chain([Arg::Null, Arg::Null, Arg::Int(rows as i64)]));
         self.push(source, [blocks[0], blocks[1], parts], 128 * token_warps, args);
         if parts > 1 {
             let sets = 1 + usize::from(up.is_some());
             self.scratch(parts_at + parts * sets * rows * features * size_of::<f32>());
-            let args = [out, summed].into_iter().chain(last).collect();
+            let args = [out, summed].into_iter().chain(last).chain([Arg::Int(rows as i64)]).collect();
             self.push_each(finish, rows * features, args);
         }
     }
@@ -380,6 +381,48 @@ impl Lowering<'_> {
         let tiles = features.div_ceil(16);
         let grid = [tiles.min(FEW_BLOCKS), rows, 1];
         self.push_sharing(with_act(source, act), grid, FEW_THREADS, shared_bytes(terms, width), args);
+    }
+}
+
+impl Lowering<'_> {
+    /// Rows as bf16, with their sums over 32 columns.
+    pub(super) fn round_rows(&mut self, x: Arg, rows: usize, width: usize, rounded: [Arg; 2]) {
+        let source = Source::new("round_rows").with("WIDTH", width).with("NORMED", 0).with("EPS", float(0.0));
+        let args = vec![rounded[0], rounded[1], x, Arg::Null, Arg::Int(rows as i64)];
+        self.push_rows(source.with("NORM", "float"), rows, width, args);
+    }
+
+    /// As `few_chosen`, of rounded rows and of choices put together by expert.
+    pub(super) fn many_chosen(&mut self, chosen: &Chosen<'_>, rounded: [Arg; 2], [order, starts]: [Arg; 2]) {
+        let Chosen { experts, share, w, biases, act, out, rows, width, features, .. } = *chosen;
+        let bias_type = |place: usize| biases.get(place).map_or("float", |bias| c_type(self.dtype(*bias)));
+        let at_once = if w.len() == 2 { MANY_FEATURES / 2 } else { MANY_FEATURES };
+        let source =
+            Source::new("many").with("WIDTH", width).with("FEATURES", features).with("TOKEN_WARPS", 1);
+        let source = source.with("PARTS", 1).with("FORMAT", format!("Tile{}", format(self.dtype(w[0]))));
+        let source = source.with("BIASED", u8::from(!biases.is_empty())).with("BIAS0", bias_type(0));
+        let source =
+            source.with("BIAS1", bias_type(1)).with("ADDED", 0).with("GATED", u8::from(w.len() == 2));
+        let source = with_act(source.with("EXPERTS", experts).with("SHARE", share), act);
+        let matrix = |place: usize| w.get(place).map_or(Arg::Null, |w| self.arg(*w));
+        let bias = |place: usize| biases.get(place).map_or(Arg::Null, |bias| self.arg(*bias));
+        let args = vec![
+            out,
+            Arg::Null,
+            rounded[0],
+            rounded[1],
+            matrix(0),
+            matrix(1),
+            bias(0),
+            bias(1),
+            Arg::Null,
+            order,
+            starts,
+            Arg::Int(rows as i64),
+        ];
+        // Every expert may have a block of rows that is not full.
+        let grid = [features.div_ceil(at_once), rows / MANY_TOKENS + experts, 1];
+        self.push(source, grid, 128, args);
     }
 }
 
