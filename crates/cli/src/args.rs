@@ -32,7 +32,7 @@ pub struct DeviceArgs {
     pub device: Device,
     /// Threads to work with [default: one per core]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
-    threads: Option<usize>,
+    pub threads: Option<usize>,
     /// Bytes for weights, keys and values and work space, e.g. 8GiB [default: what is available]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     memory: Option<u64>,

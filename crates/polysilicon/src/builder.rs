@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
+use cost::{Ledger, Price};
 use cpu::Precision;
 use cpu::measure::available_memory;
 use engine::{DraftModel, Engine, Facts, limits::CHUNK};
@@ -17,7 +18,7 @@ use crate::progress::Watched;
 use crate::speculation::check_draft;
 use crate::tokens::Tokens;
 use crate::worker::Worker;
-use crate::{Device, Error, Model, Opened, Progress};
+use crate::{Device, Error, Model, Opened, Progress, books};
 
 /// Requests that run at a time unless said.
 const SEQUENCES: u32 = 64;
@@ -42,6 +43,7 @@ pub struct Builder {
     memory: Option<u64>,
     ids_only: bool,
     draft: Option<Box<Builder>>,
+    pub(crate) price: Option<Price>,
     tell: Tell,
 }
 
@@ -82,6 +84,7 @@ impl Builder {
             memory: None,
             ids_only: false,
             draft: None,
+            price: None,
             tell,
         }
     }
@@ -161,6 +164,22 @@ impl Builder {
         self
     }
 
+    /// What an hour of the machine costs: receipts then tell dollars.
+    ///
+    /// ```
+    /// # use polysilicon::{Model, Sampling, cost::Catalogue};
+    /// let price = Catalogue::built_in()?.price("c7a.48xlarge", "2026-11-28".parse()?)?;
+    /// let model = Model::open("embedded")?.price(price).load()?;
+    /// let answer = model.generate("The cat", &Sampling::default().max_tokens(4))?.finish()?;
+    /// assert!(answer.cost.dollars().is_some_and(|dollars| dollars > 0.0));
+    /// # Ok::<(), polysilicon::Error>(())
+    /// ```
+    #[must_use]
+    pub fn price(mut self, price: Price) -> Self {
+        self.price = Some(price);
+        self
+    }
+
     /// Tells how far loading is.
     #[must_use]
     pub fn on_progress(mut self, tell: impl Fn(Progress) + Send + Sync + 'static) -> Self {
@@ -181,9 +200,11 @@ impl Builder {
             Some(draft) => Some(self.load_draft(*draft, backend)?),
             None => None,
         };
+        let (price, runs_here) = (self.price.take(), self.device.runs_here());
         let Ready { opened, tokens, graph, caps, facts, executor, pool } = self.ready(backend)?;
-        let worker = Worker::start(Engine::new(executor, facts)?, pool);
-        Ok(Model::new(opened, tokens, graph, caps, draft, worker, start.elapsed()))
+        let ledger = Ledger::new(&graph, books::rates(runs_here, pool.current_num_threads()));
+        let worker = Worker::start(Engine::new(executor, facts)?, pool, ledger);
+        Ok(Model::new(opened, tokens, graph, caps, draft, price, worker, start.elapsed()))
     }
 
     /// Loads the model that guesses for this one, and leaves this one its share of the memory: as their weights are.

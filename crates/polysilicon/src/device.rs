@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use cost::{Catalogue, Price};
 use cpu::Precision;
 use cpu::measure::available_memory;
 use graph::{Backend, Caps};
@@ -130,6 +131,13 @@ impl Device {
     /// The best one present.
     pub fn auto() -> Device {
         Device::Auto
+    }
+
+    /// What an hour of this machine would cost as a part of one that can be rented, and whether that has the same processor;
+    /// `None` where the device is not this machine's processor.
+    pub fn rented(self, catalogue: &Catalogue) -> Option<(Price, bool)> {
+        let found = || catalogue.host(&cpu::measure::name(), cpu::measure::cores());
+        self.runs_here().then(found).flatten()
     }
 
     /// Whether this machine's processor does the work.

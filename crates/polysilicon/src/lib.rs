@@ -18,10 +18,12 @@
 mod beams;
 pub mod bench;
 mod best;
+mod books;
 mod budget;
 mod builder;
 mod device;
 mod diff;
+mod energy;
 #[doc(hidden)]
 pub mod entry;
 mod error;
@@ -41,6 +43,7 @@ mod speculation;
 mod stream;
 mod table;
 mod tokens;
+pub mod traffic;
 mod words;
 mod worker;
 
@@ -51,6 +54,8 @@ pub use builder::Builder;
 pub use cost;
 /// How activations are rounded for products.
 pub use cpu::Precision;
+/// Cores that this process may use.
+pub use cpu::measure::cores;
 pub use device::{
     Bound, Choices, Device, DeviceInfo, Gauge, Limits, Measured, Measuring, MemoryNode, Processor, Rates,
     Unit, devices, measure_devices,
@@ -62,6 +67,8 @@ pub use facts::Facts;
 pub use graph;
 /// What tokens lose that would go on with a repetition.
 pub use graph::Dry;
+/// One step of a model.
+pub use graph::Graph;
 pub use model::{Logits, Model, Probed};
 pub use open::Opened;
 pub use perplexity::{Against, Fit, Perplexity, Scores};
@@ -71,7 +78,7 @@ pub use sampling::Sampling;
 pub use session::{Session, SessionError};
 pub use show::Stage;
 pub use speculation::Speculation;
-pub use stream::{FinishReason, Piece, Prompt, Receipt, Stream, Told};
+pub use stream::{Cost, FinishReason, Piece, Prompt, Receipt, Stream, Told};
 /// The type of weights, and of keys and values.
 pub use tensor::DType;
 pub use text::{Conversation, GrammarError, GrammarSource, MAX_GRAMMAR_BYTES};

@@ -8,7 +8,9 @@ mod diff;
 mod inspect;
 mod logits;
 mod perplexity;
+mod predict;
 mod quantize;
+mod reprice;
 mod run;
 mod show;
 
@@ -17,6 +19,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use crate::failure::Failure;
+pub use predict::{Told, parse_share};
 
 /// What to do.
 #[derive(Subcommand)]
@@ -41,6 +44,10 @@ pub enum Command {
     Devices(devices::Devices),
     /// List chips and instances with their prices, each with its date and its source
     Chips(chips::Chips),
+    /// Tell what a model would take and cost on chips that are not here
+    Predict(predict::Predict),
+    /// Tell what recorded results cost under other prices
+    Reprice(reprice::Reprice),
     /// Time a model, and its kernels
     Bench(bench::Bench),
 }
@@ -59,6 +66,8 @@ impl Command {
             Command::Diff(diff) => return diff.execute(),
             Command::Devices(devices) => devices.execute(),
             Command::Chips(chips) => chips.execute(),
+            Command::Predict(predict) => predict.execute(),
+            Command::Reprice(reprice) => reprice.execute(),
             Command::Bench(bench) => bench.execute(),
         }
         .map(|()| ExitCode::SUCCESS)

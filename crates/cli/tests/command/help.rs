@@ -16,6 +16,8 @@ fn each_command_explains_itself_with_an_example() {
         "diff",
         "devices",
         "chips",
+        "predict",
+        "reprice",
         "bench",
     ] {
         let help = polysilicon(&[command, "--help"]).text();
