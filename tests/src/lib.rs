@@ -7,5 +7,6 @@ pub mod conformance;
 pub mod divergence;
 pub mod embedded;
 pub mod golden;
+pub mod lockstep;
 pub mod prefill;
 pub mod xla;

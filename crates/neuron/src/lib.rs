@@ -13,6 +13,7 @@ mod eval;
 mod executor;
 mod neff;
 mod options;
+mod parts;
 mod program;
 mod states;
 mod target;
