@@ -6,8 +6,8 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 
 use graph::{
-    Backend, BackendError, Budget, Caps, Executor, Feed, Fetch, Func, Graph, GroupId, Inputs, Op, PageId, Part,
-    Place, PlanReport, ProgramId, ProgramSpec, Sampler, StepId, Ty, Weights, bind,
+    Backend, BackendError, Budget, Caps, Executor, Feed, Fetch, Func, Graph, GroupId, Inputs, Op, PageId,
+    Part, Place, PlanReport, ProgramId, ProgramSpec, Sampler, StepId, Ty, Weights, bind,
 };
 use reference::Reference;
 use tensor::{Shape, Value, WeightSource};
@@ -48,7 +48,8 @@ impl Backend for Lockstep {
         for spec in &graph.weights {
             let found = source.find(&spec.name).expect("the graph was made of this source");
             let whole = Value::new(found.dtype, found.shape, &source.read(&spec.name)?);
-            weights.push((0..graph.ranks).map(|rank| part(&whole, spec.part, &spec.info.shape, rank)).collect());
+            weights
+                .push((0..graph.ranks).map(|rank| part(&whole, spec.part, &spec.info.shape, rank)).collect());
         }
         Ok(Arc::new(Loaded { weights }))
     }

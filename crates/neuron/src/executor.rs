@@ -36,7 +36,7 @@ pub(crate) struct Running<D: Device> {
 }
 
 impl<D: Device> Running<D> {
-    /// Makes room for the states.
+    /// Makes room for the states. The graph is that of one rank.
     pub(crate) fn open(
         graph: &Graph,
         options: &Options,
@@ -48,7 +48,10 @@ impl<D: Device> Running<D> {
             let reason = format!("the graph reads {}", graph.weights.len());
             return Err(unsupported(format!("these {} weights", weights.tensors.len()), reason));
         }
-        let taken = weights.bytes().saturating_add(graph.value_bytes(&budget.bucket));
+        // Every rank has the same of everything, so that one's share says what fits.
+        let ranks = u64::from(graph.ranks);
+        let taken = (weights.bytes() / ranks).saturating_add(graph.value_bytes(&budget.bucket));
+        let budget = Budget { bytes: budget.bytes.map(|bytes| bytes / ranks), ..budget.clone() };
         let pages = budget.fit(graph, taken, NAME)?;
         let states = States::open(graph, pages, &mut *lock(&device))?;
         Ok(Running {

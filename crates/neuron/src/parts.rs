@@ -43,7 +43,8 @@ impl Taker {
 pub(crate) fn runs(spec: &WeightSpec, ranks: u32) -> Vec<Run> {
     let shape = &spec.info.shape;
     let all = shape.rows().unwrap_or(0);
-    let one = |rank| vec![Run { rows: 0..all, takers: vec![Taker { ranks: vec![rank], to: 0, columns: None }] }];
+    let one =
+        |rank| vec![Run { rows: 0..all, takers: vec![Taker { ranks: vec![rank], to: 0, columns: None }] }];
     let (axis, whole, copies) = match spec.part {
         Part::Whole => return one(None),
         Part::First => return one(Some(0)),

@@ -33,7 +33,7 @@ impl<D: Device> Loaded<D> {
             let bytes = shape.bytes().ok_or_else(|| SourceError::TooLarge { name: spec.name.clone() })?;
             load_one(spec, form, source, device, &mut tensor)?;
             loaded.tensors.push(tensor);
-            loaded.bytes += bytes as u64;
+            loaded.bytes += bytes as u64 * u64::from(device.ranks());
         }
         Ok(loaded)
     }
@@ -43,6 +43,12 @@ impl<D: Device> Weights for Loaded<D> {
     fn bytes(&self) -> u64 {
         self.bytes
     }
+}
+
+/// Bytes of all weights of a graph on one rank.
+pub(crate) fn bytes(graph: &Graph, options: &Options) -> u64 {
+    let bytes = |info| Form::of(info, options).shape(info).bytes().unwrap_or(usize::MAX) as u64;
+    graph.weights.iter().map(|weight| bytes(&weight.info)).fold(0, u64::saturating_add)
 }
 
 fn load_one<D: Device>(

@@ -37,7 +37,7 @@ pub struct Builder {
     pub(crate) device: Device,
     context: Option<u32>,
     sequences: u32,
-    kv: Option<DType>,
+    pub(crate) kv: Option<DType>,
     pub(crate) choices: Choices,
     memory: Option<u64>,
     ids_only: bool,
