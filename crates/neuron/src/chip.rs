@@ -135,7 +135,7 @@ impl Chip {
 
     /// What it is, in words.
     pub fn description(&self) -> String {
-        let (target, version) = (self.target.name, self.runtime.version());
+        let (target, version) = (self.target.name, &self.runtime.seen().version);
         let cores = match self.cores.len() {
             1 => format!("core {}", self.cores[0].index()),
             n => format!("cores {} to {}", self.cores[0].index(), self.cores[n - 1].index()),
@@ -145,7 +145,7 @@ impl Chip {
 
     /// Whether this is no chip but the emulator.
     pub fn is_emulated(&self) -> bool {
-        self.runtime.emulated().is_some()
+        self.runtime.seen().emulated
     }
 
     /// The runtime, which counts where it is the emulator.
