@@ -8,6 +8,7 @@ mod forms;
 mod goldens;
 mod help;
 mod inspect;
+mod neuron;
 mod perplexity;
 mod program;
 mod quantize;
