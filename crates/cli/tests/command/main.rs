@@ -2,6 +2,7 @@
 
 mod bench;
 mod chat;
+mod chips;
 mod compile;
 mod failures;
 mod forms;
