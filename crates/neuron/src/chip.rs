@@ -7,7 +7,8 @@ use graph::BackendError;
 use hlo::{Module, Shape};
 use nrt::{Core, Direction, Model, Rank, Runtime, Seen, TensorSet};
 
-use crate::compiler::Compiler;
+use crate::bundle::Packed;
+use crate::programs::Programs;
 use crate::{Device, NAME, Target, unsupported};
 
 /// Which cores, and how they are used.
@@ -19,6 +20,8 @@ pub struct ChipOptions {
     pub compiler: PathBuf,
     /// Where programs are kept.
     pub cache: PathBuf,
+    /// A bundle to take programs from, in place of both; it says how many ranks there are.
+    pub bundle: Option<PathBuf>,
     /// The first core, as this process counts those that it sees.
     pub core: u32,
     /// How many cores work together, each as a rank.
@@ -39,6 +42,7 @@ impl ChipOptions {
             library: None,
             compiler: crate::compiler::COMMAND.into(),
             cache,
+            bundle: None,
             core: 0,
             ranks: 1,
             alone: false,
@@ -63,7 +67,7 @@ pub struct Chip {
     /// One per rank.
     cores: Vec<Core>,
     target: Target,
-    compiler: Compiler,
+    programs: Programs,
     run_limit: Duration,
     /// What the emulator had counted when the last run was waited for, in nanoseconds.
     simulated_ns: u64,
@@ -89,13 +93,15 @@ impl Chip {
     /// Starts libnrt and takes the cores.
     pub fn open(options: &ChipOptions) -> Result<Chip, BackendError> {
         assert!(options.ranks > 0, "at least one core works");
-        let ranks = options.core..options.core.saturating_add(options.ranks);
+        let packed = options.bundle.as_deref().map(Packed::open).transpose()?;
+        let count = packed.as_ref().map_or(options.ranks, Packed::ranks);
+        let ranks = options.core..options.core.saturating_add(count);
         let seen = Chip::look(options.library.as_deref()).map_err(failed)?;
         if ranks.end > seen.cores {
             return Err(failed(nrt::Error::NoCore { core: ranks.end - 1, visible: seen.cores }));
         }
         let unset = |name: &str| std::env::var_os(name).is_none();
-        let together = options.ranks > 1 && unset("NEURON_RT_ROOT_COMM_ID");
+        let together = count > 1 && unset("NEURON_RT_ROOT_COMM_ID");
         let chosen = options.alone && unset("NEURON_RT_VISIBLE_CORES") && unset("NEURON_RT_NUM_CORES");
         let started = nrt::Options {
             library: options.library.clone(),
@@ -107,11 +113,18 @@ impl Chip {
         let target = target(&runtime)?;
         // Cores that were chosen are numbered anew.
         let first = if chosen { 0 } else { options.core };
-        let cores = (0..options.ranks).map(|rank| runtime.core(first + rank));
+        let cores = (0..count).map(|rank| runtime.core(first + rank));
         let cores = cores.collect::<Result<_, _>>().map_err(failed)?;
-        let compiler = Compiler::find(&options.compiler, &options.cache, options.compile_limit);
+        let programs = match packed {
+            Some(packed) if packed.target().name == target.name => Programs::Packed(packed),
+            Some(packed) => {
+                let what = format!("a bundle for {}", packed.target().name);
+                return Err(unsupported(what, format!("this is {}; compile for it", target.name)));
+            }
+            None => Programs::of_compiler(&options.compiler, &options.cache, options.compile_limit),
+        };
         let simulated_ns = runtime.emulated().map_or(0, |counts| counts.simulated_ns);
-        Ok(Chip { runtime, cores, target, compiler, run_limit: options.run_limit, simulated_ns })
+        Ok(Chip { runtime, cores, target, programs, run_limit: options.run_limit, simulated_ns })
     }
 
     /// What it is, in words.
@@ -177,8 +190,15 @@ impl Device for Chip {
         self.cores.len() as u32
     }
 
+    fn packed(&self) -> Option<&Packed> {
+        match &self.programs {
+            Programs::Packed(packed) => Some(packed),
+            _ => None,
+        }
+    }
+
     fn load(&mut self, module: &Module) -> Result<ChipProgram, BackendError> {
-        let path = self.compiler.program(&module.encode(), &self.target)?;
+        let path = self.programs.find(module, &self.target)?;
         let neff = std::fs::read(&path)?;
         let models = load(&self.cores, &neff).map_err(failed)?;
         let names = [(Direction::Input, &module.inputs), (Direction::Output, &module.outputs)];

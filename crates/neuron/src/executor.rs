@@ -70,7 +70,17 @@ impl<D: Device> Running<D> {
         let ranks = u64::from(graph.ranks);
         let taken = (weights.bytes() / ranks).saturating_add(graph.value_bytes(&budget.bucket));
         let budget = Budget { bytes: budget.bytes.map(|bytes| bytes / ranks), ..budget.clone() };
-        let pages = budget.fit(graph, taken, NAME)?;
+        let mut pages = budget.fit(graph, taken, NAME)?;
+        if let Some(packed) = lock(&device).packed() {
+            packed.check(graph)?;
+            let needed = taken.saturating_add(graph.pages_bytes(packed.pages()));
+            let available = budget.bytes.unwrap_or(u64::MAX);
+            if needed > available {
+                let what = "weights, and the keys and values that the bundle was made for";
+                return Err(BackendError::Memory { device: NAME, what, needed, available });
+            }
+            packed.pages().clone_into(&mut pages);
+        }
         let states = States::open(graph, pages, &mut *lock(&device))?;
         let tokens = || lock(&device).allocate(SAMPLED, &Shape::new(Element::S32, [KEPT]));
         let sampled = [tokens()?, tokens()?];
@@ -167,6 +177,12 @@ impl<D: Device> Executor for Running<D> {
     }
 
     fn compile(&mut self, spec: &ProgramSpec) -> Result<ProgramId, BackendError> {
+        let fitting = lock(&self.device).packed().map(|packed| packed.bucket(&spec.bucket));
+        let bucket = fitting.unwrap_or(Some(spec.bucket)).ok_or_else(|| {
+            let reason = "the bundle has no program for it; compile one with --buckets".to_owned();
+            unsupported(format!("a step of {:?}", spec.bucket), reason)
+        })?;
+        let spec = &ProgramSpec { bucket, ..spec.clone() };
         let emitted = emit(&self.graph, spec, &self.states.pages, &self.options)?;
         let shared = Shared { weights: &self.weights, states: &self.states, sampled: &self.sampled };
         let program = Program::load(&mut *lock(&self.device), &self.graph, spec, &emitted, &shared)?;

@@ -1,6 +1,7 @@
 //! Devices by name, and which of them are here.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use cpu::Precision;
@@ -133,12 +134,16 @@ const BUILT: &[Device] = &[
 ];
 
 /// How a device is to be used, where it leaves a choice.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Choices {
     /// Threads; one per core where `None`.
     pub threads: Option<usize>,
     /// How activations are rounded.
     pub precision: Precision,
+    /// Neuron cores that run a model together; one where `None`.
+    pub ranks: Option<u32>,
+    /// A bundle that `compile` wrote, which Neuron cores take their programs from.
+    pub bundle: Option<PathBuf>,
 }
 
 impl Device {
@@ -171,7 +176,7 @@ impl Device {
 
     /// The backend of a device that is present.
     fn made(self, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
-        let Choices { threads, precision } = *choices;
+        let Choices { threads, precision, .. } = *choices;
         Ok(match self {
             #[cfg(feature = "candle")]
             Device::Candle => Box::new(candle::Candle::new()),

@@ -29,6 +29,7 @@ pub struct Packed {
     options: Options,
     model: String,
     graph_sum: String,
+    page_len: u32,
     pages: Vec<u32>,
     programs: Vec<Program>,
 }
@@ -146,6 +147,7 @@ impl Packed {
             options: Options { precision, dialect: Dialect::Neuron },
             model: field.at("model")?.text()?.to_owned(),
             graph_sum: field.at("graph_sum")?.text()?.to_owned(),
+            page_len: field.at("page_len")?.number(1..=4096)? as u32,
             pages,
             programs,
         })
@@ -169,6 +171,15 @@ impl Packed {
     /// Pages of each group's pool, which its programs were made for.
     pub fn pages(&self) -> &[u32] {
         &self.pages
+    }
+
+    /// The largest steps: positions of a sequence, sequences that decode together, tokens of a prompt in one piece.
+    pub fn most(&self) -> [u32; 3] {
+        let of = |count: fn(&Bucket) -> u32| {
+            self.programs.iter().map(|program| count(&program.bucket)).max().unwrap_or(0)
+        };
+        let decoding = |bucket: &Bucket| if bucket.queries == 1 { bucket.seqs } else { 0 };
+        [of(|bucket| bucket.pages).saturating_mul(self.page_len), of(decoding), of(|bucket| bucket.tokens)]
     }
 
     /// What programs there are, by name.
