@@ -45,10 +45,10 @@ pub struct Compile {
     /// Keep keys and values in bf16, f16 or f32
     #[arg(long, value_name = "TYPE", default_value = "bf16")]
     kv: DType,
-    /// The compiler [default: neuronx-cc where it is on the path]
+    /// The compiler [default: as POLYSILICON_NEURONX_CC says, or neuronx-cc on the path]
     #[arg(long, value_name = "PATH")]
     compiler: Option<PathBuf>,
-    /// Keep programs here, to make each once [default: polysilicon/neff below the user's cache]
+    /// Keep programs here, to make each once [default: as POLYSILICON_NEURON_CACHE says, or polysilicon/neuron below the user's cache]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
     /// Minutes that one module may take

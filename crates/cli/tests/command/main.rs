@@ -2,6 +2,8 @@
 
 mod bench;
 mod chat;
+mod chips;
+mod compile;
 mod failures;
 mod forms;
 mod goldens;
