@@ -7,6 +7,8 @@ pub mod conformance;
 pub mod cuda_host;
 pub mod divergence;
 pub mod embedded;
+pub mod emulated;
 pub mod golden;
+pub mod lockstep;
 pub mod prefill;
 pub mod xla;

@@ -113,6 +113,7 @@ fn times(work: Work, n: f64) -> Work {
         weight_bytes: work.weight_bytes * n,
         state_bytes: work.state_bytes * n,
         value_bytes: work.value_bytes * n,
+        link_bytes: work.link_bytes * n,
     }
 }
 

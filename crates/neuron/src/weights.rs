@@ -4,6 +4,7 @@ use graph::{BackendError, Graph, WeightSpec, Weights};
 use hlo::{Element, Shape};
 use tensor::{DType, SourceError, WeightInfo, WeightSource, blocks};
 
+use crate::parts::{Run, runs};
 use crate::{Device, Options, Precision};
 
 /// Bytes of a weight that are read and packed at once.
@@ -32,7 +33,7 @@ impl<D: Device> Loaded<D> {
             let bytes = shape.bytes().ok_or_else(|| SourceError::TooLarge { name: spec.name.clone() })?;
             load_one(spec, form, source, device, &mut tensor)?;
             loaded.tensors.push(tensor);
-            loaded.bytes += bytes as u64;
+            loaded.bytes += bytes as u64 * u64::from(device.ranks());
         }
         Ok(loaded)
     }
@@ -44,6 +45,12 @@ impl<D: Device> Weights for Loaded<D> {
     }
 }
 
+/// Bytes of all weights of a graph on one rank.
+pub(crate) fn bytes(graph: &Graph, options: &Options) -> u64 {
+    let bytes = |info| Form::of(info, options).shape(info).bytes().unwrap_or(usize::MAX) as u64;
+    graph.weights.iter().map(|weight| bytes(&weight.info)).fold(0, u64::saturating_add)
+}
+
 fn load_one<D: Device>(
     spec: &WeightSpec,
     form: Form,
@@ -52,15 +59,24 @@ fn load_one<D: Device>(
     tensor: &mut D::Tensor,
 ) -> Result<(), BackendError> {
     let too_large = || SourceError::TooLarge { name: spec.name.clone() };
-    let row_bytes = spec.info.row_bytes().ok_or_else(too_large)?;
-    let rows = spec.info.shape.rows().ok_or_else(too_large)?;
-    let (at_once, mut offset) = ((PIECE / row_bytes.max(1)).max(1), 0);
-    for first in (0..rows).step_by(at_once) {
-        let mut piece = vec![0; at_once.min(rows - first) * row_bytes];
-        source.read_rows(&spec.name, first, &mut piece)?;
-        let packed = form.pack(&spec.info, &piece);
-        device.write(tensor, None, offset, &packed)?;
-        offset += packed.len();
+    let whole = spec.whole();
+    let row_bytes = whole.row_bytes().ok_or_else(too_large)?;
+    whole.shape.rows().ok_or_else(too_large)?;
+    let at_once = (PIECE / row_bytes.max(1)).max(1);
+    for Run { rows, takers } in runs(spec, device.ranks()) {
+        for first in rows.clone().step_by(at_once) {
+            let count = at_once.min(rows.end - first);
+            let mut piece = vec![0; count * row_bytes];
+            source.read_rows(&spec.name, first, &mut piece)?;
+            let packed = form.pack(&whole, &piece);
+            for taker in &takers {
+                let (cut, row) = taker.cut(&packed, packed.len() / count, form.element().bytes());
+                let offset = (taker.to + first - rows.start) * row;
+                for rank in &taker.ranks {
+                    device.write(tensor, *rank, offset, &cut)?;
+                }
+            }
+        }
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Choices between finding a model and running it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
@@ -8,7 +9,7 @@ use cost::{Ledger, Price};
 use cpu::Precision;
 use cpu::measure::available_memory;
 use engine::{DraftModel, Engine, Facts, limits::CHUNK};
-use graph::{Backend, Caps, Executor, Graph, Weights};
+use graph::{Backend, BackendError, Caps, Executor, Graph, Weights};
 use tensor::DType;
 use weights::Target;
 
@@ -38,12 +39,14 @@ pub struct Builder {
     pub(crate) device: Device,
     context: Option<u32>,
     sequences: u32,
-    kv: Option<DType>,
+    pub(crate) kv: Option<DType>,
     pub(crate) choices: Choices,
     memory: Option<u64>,
     ids_only: bool,
     draft: Option<Box<Builder>>,
     pub(crate) price: Option<Price>,
+    /// The largest steps of the bundle, as [`neuron::Packed::most`] gives them.
+    bundled: Option<[u32; 3]>,
     tell: Tell,
 }
 
@@ -85,6 +88,7 @@ impl Builder {
             ids_only: false,
             draft: None,
             price: None,
+            bundled: None,
             tell,
         }
     }
@@ -128,6 +132,23 @@ impl Builder {
     #[must_use]
     pub fn precision(mut self, precision: Precision) -> Self {
         self.choices.precision = precision;
+        self
+    }
+
+    /// How many Neuron cores run it together, each with its part of the weights; one unless said.
+    #[must_use]
+    pub fn ranks(mut self, ranks: u32) -> Self {
+        self.choices.ranks = Some(ranks);
+        self
+    }
+
+    /// The folder of a bundle that [`Compile`] wrote: Neuron cores take their programs from it, and nothing is compiled
+    /// here. It bounds contexts, requests that run at a time, and cores.
+    ///
+    /// [`Compile`]: crate::Compile
+    #[must_use]
+    pub fn bundle(mut self, folder: PathBuf) -> Self {
+        self.choices.bundle = Some(folder);
         self
     }
 
@@ -196,6 +217,7 @@ impl Builder {
     /// As [`Builder::load`], on a backend of the caller's own.
     pub fn load_on(mut self, backend: &dyn Backend) -> Result<Model, Error> {
         let start = Instant::now();
+        self.look_into_bundle()?;
         let draft = match self.draft.take() {
             Some(draft) => Some(self.load_draft(*draft, backend)?),
             None => None,
@@ -204,6 +226,7 @@ impl Builder {
         let Ready { opened, tokens, graph, caps, facts, executor, pool } = self.ready(backend)?;
         let ledger = Ledger::new(&graph, books::rates(runs_here, pool.current_num_threads()));
         let worker = Worker::start(Engine::new(executor, facts)?, pool, ledger);
+        let caps = (caps, backend.is_emulated());
         Ok(Model::new(opened, tokens, graph, caps, draft, price, worker, start.elapsed()))
     }
 
@@ -222,7 +245,7 @@ impl Builder {
             // What is longer it guesses nothing for.
             context: Some(self.context_asked()?.min(draft.context_asked()?)),
             sequences: self.sequences,
-            choices: self.choices,
+            choices: self.choices.clone(),
             memory: share,
             ids_only: true,
             draft: None,
@@ -235,6 +258,15 @@ impl Builder {
     /// The backend that will run it.
     pub(crate) fn backend(&self) -> Result<Box<dyn Backend>, Error> {
         self.device.backend(&self.choices)
+    }
+
+    /// Learns what steps the bundle has programs for, where there is one.
+    fn look_into_bundle(&mut self) -> Result<(), Error> {
+        if let (Some(folder), Device::Neuron(_)) = (&self.choices.bundle, self.device) {
+            let packed = neuron::Packed::open(folder).map_err(BackendError::from)?;
+            self.bundled = Some(packed.most());
+        }
+        Ok(())
     }
 
     /// The graph that will run, and what the device can do.
@@ -267,6 +299,8 @@ impl Builder {
     /// What the engine must know for contexts of so many tokens.
     pub(crate) fn facts(&self, backend: &dyn Backend, graph: &Graph, context: u32) -> Facts {
         let caps = backend.caps();
+        let [_, sequences, tokens] = self.bundled.unwrap_or([u32::MAX; 3]);
+        let sequences = self.sequences.min(sequences).max(1);
         Facts {
             groups: graph.groups.clone(),
             page_len: PAGE_LEN,
@@ -274,8 +308,8 @@ impl Builder {
             vocab: graph.vocab,
             buckets: caps.buckets,
             // No step is longer than all sequences together.
-            chunk: CHUNK.min(context.saturating_mul(self.sequences)),
-            max_seqs: self.sequences,
+            chunk: CHUNK.min(context.saturating_mul(sequences)).min(tokens).max(1),
+            max_seqs: sequences,
             usual: USUAL,
             overlap: caps.overlap,
             mixed_steps: caps.mixed_steps,
@@ -306,7 +340,8 @@ impl Builder {
 
     /// The most tokens of prompt and answer together: as asked for, or as the model declares.
     pub(crate) fn context_asked(&self) -> Result<u32, Error> {
-        let declared = self.opened.context()?;
+        let [positions, ..] = self.bundled.unwrap_or([u32::MAX; 3]);
+        let declared = self.opened.context()?.min(positions);
         match self.context {
             Some(0) => Err(Error::Word("a context holds at least one token".to_owned())),
             Some(asked) if asked > declared => Err(Error::Word(format!(

@@ -21,6 +21,7 @@ mod best;
 mod books;
 mod budget;
 mod builder;
+mod compile;
 mod device;
 mod diff;
 mod energy;
@@ -30,6 +31,7 @@ mod error;
 mod facts;
 pub mod hub;
 mod model;
+mod neuron_chips;
 mod open;
 mod partial;
 mod perplexity;
@@ -50,6 +52,7 @@ mod worker;
 pub use beams::{Beams, Found};
 pub use budget::Shortage;
 pub use builder::Builder;
+pub use compile::{Compile, Compiled, Compiling};
 /// Chips and prices, plans, and what tokens cost.
 pub use cost;
 /// How activations are rounded for products.

@@ -35,6 +35,7 @@ struct Shared {
     words: Words,
     graph: Graph,
     caps: Caps,
+    emulated: bool,
     /// The model that guesses for this one.
     draft: Option<DraftModel>,
     /// What an hour of the machine costs.
@@ -84,15 +85,15 @@ impl Model {
         opened: Opened,
         tokens: Tokens,
         graph: Graph,
-        caps: Caps,
+        (caps, emulated): (Caps, bool),
         draft: Option<DraftModel>,
         price: Option<Price>,
         worker: Worker,
         load: Duration,
     ) -> Model {
         let words = Words::new(graph.vocab, &tokens.end);
-        let shared =
-            Shared { opened, tokens, words, graph, caps, draft, price, load, digest: OnceLock::new() };
+        let digest = OnceLock::new();
+        let shared = Shared { opened, tokens, words, graph, caps, emulated, draft, price, load, digest };
         Model { shared: Arc::new(shared), worker: Arc::new(worker) }
     }
 
@@ -124,6 +125,11 @@ impl Model {
     /// A number that tells its weights and its graph from others'.
     pub fn fingerprint(&self) -> Result<u64, Error> {
         self.digest()
+    }
+
+    /// Whether that is no device but an emulation of one: what it says of time is simulated.
+    pub fn is_emulated(&self) -> bool {
+        self.shared.emulated
     }
 
     /// The most tokens of prompt and answer together.

@@ -13,6 +13,7 @@ fn each_command_explains_itself_with_an_example() {
         "inspect",
         "show",
         "quantize",
+        "compile",
         "diff",
         "devices",
         "chips",

@@ -4,6 +4,7 @@
 //! A value of the graph that is f32 may be held in a narrower type as long as only its layout is changed: a product
 //! then takes a weight or a page of keys as it lies in memory, and whatever else reads it widens it first.
 
+mod collectives;
 mod elementwise;
 mod layout;
 mod products;
@@ -14,13 +15,14 @@ mod states;
 use std::collections::HashMap;
 
 use graph::{
-    BackendError, Bucket, Dims, Func, Graph, GroupId, Input, Literal, Node, Op, Place, ProgramSpec,
-    StateSpec, Ty, ValueId, bind, expand,
+    BackendError, Bucket, Dims, Func, Graph, GroupId, Input, Literal, Node, Op, Part, Place, ProgramSpec,
+    StateSpec, Ty, ValueId, WeightSpec, bind, expand,
 };
 use hlo::{Builder, Element, Id, Module, Shape};
 use tensor::{DType, WeightInfo};
 
-pub(crate) use sampling::GREEDY;
+use sampling::PREVIOUS;
+pub(crate) use sampling::{GREEDY, KEPT, SAMPLED, TOP};
 
 use crate::weights::Form;
 use crate::{Options, unsupported};
@@ -41,13 +43,15 @@ pub enum Given {
     Main(Place),
     /// The patch of this number.
     Patch(usize),
+    /// The likeliest tokens of the step before.
+    Previous,
 }
 
 /// The result that holds the logits.
 pub(crate) const LOGITS: &str = "logits";
 
-/// The module of a program: its results are the logits, the states by their names, the likeliest tokens, and `tap.N` for
-/// each tap. `pages` are those of each group's pool. A graph of one operation gives `result.N` alone.
+/// The module of a program: its results are the logits, the states by their names, the likeliest tokens and the largest
+/// logits, and `tap.N` for each tap. `pages` are those of each group's pool. A graph of one operation gives `result.N` alone.
 pub fn emit(
     graph: &Graph,
     spec: &ProgramSpec,
@@ -76,8 +80,7 @@ pub fn emit(
         outputs.push((name, emitter.result(id, main.ty(value))?));
     }
     if !of_op {
-        let greedy = emitter.greedy(outputs[0].1);
-        outputs.extend(GREEDY.map(str::to_owned).into_iter().zip(greedy));
+        outputs.extend(emitter.sampling(outputs[0].1));
     }
     emitter.finish(outputs)
 }
@@ -111,7 +114,7 @@ impl<'a> Emitter<'a> {
             Place::Input(input) => (input_name(input), Shape::new(Element::S32, self.dims(&ty.dims))),
             Place::Weight(of) => {
                 let spec = &graph.weights[of];
-                (spec.name.clone(), Form::of(&spec.info, self.options).shape(&spec.info))
+                (weight_input(spec), Form::of(&spec.info, self.options).shape(&spec.info))
             }
             Place::State(of) => {
                 let state = &graph.states[of];
@@ -127,7 +130,13 @@ impl<'a> Emitter<'a> {
             }
         };
         self.given.insert(name.clone(), Given::Main(place));
-        Ok(self.b.input(&name, shape))
+        let id = self.b.input(&name, shape);
+        if place != Place::Input(Input::Tokens) {
+            return Ok(id);
+        }
+        self.given.insert(PREVIOUS.to_owned(), Given::Previous);
+        let previous = self.b.input(PREVIOUS, Shape::new(Element::S32, [KEPT]));
+        Ok(self.tokens(id, previous))
     }
 
     /// A function's results for these arguments.
@@ -188,6 +197,8 @@ impl<'a> Emitter<'a> {
             Op::TopK(k) => self.top_k(args[0], *k as usize),
             Op::StateRead => vec![self.state_read(args[0], args[1], &site)?],
             Op::StateWrite => vec![self.state_write(args[0], args[1], args[2], &site)?],
+            Op::AllReduce { ranks } => vec![self.all_reduce(args[0], *ranks)],
+            Op::AllGather { axis, ranks } => vec![self.all_gather(args[0], usize::from(*axis), *ranks)],
             op => unreachable!("{} is expanded, followed or bound before it is emitted", op.name()),
         })
     }
@@ -333,6 +344,14 @@ pub(crate) fn state_shape(graph: &Graph, state: &StateSpec, pages: &[u32]) -> Re
         unsupported(format!("state `{}`", state.name), "the size of its slots is not known".to_owned())
     })?;
     Ok(Shape::new(element, [&[slots], &slot[..]].concat()))
+}
+
+/// The name under which a weight is bound: a table may be there twice, cut along each of its axes.
+pub(crate) fn weight_input(weight: &WeightSpec) -> String {
+    match weight.part {
+        Part::Slice { axis, .. } => format!("{}.axis{axis}", weight.name),
+        Part::Whole | Part::First => weight.name.clone(),
+    }
 }
 
 /// The name under which a state is bound as an argument: the compiler then writes it where it lies.
