@@ -29,6 +29,7 @@ impl Bundle<'_> {
     /// Writes `NAME.hlo.pb` for every bucket, `manifest.json`, and `compile.sh`, which runs the compiler on each; gives
     /// the manifest.
     pub fn write(&self, graph: &Graph, folder: &Path) -> Result<Value, BackendError> {
+        self.options.check(self.target)?;
         let pages = self.pages(graph)?;
         std::fs::create_dir_all(folder)?;
         let mut script = String::from(
@@ -121,8 +122,9 @@ fn name(bucket: &Bucket, page_len: u32) -> String {
 }
 
 fn weight_bytes(graph: &Graph, options: &Options) -> u64 {
-    let bytes = |info| Form::of(info, options).shape(info).bytes().unwrap_or(usize::MAX) as u64;
-    graph.weights.iter().map(|weight| bytes(&weight.info)).sum()
+    let weights = graph.weights.iter().zip(Form::all(graph, options));
+    let bytes = weights.map(|(weight, form)| form.bytes(&weight.info).map_or(u64::MAX, |bytes| bytes as u64));
+    bytes.fold(0, u64::saturating_add)
 }
 
 /// The graph with weights of the types that they have on the chip.

@@ -1,5 +1,9 @@
 //! How modules are written.
 
+use graph::BackendError;
+
+use crate::{Narrow, Target};
+
 /// How modules are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -7,6 +11,8 @@ pub struct Options {
     pub precision: Precision,
     /// Who reads the modules.
     pub dialect: Dialect,
+    /// In what matrices are stored that products read; where it is not said, in the type that products take.
+    pub narrow: Option<Narrow>,
 }
 
 /// In what products are computed. Sums, norms, softmaxes and rotations are in f32 either way.
@@ -27,8 +33,15 @@ pub enum Dialect {
     Stock,
 }
 
+impl Options {
+    /// Refuses what a chip has not.
+    pub fn check(&self, target: &Target) -> Result<(), BackendError> {
+        self.narrow.map_or(Ok(()), |narrow| narrow.check(target))
+    }
+}
+
 impl Default for Options {
     fn default() -> Options {
-        Options { precision: Precision::Bf16, dialect: Dialect::Neuron }
+        Options { precision: Precision::Bf16, dialect: Dialect::Neuron, narrow: None }
     }
 }

@@ -24,6 +24,7 @@ pub(crate) struct Program<D: Device> {
 
 enum Bound<D: Device> {
     Weight(usize),
+    Scales(usize),
     State(usize),
     /// What the host writes before each step.
     Fed(Given, D::Tensor),
@@ -52,6 +53,7 @@ impl<D: Device> Program<D> {
         for ((given, name), ty) in inputs.into_iter().zip(&module.inputs).zip(module.entry().parameters()) {
             bound.push(match given {
                 Given::Main(Place::Weight(weight)) => Bound::Weight(weight),
+                Given::Scales(Place::Weight(weight)) => Bound::Scales(weight),
                 Given::Main(Place::State(state)) => Bound::State(state),
                 given => Bound::Fed(given, device.allocate(name, ty.array().expect("inputs are arrays"))?),
             });
@@ -84,7 +86,7 @@ impl<D: Device> Program<D> {
                 Given::Patch(number) => {
                     device.write(tensor, None, 0, &bytes(inputs.feed.patches[number], f32::to_le_bytes))?
                 }
-                Given::Main(place) => {
+                Given::Main(place) | Given::Scales(place) => {
                     return Err(unsupported("main".to_owned(), format!("it takes {place:?}")));
                 }
             }
@@ -102,7 +104,11 @@ impl<D: Device> Program<D> {
         let mut inputs = Vec::with_capacity(self.inputs.len());
         for bound in &self.inputs {
             inputs.push(match bound {
-                Bound::Weight(place) => &weights.tensors[*place],
+                Bound::Weight(place) => &weights.tensors[*place].elements,
+                Bound::Scales(place) => {
+                    let scales = weights.tensors[*place].scales.as_ref();
+                    scales.expect("weights are loaded in the form in which modules take them")
+                }
                 Bound::State(place) => &states.tensors[*place],
                 Bound::Fed(_, tensor) => tensor,
             });

@@ -1,10 +1,13 @@
 //! In what form weights lie in the chip's memory.
 
-use graph::{BackendError, Graph, WeightSpec, Weights};
+use graph::{BackendError, Graph, Place, WeightSpec, Weights};
 use hlo::{Element, Shape};
 use tensor::{DType, SourceError, WeightInfo, WeightSource, blocks};
 
-use crate::{Device, Options, Precision};
+use crate::emit::scale_input;
+use crate::narrow::{Narrow, part_mxfp4};
+use crate::uses::{Use, uses};
+use crate::{Device, Dialect, Options, Precision};
 
 /// Bytes of a weight that are read and packed at once.
 const PIECE: usize = 16 << 20;
@@ -12,8 +15,14 @@ const PIECE: usize = 16 << 20;
 /// Weights on a device.
 pub(crate) struct Loaded<D: Device> {
     /// In the order of the graph's weights.
-    pub(crate) tensors: Vec<D::Tensor>,
+    pub(crate) tensors: Vec<Held<D>>,
     bytes: u64,
+}
+
+/// A weight on a device.
+pub(crate) struct Held<D: Device> {
+    pub(crate) elements: D::Tensor,
+    pub(crate) scales: Option<D::Tensor>,
 }
 
 impl<D: Device> Loaded<D> {
@@ -25,13 +34,15 @@ impl<D: Device> Loaded<D> {
         device: &mut D,
     ) -> Result<Loaded<D>, BackendError> {
         let mut loaded = Loaded { tensors: vec![], bytes: 0 };
-        for spec in &graph.weights {
-            let form = Form::of(&spec.info, options);
-            let shape = form.shape(&spec.info);
-            let mut tensor = device.allocate(&spec.name, &shape)?;
-            let bytes = shape.bytes().ok_or_else(|| SourceError::TooLarge { name: spec.name.clone() })?;
-            load_one(spec, form, source, device, &mut tensor)?;
-            loaded.tensors.push(tensor);
+        for (spec, form) in graph.weights.iter().zip(Form::all(graph, options)) {
+            let bytes = form.bytes(&spec.info);
+            let bytes = bytes.ok_or_else(|| SourceError::TooLarge { name: spec.name.clone() })?;
+            let elements = device.allocate(&spec.name, &form.shape(&spec.info))?;
+            let scales = form.scales(&spec.info);
+            let scales = scales.map(|shape| device.allocate(&scale_input(&spec.name), &shape)).transpose()?;
+            let mut held = Held { elements, scales };
+            load_one(spec, form, source, device, &mut held)?;
+            loaded.tensors.push(held);
             loaded.bytes += bytes as u64;
         }
         Ok(loaded)
@@ -49,18 +60,21 @@ fn load_one<D: Device>(
     form: Form,
     source: &dyn WeightSource,
     device: &mut D,
-    tensor: &mut D::Tensor,
+    held: &mut Held<D>,
 ) -> Result<(), BackendError> {
     let too_large = || SourceError::TooLarge { name: spec.name.clone() };
     let row_bytes = spec.info.row_bytes().ok_or_else(too_large)?;
     let rows = spec.info.shape.rows().ok_or_else(too_large)?;
-    let (at_once, mut offset) = ((PIECE / row_bytes.max(1)).max(1), 0);
+    let (at_once, mut offsets) = ((PIECE / row_bytes.max(1)).max(1), [0; 2]);
     for first in (0..rows).step_by(at_once) {
         let mut piece = vec![0; at_once.min(rows - first) * row_bytes];
         source.read_rows(&spec.name, first, &mut piece)?;
         let packed = form.pack(&spec.info, &piece);
-        device.write(tensor, None, offset, &packed)?;
-        offset += packed.len();
+        device.write(&mut held.elements, None, offsets[0], &packed[0])?;
+        if let Some(scales) = &mut held.scales {
+            device.write(scales, None, offsets[1], &packed[1])?;
+        }
+        offsets.iter_mut().zip(&packed).for_each(|(offset, packed)| *offset += packed.len());
     }
     Ok(())
 }
@@ -72,12 +86,14 @@ pub enum Form {
     Found(Element),
     /// Unpacked and rounded to this type.
     Unpacked(Element),
+    /// In fewer bits, with scales beside it.
+    Narrow(Narrow, Dialect),
 }
 
 impl Form {
-    /// The form of a weight. Matrices have the type that products are computed in; vectors (norms, biases) stay as
-    /// they were found, since nothing is gained by rounding them.
-    pub fn of(info: &WeightInfo, options: &Options) -> Form {
+    /// The form of a weight. Matrices have the type that products are computed in, or a narrower one where products read
+    /// them; vectors (norms, biases) stay as they were found, since nothing is gained by rounding them.
+    pub(crate) fn of(info: &WeightInfo, of: Use, options: &Options) -> Form {
         let factor = match options.precision {
             Precision::Bf16 => Element::BF16,
             Precision::F32 => Element::F32,
@@ -88,31 +104,75 @@ impl Form {
             DType::BF16 => Some(Element::BF16),
             _ => None,
         };
-        match found {
-            Some(found) if found == factor || info.shape.len() < 2 => Form::Found(found),
+        let narrow = options.narrow.filter(|narrow| is_narrowed(*narrow, info, of));
+        match (narrow, found) {
+            (Some(narrow), _) => Form::Narrow(narrow, options.dialect),
+            (None, Some(found)) if found == factor || info.shape.len() < 2 => Form::Found(found),
             _ => Form::Unpacked(factor),
         }
     }
 
-    /// Type and axes in the chip's memory.
+    /// The forms of a graph's weights.
+    pub fn all(graph: &Graph, options: &Options) -> Vec<Form> {
+        let weights = graph.given().zip(uses(graph)).filter_map(|(place, of)| match place {
+            Place::Weight(weight) => Some((weight, of)),
+            _ => None,
+        });
+        weights.map(|(weight, of)| Form::of(&graph.weights[weight].info, of, options)).collect()
+    }
+
+    /// Type and axes of its elements in the chip's memory.
     pub fn shape(&self, info: &WeightInfo) -> Shape {
-        Shape::new(self.element(), &info.shape[..])
+        match *self {
+            Form::Found(element) | Form::Unpacked(element) => Shape::new(element, &info.shape[..]),
+            Form::Narrow(narrow, dialect) => narrow.elements(&info.shape, dialect),
+        }
     }
 
-    /// Type in the chip's memory.
-    pub fn element(&self) -> Element {
-        let (Form::Found(element) | Form::Unpacked(element)) = *self;
-        element
+    /// Type and axes of its scales, where it has some.
+    pub fn scales(&self, info: &WeightInfo) -> Option<Shape> {
+        let Form::Narrow(narrow, _) = self else { return None };
+        Some(narrow.scales(&info.shape))
     }
 
-    /// Rows of a weight, as they were found, in this form.
-    pub fn pack(&self, info: &WeightInfo, found: &[u8]) -> Vec<u8> {
-        let Form::Unpacked(element) = self else { return found.to_vec() };
-        let mut values = vec![0.0; found.len() / info.dtype.block_bytes() * info.dtype.block_len()];
-        blocks::decode(info.dtype, found, &mut values);
-        let mut packed = vec![0; values.len() * element.bytes()];
-        let dtype = if *element == Element::BF16 { DType::BF16 } else { DType::F32 };
-        blocks::encode(dtype, &values, &mut packed);
-        packed
+    /// Bytes in the chip's memory; `None` where they cannot be counted.
+    pub fn bytes(&self, info: &WeightInfo) -> Option<usize> {
+        let scales = self.scales(info).map_or(Some(0), |scales| scales.bytes())?;
+        self.shape(info).bytes()?.checked_add(scales)
     }
+
+    /// Rows of a weight, as they were found, in this form: elements, and scales.
+    pub fn pack(&self, info: &WeightInfo, found: &[u8]) -> [Vec<u8>; 2] {
+        let values = || {
+            let mut values = vec![0.0; found.len() / info.dtype.block_bytes() * info.dtype.block_len()];
+            blocks::decode(info.dtype, found, &mut values);
+            values
+        };
+        match self {
+            Form::Found(_) => [found.to_vec(), vec![]],
+            Form::Unpacked(element) => {
+                let values = values();
+                let mut packed = vec![0; values.len() * element.bytes()];
+                let dtype = if *element == Element::BF16 { DType::BF16 } else { DType::F32 };
+                blocks::encode(dtype, &values, &mut packed);
+                [packed, vec![]]
+            }
+            Form::Narrow(Narrow::Mxfp4, _) => part_mxfp4(found),
+            Form::Narrow(narrow, _) => narrow.pack(&values(), info.shape.last().copied().unwrap_or(0)),
+        }
+    }
+}
+
+/// Whether a weight is stored in fewer bits: only products read it as their matrix, and embeddings as their table.
+fn is_narrowed(narrow: Narrow, info: &WeightInfo, of: Use) -> bool {
+    let width = info.shape.last().copied().unwrap_or(0);
+    of.factor
+        && info.shape.len() >= 2
+        && narrow.takes(width)
+        && match narrow {
+            Narrow::Mxfp4 => info.dtype == DType::MXFP4,
+            // Words of four values are read by products alone.
+            Narrow::Mxfp8 => !of.other,
+            _ => true,
+        }
 }

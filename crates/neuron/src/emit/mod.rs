@@ -6,6 +6,7 @@
 
 mod elementwise;
 mod layout;
+mod narrow;
 mod products;
 mod rows;
 mod sampling;
@@ -20,8 +21,11 @@ use graph::{
 use hlo::{Builder, Element, Id, Module, Shape};
 use tensor::{DType, WeightInfo};
 
+pub(crate) use narrow::scale_input;
 pub(crate) use sampling::GREEDY;
 
+use self::narrow::Scaled;
+use crate::uses::{Use, uses};
 use crate::weights::Form;
 use crate::{Options, unsupported};
 
@@ -39,6 +43,8 @@ pub struct Emitted {
 pub enum Given {
     /// What main takes: an input of the step, a weight, a state, or a plain value.
     Main(Place),
+    /// The scales of what main takes, where that is stored in fewer bits.
+    Scales(Place),
     /// The patch of this number.
     Patch(usize),
 }
@@ -56,7 +62,7 @@ pub fn emit(
 ) -> Result<Emitted, BackendError> {
     spec.check(graph)?;
     let bound = lower(graph, &spec.bucket);
-    let mut emitter = Emitter::new(&bound, spec, pages, options);
+    let mut emitter = Emitter::new(&bound, spec, pages, options, uses(graph));
     let main = bound.main();
     let mut arguments = vec![];
     for ((place, place_ty), number) in bound.given().zip(main.param_types()).zip(0..) {
@@ -94,24 +100,40 @@ struct Emitter<'a> {
     spec: &'a ProgramSpec,
     pages: &'a [u32],
     options: &'a Options,
+    /// What reads each parameter of main.
+    uses: Vec<Use>,
     given: HashMap<String, Given>,
+    /// Scales of elements that stand for values only together with them.
+    scaled: HashMap<Id, Scaled>,
     taps: Vec<Option<Id>>,
 }
 
 impl<'a> Emitter<'a> {
-    fn new(graph: &'a Graph, spec: &'a ProgramSpec, pages: &'a [u32], options: &'a Options) -> Emitter<'a> {
-        let taps = vec![None; spec.taps.len()];
-        Emitter { b: Builder::new(), graph, spec, pages, options, given: HashMap::new(), taps }
+    fn new(
+        graph: &'a Graph,
+        spec: &'a ProgramSpec,
+        pages: &'a [u32],
+        options: &'a Options,
+        uses: Vec<Use>,
+    ) -> Emitter<'a> {
+        let (given, scaled, taps) = (HashMap::new(), HashMap::new(), vec![None; spec.taps.len()]);
+        Emitter { b: Builder::new(), graph, spec, pages, options, uses, given, scaled, taps }
     }
 
     /// A parameter of main as an input of the module.
     fn argument(&mut self, place: Place, ty: &Ty, number: usize) -> Result<Id, BackendError> {
         let graph = self.graph;
+        let of_weight = |info: &WeightInfo| Form::of(info, self.uses[number], self.options);
         let (name, shape) = match place {
             Place::Input(input) => (input_name(input), Shape::new(Element::S32, self.dims(&ty.dims))),
             Place::Weight(of) => {
                 let spec = &graph.weights[of];
-                (spec.name.clone(), Form::of(&spec.info, self.options).shape(&spec.info))
+                let form = of_weight(&spec.info);
+                if let Form::Narrow(narrow, _) = form {
+                    self.given.insert(spec.name.clone(), Given::Main(place));
+                    return Ok(self.narrow_argument(place, &spec.name, &spec.info.shape, narrow));
+                }
+                (spec.name.clone(), form.shape(&spec.info))
             }
             Place::State(of) => {
                 let state = &graph.states[of];
@@ -119,11 +141,17 @@ impl<'a> Emitter<'a> {
             }
             place => {
                 let info = WeightInfo { dtype: ty.dtype, shape: ty.dims.shape().expect("a graph is bound") };
+                let name = format!("argument.{number}");
+                let form = of_weight(&info);
+                if let Form::Narrow(narrow, _) = form {
+                    self.given.insert(name.clone(), Given::Main(place));
+                    return Ok(self.narrow_argument(place, &name, &info.shape, narrow));
+                }
                 let shape = match ty.dtype.is_block() {
-                    true => Form::of(&info, self.options).shape(&info),
+                    true => form.shape(&info),
                     false => Shape::new(element(ty.dtype, || format!("{place:?}"))?, &info.shape[..]),
                 };
-                (format!("argument.{number}"), shape)
+                (name, shape)
             }
         };
         self.given.insert(name.clone(), Given::Main(place));
@@ -165,6 +193,12 @@ impl<'a> Emitter<'a> {
         let of_args = func.tys(&node.args);
         let ty = func.ty(first);
         let site = Site { op: &node.op, of_args: &of_args, ty, path };
+        let takes_scales = matches!(node.op, Op::Gather | Op::Matmul { .. } | Op::Dequantize);
+        let args = match takes_scales {
+            true => args.to_vec(),
+            false => args.iter().map(|&arg| self.values(arg)).collect(),
+        };
+        let args = &args[..];
         Ok(match &node.op {
             Op::Constant(literal) => vec![self.constant(literal)],
             Op::Cast(to) => vec![self.cast(args[0], *to, &site)?],
@@ -175,7 +209,7 @@ impl<'a> Emitter<'a> {
             Op::Reshape(_) | Op::Broadcast(_) | Op::Transpose(_) | Op::Slice { .. } | Op::Concat { .. } => {
                 vec![self.layout(args, &site)]
             }
-            Op::Gather => vec![self.b.rows(args[0], args[1])],
+            Op::Gather => vec![self.gather(args[0], args[1])],
             Op::Unary(op) => vec![self.unary(*op, args[0])],
             Op::Binary(op) => vec![self.binary(*op, args[0], args[1], &self.dims(&ty.dims))],
             Op::Compare(op) => vec![self.compare(*op, args[0], args[1], &self.dims(&ty.dims))],
@@ -195,6 +229,10 @@ impl<'a> Emitter<'a> {
     /// Replaces a node's first result where there is a patch for it, and brings it out where there is a tap.
     fn probe(&mut self, path: &str, results: &mut [Id]) -> Result<(), BackendError> {
         let Some(result) = results.first_mut() else { return Ok(()) };
+        let is_probed = |names: &[String]| names.iter().any(|name| name == path);
+        if is_probed(&self.spec.patches) || is_probed(&self.spec.taps) {
+            *result = self.values(*result);
+        }
         if let Some(number) = self.spec.patches.iter().position(|name| name == path) {
             let name = format!("patch.{number}");
             let shape = self.b.shape(*result).of(Element::F32);
@@ -217,6 +255,7 @@ impl<'a> Emitter<'a> {
                 format!("it is of {}, and blocks are unpacked here", ty.dtype),
             ));
         }
+        let id = self.values(id);
         let id = self.b.convert(id, element(ty.dtype, || "a result".to_owned())?);
         // States lie flat from the first step to the last.
         let is_state = ty.dims.iter().any(|dim| matches!(dim, graph::Dim::Pool(_)));
