@@ -120,6 +120,10 @@ impl Drop for Xla {
 impl Device for Xla {
     type Program = u64;
     type Tensor = Tensor;
+    /// Numbers of a program, its inputs and its outputs.
+    type Bound = (u64, Vec<u64>, Vec<u64>);
+    /// XLA has run it when it is begun.
+    type Run = ();
 
     fn load(&mut self, module: &Module) -> Result<u64, BackendError> {
         let (reply, _) = self.ask(json!({ "do": "load" }), &module.encode())?;
@@ -157,11 +161,23 @@ impl Device for Xla {
         Ok(())
     }
 
-    fn run(&mut self, program: &u64, inputs: &[&Tensor], outputs: &[&Tensor]) -> Result<(), BackendError> {
+    fn bind(
+        &mut self,
+        program: &u64,
+        inputs: &[&Tensor],
+        outputs: &[&Tensor],
+    ) -> Result<Self::Bound, BackendError> {
         let numbers = |tensors: &[&Tensor]| tensors.iter().map(|tensor| tensor.number).collect::<Vec<_>>();
-        let (inputs, outputs) = (numbers(inputs), numbers(outputs));
+        Ok((*program, numbers(inputs), numbers(outputs)))
+    }
+
+    fn start(&mut self, (program, inputs, outputs): &Self::Bound) -> Result<(), BackendError> {
         let request = json!({ "do": "run", "program": program, "inputs": inputs, "outputs": outputs });
         self.ask(request, &[]).map(|_| ())
+    }
+
+    fn wait(&mut self, (): ()) -> Result<Option<u64>, BackendError> {
+        Ok(None)
     }
 }
 

@@ -42,7 +42,7 @@ pub use layers::GraphBuilder;
 pub use op::{Act, BinaryOp, CompareOp, Literal, Op, ReduceOp, UnaryOp};
 pub use plan::{ARENA_ALIGN, Place, Placed, Plan, Planned};
 pub use program::{PlanLine, PlanReport, ProgramId, ProgramSpec};
-pub use sampling::{Dry, Penalties, RowStats, Sampler, Sampling};
+pub use sampling::{Dry, Largest, Penalties, RowStats, Sampler, Sampling};
 pub use step::{
     Copy, Feed, Fetch, GroupCounts, GroupFeed, PageId, Row, Sampled, Seen, StepCounts, StepId, Token,
 };

@@ -10,6 +10,10 @@ pub trait Device: Send + 'static {
     type Program: Send;
     /// A tensor in the memory of every rank.
     type Tensor: Send + Sync;
+    /// A program with the tensors that it runs on.
+    type Bound: Send;
+    /// A run that began.
+    type Run: Send;
 
     /// How many ranks there are.
     fn ranks(&self) -> u32 {
@@ -40,12 +44,19 @@ pub trait Device: Send + 'static {
         bytes: &mut [u8],
     ) -> Result<(), BackendError>;
 
-    /// Runs a program on tensors in the order of the module's inputs and outputs, and waits. Where the module aliases,
-    /// one tensor is both.
-    fn run(
+    /// Binds tensors to a program, in the order of the module's inputs and outputs. Where the module aliases, one tensor
+    /// is both. What is bound lives as long as the binding.
+    fn bind(
         &mut self,
         program: &Self::Program,
         inputs: &[&Self::Tensor],
         outputs: &[&Self::Tensor],
-    ) -> Result<(), BackendError>;
+    ) -> Result<Self::Bound, BackendError>;
+
+    /// Begins to run a program on what is bound to it. Runs are executed in the order in which they began. Until one is
+    /// waited for, nobody reads or writes what is bound to it.
+    fn start(&mut self, bound: &Self::Bound) -> Result<Self::Run, BackendError>;
+
+    /// Waits for the end of a run; how long the device says that it worked on it, in nanoseconds, where it says so.
+    fn wait(&mut self, run: Self::Run) -> Result<Option<u64>, BackendError>;
 }

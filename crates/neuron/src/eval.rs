@@ -46,7 +46,9 @@ pub fn eval<D: Device>(
     }
     let shapes = module.entry().result().arrays();
     let made = shapes.iter().map(|shape| device.allocate("result", shape)).collect::<Result<Vec<_>, _>>()?;
-    device.run(&program, &given.iter().collect::<Vec<_>>(), &made.iter().collect::<Vec<_>>())?;
+    let bound = device.bind(&program, &given.iter().collect::<Vec<_>>(), &made.iter().collect::<Vec<_>>())?;
+    let run = device.start(&bound)?;
+    device.wait(run)?;
     shapes.iter().zip(&made).map(|(shape, tensor)| value(device, shape, tensor)).collect()
 }
 

@@ -120,7 +120,9 @@ impl<D: Device> Program<D> {
                 Made::Own { tensor, .. } => tensor,
             });
         }
-        device.run(&self.program, &inputs, &outputs)
+        let bound = device.bind(&self.program, &inputs, &outputs)?;
+        let run = device.start(&bound)?;
+        device.wait(run).map(|_| ())
     }
 
     /// What each row became: the likeliest token as the device found it where that is all that is asked for, else what
