@@ -1,6 +1,7 @@
 //! Stock XLA as a device: what an emitted module means, said by somebody else. It runs in Python, in a process of its
 //! own that `tests/xla/run.py` describes.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write, stdout};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -61,6 +62,11 @@ impl Xla {
             let _ = stdout().write_all(line.as_bytes());
         }
         is_present
+    }
+
+    /// A Python that has it, and numpy.
+    pub fn python() -> Option<OsString> {
+        std::env::var_os(PYTHON)
     }
 
     /// Starts it.

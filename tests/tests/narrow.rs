@@ -11,13 +11,17 @@ use polysilicon_tests::xla::{self, Xla};
 use tensor::{DType, ErrorStats, Shape, Value, WeightInfo};
 
 fn options(narrow: Option<Narrow>) -> Options {
-    Options { precision: Precision::F32, dialect: Dialect::Stock, narrow }
+    Options { precision: Precision::F32, dialect: Dialect::Stock, narrow, kernels: false }
 }
 
 /// A number of eight bits, four of them exponent.
 fn e4m3(code: u8) -> f32 {
     let (exponent, eighths) = (i32::from(code >> 3 & 15), f32::from(code & 7));
-    let size = if exponent == 0 { eighths / 8.0 * 2f32.powi(-6) } else { (1.0 + eighths / 8.0) * 2f32.powi(exponent - 7) };
+    let size = if exponent == 0 {
+        eighths / 8.0 * 2f32.powi(-6)
+    } else {
+        (1.0 + eighths / 8.0) * 2f32.powi(exponent - 7)
+    };
     if code & 0x80 == 0 { size } else { -size }
 }
 
@@ -30,9 +34,12 @@ fn stored(narrow: Narrow, matrix: &Value) -> Value {
         Narrow::F8 | Narrow::Int8 => {
             scales.as_chunks().0.iter().map(|&scale| f32::from_le_bytes(scale)).collect()
         }
-        Narrow::Int8Blocks => {
-            scales.as_chunks().0.iter().map(|&[low, high]| f32::from_bits(u32::from_le_bytes([0, 0, low, high]))).collect()
-        }
+        Narrow::Int8Blocks => scales
+            .as_chunks()
+            .0
+            .iter()
+            .map(|&[low, high]| f32::from_bits(u32::from_le_bytes([0, 0, low, high])))
+            .collect(),
         Narrow::Mxfp8 | Narrow::Mxfp4 => scales.iter().map(|&e| 2f32.powi(i32::from(e) - 127)).collect(),
     };
     let together = elements.len() / scales.len();
@@ -48,9 +55,8 @@ fn stored(narrow: Narrow, matrix: &Value) -> Value {
 }
 
 fn on_xla(narrow: Option<Narrow>, op: &Op, args: &[Value]) -> Vec<f32> {
-    let results = xla::with(|device| {
-        neuron::eval(device, &options(narrow), op, args, PAGE_LEN, &Bucket::default())
-    });
+    let results =
+        xla::with(|device| neuron::eval(device, &options(narrow), op, args, PAGE_LEN, &Bucket::default()));
     results.unwrap()[0].as_f32s().to_vec()
 }
 

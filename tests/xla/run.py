@@ -20,7 +20,8 @@ import os
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+# A module says where something is rounded, and that is to be done.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false --xla_allow_excess_precision=false")
 
 import ml_dtypes  # noqa: E402, brought along by jaxlib
 import numpy as np  # noqa: E402

@@ -50,8 +50,7 @@ pub(crate) const EMAX_E4M3FN: i32 = 8;
 
 impl Narrow {
     /// Every one.
-    pub const ALL: [Narrow; 5] =
-        [Narrow::F8, Narrow::Int8, Narrow::Int8Blocks, Narrow::Mxfp8, Narrow::Mxfp4];
+    pub const ALL: [Narrow; 5] = [Narrow::F8, Narrow::Int8, Narrow::Int8Blocks, Narrow::Mxfp8, Narrow::Mxfp4];
 
     /// Refuses what a chip has not.
     pub fn check(self, target: &Target) -> Result<(), BackendError> {
@@ -112,7 +111,8 @@ impl Narrow {
                     scales.extend(scale.to_le_bytes());
                     scale.to_f32()
                 }
-                Narrow::Mxfp8 | Narrow::Mxfp4 => {
+                Narrow::Mxfp4 => unreachable!("what is found in MXFP4 is taken apart and never rounded"),
+                Narrow::Mxfp8 => {
                     let exponent = ((largest.to_bits() >> 23) as i32 - 127 - EMAX_E4M3FN).max(-127);
                     scales.push((exponent + 127) as u8);
                     2f64.powi(exponent) as f32
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_row_of_noughts_and_one_of_nonsense_do_no_harm() {
-        for narrow in Narrow::ALL {
+        for narrow in Narrow::ALL.into_iter().filter(|narrow| *narrow != Narrow::Mxfp4) {
             let [elements, _] = narrow.pack(&[0.0; 32], 32);
             assert_eq!(elements, [0; 32], "{narrow}");
             let mut row = [1.0; 32];

@@ -13,6 +13,8 @@ pub struct Options {
     pub dialect: Dialect,
     /// In what matrices are stored that products read; where it is not said, in the type that products take.
     pub narrow: Option<Narrow>,
+    /// Whether modules for `neuronx-cc` may hold kernels in AWS's kernel language, none of which has ever been run.
+    pub kernels: bool,
 }
 
 /// In what products are computed. Sums, norms, softmaxes and rotations are in f32 either way.
@@ -42,6 +44,6 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { precision: Precision::Bf16, dialect: Dialect::Neuron, narrow: None }
+        Options { precision: Precision::Bf16, dialect: Dialect::Neuron, narrow: None, kernels: false }
     }
 }

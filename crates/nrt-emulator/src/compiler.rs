@@ -134,7 +134,10 @@ fn check(module: &Module, chip: Chip) -> Result<(), String> {
     let entry = module.entry();
     let elements = entry.instructions.iter().flat_map(|it| it.ty.arrays()).map(|shape| shape.element);
     if chip != Chip::Trn3 && elements.into_iter().any(|element| element == Element::F8E4M3FN) {
-        return Err(format!("[NCC_EVRF051] f8e4m3fn is for trn3; {} has f8e4m3, at most 240", chip.facts().name));
+        return Err(format!(
+            "[NCC_EVRF051] f8e4m3fn is for trn3; {} has f8e4m3, at most 240",
+            chip.facts().name
+        ));
     }
     for computation in &module.computations {
         computation.instructions.iter().try_for_each(|it| check_whole_numbers(computation, it))?;

@@ -134,9 +134,7 @@ impl Program {
             Op::Bitcast(_) => next().reshaped(shape),
             Op::Pad { low, .. } => blocks::pad(&next(), &next(), low, shape),
             Op::DynamicSlice(sizes) => blocks::dynamic_slice(&next(), &operands.collect::<Vec<_>>(), sizes),
-            Op::DynamicUpdateSlice => {
-                blocks::dynamic_update(next(), &next(), &operands.collect::<Vec<_>>())
-            }
+            Op::DynamicUpdateSlice => blocks::dynamic_update(next(), &next(), &operands.collect::<Vec<_>>()),
             Op::Reshape(_) => next().reshaped(shape),
             Op::Broadcast { dims, dimensions } => blocks::broadcast(&next(), dims, dimensions),
             Op::Transpose(order) => blocks::transpose(&next(), order),
@@ -254,8 +252,7 @@ fn known(module: &Module, of: &Computation, it: &Instruction) -> Result<(), Stri
         (Op::Scatter(_), Some(replaced)) => folds::gives_second(replaced),
         (Op::Sort { .. }, Some(compared)) => folds::precedence(compared).is_some(),
         (Op::CustomCall { target, config, ty }, _) => {
-            let operands: Vec<&Type> =
-                it.operands.iter().map(|id| &of.instruction(*id).ty).collect();
+            let operands: Vec<&Type> = it.operands.iter().map(|id| &of.instruction(*id).ty).collect();
             return custom::check(target, config, &operands, ty);
         }
         _ => true,

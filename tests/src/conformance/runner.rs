@@ -67,8 +67,11 @@ pub const RUNNERS: &[Runner] = &[
         name: "xla",
         present: Xla::is_present,
         eval: |case| {
-            let options =
-                neuron::Options { precision: neuron::Precision::F32, dialect: neuron::Dialect::Stock, narrow: None };
+            let options = neuron::Options {
+                precision: neuron::Precision::F32,
+                dialect: neuron::Dialect::Stock,
+                narrow: None,
+            };
             xla::with(|device| neuron::eval(device, &options, &case.op, &case.args, PAGE_LEN, &case.bucket))
         },
         ignore: &[

@@ -5,6 +5,7 @@
 //! then takes a weight or a page of keys as it lies in memory, and whatever else reads it widens it first.
 
 mod elementwise;
+mod kernels;
 mod layout;
 mod narrow;
 mod products;
@@ -61,7 +62,9 @@ pub fn emit(
     options: &Options,
 ) -> Result<Emitted, BackendError> {
     spec.check(graph)?;
-    let bound = lower(graph, &spec.bucket);
+    let bound = bind(graph, &spec.bucket);
+    let whole = kernels::take_attention(&bound, &spec.bucket, options);
+    let bound = expand(&bound, &spec.bucket, &|op| whole && matches!(op, Op::Attention { .. }));
     let mut emitter = Emitter::new(&bound, spec, pages, options, uses(graph));
     let main = bound.main();
     let mut arguments = vec![];
@@ -220,6 +223,7 @@ impl<'a> Emitter<'a> {
             Op::Dequantize => vec![args[0]],
             Op::Softmax => vec![self.softmax(args[0])],
             Op::TopK(k) => self.top_k(args[0], *k as usize),
+            Op::Attention { scale, .. } => vec![self.attention(*scale, args, &site)?],
             Op::StateRead => vec![self.state_read(args[0], args[1], &site)?],
             Op::StateWrite => vec![self.state_write(args[0], args[1], args[2], &site)?],
             op => unreachable!("{} is expanded, followed or bound before it is emitted", op.name()),

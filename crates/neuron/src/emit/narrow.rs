@@ -12,6 +12,8 @@ use crate::{Dialect, Narrow};
 pub(super) struct Scaled {
     narrow: Narrow,
     scales: Id,
+    /// Where they are rows of a table: the table, its scales, and which rows.
+    rows_of: Option<[Id; 3]>,
 }
 
 /// Below this the largest value of a block counts as this, so that a scale is a number: products of what is smaller are
@@ -32,23 +34,24 @@ impl Emitter<'_> {
         let elements = self.b.input(name, narrow.elements(dims, self.options.dialect));
         let scales = self.b.input(&scale_input(name), narrow.scales(dims));
         self.given.insert(scale_input(name), Given::Scales(place));
-        self.scaled.insert(elements, Scaled { narrow, scales });
+        self.scaled.insert(elements, Scaled { narrow, scales, rows_of: None });
         elements
     }
 
     /// Rows of the first axis.
     pub(super) fn gather(&mut self, table: Id, ids: Id) -> Id {
         let rows = self.b.rows(table, ids);
-        if let Some(Scaled { narrow, scales }) = self.scaled.get(&table).copied() {
+        if let Some(Scaled { narrow, scales, .. }) = self.scaled.get(&table).copied() {
+            let rows_of = Some([table, scales, ids]);
             let scales = self.b.rows(scales, ids);
-            self.scaled.insert(rows, Scaled { narrow, scales });
+            self.scaled.insert(rows, Scaled { narrow, scales, rows_of });
         }
         rows
     }
 
     /// The values themselves, in the type of factors or in f32.
     pub(super) fn values(&mut self, x: Id) -> Id {
-        let Some(Scaled { narrow, scales }) = self.scaled.get(&x).copied() else { return x };
+        let Some(Scaled { narrow, scales, .. }) = self.scaled.get(&x).copied() else { return x };
         match narrow {
             Narrow::F8 | Narrow::Int8 => {
                 let x = self.b.convert(x, Element::F32);
@@ -72,7 +75,7 @@ impl Emitter<'_> {
     /// `a [.., M, N]` times a matrix `[.., O, N]` that is stored in fewer bits; `None` where it is not, or where its
     /// values have to be made first.
     pub(super) fn narrow_product(&mut self, a: Id, b: Id) -> Option<Id> {
-        let Scaled { narrow, scales } = self.scaled.get(&b).copied()?;
+        let Scaled { narrow, scales, rows_of } = self.scaled.get(&b).copied()?;
         match narrow {
             // What is alike for a whole row is left for the product, which has fewer numbers.
             Narrow::F8 | Narrow::Int8 => {
@@ -83,7 +86,11 @@ impl Emitter<'_> {
                 Some(self.b.binary(Binary::Multiply, y, scales))
             }
             Narrow::Mxfp8 => Some(self.mx_product(a, b, scales)),
-            Narrow::Int8Blocks | Narrow::Mxfp4 => None,
+            Narrow::Mxfp4 => {
+                let [codes, scales, ids] = rows_of?;
+                self.mxfp4_product(a, codes, scales, ids)
+            }
+            Narrow::Int8Blocks => None,
         }
     }
 
@@ -157,8 +164,7 @@ impl Emitter<'_> {
         let width = dims.pop().expect("typed: it has rows");
         let rounded = |n, element| Shape::new(element, [&dims[..], &[n]].concat());
         let ty = Type::Tuple(vec![rounded(width / 4, Element::U32), rounded(width / BLOCK, Element::U8)]);
-        let config =
-            r#"{"dtype":"float8_e4m3fn","dim":-1,"block_size":32,"scale_method":"EMAX"}"#.to_owned();
+        let config = r#"{"dtype":"float8_e4m3fn","dim":-1,"block_size":32,"scale_method":"EMAX"}"#.to_owned();
         let both = self.b.push(Op::CustomCall { target: "QuantizeMX".to_owned(), config, ty }, &[a]);
         let (a, a_scales) = (self.b.part(both, 0), self.b.part(both, 1));
         let (axes, inner) = ((0..batch).collect::<Vec<_>>(), batch + 1);

@@ -143,7 +143,9 @@ struct Pairing {
 
 fn pairing(config: &str, [lhs, rhs]: [&Shape; 2]) -> Result<Pairing, String> {
     let refused = |code: u32, why: &str| Err(format!("[NCC_EVRF{code:03}] {SCALED_DOT}: {why}"));
-    let Ok(config) = serde_json::from_str::<Json>(config) else { return refused(49, "its config is no JSON") };
+    let Ok(config) = serde_json::from_str::<Json>(config) else {
+        return refused(49, "its config is no JSON");
+    };
     let config = &config["scaled_dot_backend_config"];
     let list = |name: &str| {
         let numbers = config[name].as_array().map_or(&[][..], Vec::as_slice);
@@ -192,8 +194,7 @@ fn check_scaled_dot(config: &str, operands: &[&Shape], ty: &Type) -> Result<(), 
         return refused(50, "the operands are not summed over the same whole blocks");
     }
     let rows = |shape: &Shape| shape.dims[..shape.dims.len() - 1].to_vec();
-    let scales =
-        |of: &Shape| Shape::new(Element::U8, [&rows(of)[..], &[width(of) / BLOCK]].concat());
+    let scales = |of: &Shape| Shape::new(Element::U8, [&rows(of)[..], &[width(of) / BLOCK]].concat());
     if **lhs_scale != scales(lhs) || **rhs_scale != scales(rhs) {
         return refused(43, "its scales are not one u8 for each block");
     }
