@@ -6,6 +6,7 @@
 pub mod conformance;
 pub mod divergence;
 pub mod embedded;
+pub mod emulated;
 pub mod golden;
 pub mod prefill;
 pub mod xla;

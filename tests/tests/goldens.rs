@@ -31,7 +31,7 @@ fn cpu_gives_the_logits_of_transformers_at_every_level() {
 #[test]
 fn modules_for_neuron_give_the_logits_of_transformers_on_xla() {
     if Xla::is_present() {
-        let options = Options { precision: Precision::F32, dialect: Dialect::Stock, narrow: None, kernels: false };
+        let options = Options::new(Precision::F32, Dialect::Stock);
         gives_the_logits(&Neuron::new(Xla::start(), "stock XLA", options));
     }
 }

@@ -57,7 +57,8 @@ fn paged_attention_is_attention() {
     }
     let (seqs, heads, kv_heads, width, pages) = (2usize, 4, 2, 32, 64);
     let (slots, scale, mut data) = (PAGE_LEN as usize, 0.25f32, Data::of("paged attention"));
-    let q = Value::f32s([seqs, heads, width].into(), &decoded(&data.rounded(DType::BF16, &[seqs, heads, width])));
+    let q =
+        Value::f32s([seqs, heads, width].into(), &decoded(&data.rounded(DType::BF16, &[seqs, heads, width])));
     let pool = seqs * pages + 1;
     let [keys, values] = [0, 1].map(|_| data.rounded(DType::BF16, &[pool, slots, kv_heads, width]));
     let table = data.shuffled(1, seqs * pages);
@@ -80,13 +81,17 @@ fn paged_attention_is_attention() {
     let rows = rows.flat_map(u32::to_le_bytes).collect::<Vec<_>>();
     let lengths = positions.map(|position| position as f32 + 1.0);
     let flat = [pool * slots, kv_heads, width];
-    let found = twin("paged_attention", json!([scale]), &[
-        ("float32", &[seqs, heads, width], f32s(q.as_f32s())),
-        ("float32", &flat, f32s(&decoded(&keys))),
-        ("float32", &flat, f32s(&decoded(&values))),
-        ("uint32", &[seqs, pages * slots], rows),
-        ("float32", &[seqs, 1], f32s(&lengths)),
-    ]);
+    let found = twin(
+        "paged_attention",
+        json!([scale]),
+        &[
+            ("float32", &[seqs, heads, width], f32s(q.as_f32s())),
+            ("float32", &flat, f32s(&decoded(&keys))),
+            ("float32", &flat, f32s(&decoded(&values))),
+            ("uint32", &[seqs, pages * slots], rows),
+            ("float32", &[seqs, 1], f32s(&lengths)),
+        ],
+    );
     // The weights of positions are rounded to bf16.
     let stats = ErrorStats::new(&found, wanted[0].as_f32s());
     assert!(stats.within(1e-4) && !stats.within(1e-12), "{stats}");
@@ -108,12 +113,16 @@ fn mxfp4_products_are_products() {
     let scales = scales.as_chunks().0.iter().map(|&[a, b]| f32::from_bits(u32::from_le_bytes([0, 0, a, b])));
     let scales = scales.collect::<Vec<_>>();
     let ids = chosen.iter().flat_map(|&expert| (expert as u32).to_le_bytes()).collect();
-    let found = twin("mxfp4_product", json!([]), &[
-        ("float32", &[2, width], f32s(x.as_f32s())),
-        ("uint8", &[experts, rows, width / 32, 16], codes),
-        ("float32", &[experts, rows, width / 32], f32s(&scales)),
-        ("uint32", &[2], ids),
-    ]);
+    let found = twin(
+        "mxfp4_product",
+        json!([]),
+        &[
+            ("float32", &[2, width], f32s(x.as_f32s())),
+            ("uint8", &[experts, rows, width / 32, 16], codes),
+            ("float32", &[experts, rows, width / 32], f32s(&scales)),
+            ("uint32", &[2], ids),
+        ],
+    );
     let dense = decoded(&weights);
     let wanted = x.as_f32s().chunks_exact(width).zip(chosen).flat_map(|(x, expert)| {
         let matrix = &dense[expert * rows * width..][..rows * width];

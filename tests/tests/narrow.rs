@@ -1,17 +1,18 @@
-//! Weights in fewer bits on Neuron chips, by stock XLA: each form means what it says, and costs what `docs/accuracy.md`
-//! says.
+//! Weights in fewer bits on Neuron chips, by the emulator of a Trainium3 and by stock XLA: each form means what it says,
+//! and costs what `docs/accuracy.md` says.
 
 use graph::{Act, Bucket, Op};
-use neuron::{Dialect, Form, Narrow, Neuron, Options, Precision};
+use neuron::{Chip, Dialect, Form, Narrow, Neuron, Options, Precision};
 use polysilicon_tests::conformance::{CLOSE, Data, PAGE_LEN};
 use polysilicon_tests::divergence::Divergence;
+use polysilicon_tests::emulated::Emulated;
 use polysilicon_tests::embedded::{VOCAB, describe, source, stories};
 use polysilicon_tests::prefill::Prefill;
 use polysilicon_tests::xla::{self, Xla};
 use tensor::{DType, ErrorStats, Shape, Value, WeightInfo};
 
-fn options(narrow: Option<Narrow>) -> Options {
-    Options { precision: Precision::F32, dialect: Dialect::Stock, narrow, kernels: false }
+fn options(narrow: Option<Narrow>, dialect: Dialect) -> Options {
+    Options { narrow, ..Options::new(Precision::F32, dialect) }
 }
 
 /// A number of eight bits, four of them exponent.
@@ -54,10 +55,17 @@ fn stored(narrow: Narrow, matrix: &Value) -> Value {
     Value::f32s(matrix.shape, &elements.iter().enumerate().map(value).collect::<Vec<_>>())
 }
 
-fn on_xla(narrow: Option<Narrow>, op: &Op, args: &[Value]) -> Vec<f32> {
-    let results =
-        xla::with(|device| neuron::eval(device, &options(narrow), op, args, PAGE_LEN, &Bucket::default()));
-    results.unwrap()[0].as_f32s().to_vec()
+/// What an operation gives on the emulator, and on XLA where there is one.
+fn everywhere(narrow: Option<Narrow>, op: &Op, args: &[Value]) -> Vec<Vec<f32>> {
+    let (bucket, mut all) = (Bucket::default(), vec![]);
+    let emulated = Emulated::with(&[("chip", "trn3")]);
+    let mut chip = Chip::open(&emulated.options()).unwrap();
+    all.push(neuron::eval(&mut chip, &options(narrow, Dialect::Neuron), op, args, PAGE_LEN, &bucket));
+    if Xla::is_present() {
+        let options = options(narrow, Dialect::Stock);
+        all.push(xla::with(|device| neuron::eval(device, &options, op, args, PAGE_LEN, &bucket)));
+    }
+    all.into_iter().map(|results| results.unwrap()[0].as_f32s().to_vec()).collect()
 }
 
 fn by_reference(op: &Op, args: &[Value]) -> Vec<f32> {
@@ -80,13 +88,10 @@ const EXPERTS: Op = Op::ExpertFfn { act: Act::Silu, biased: false };
 
 #[test]
 fn products_by_narrow_weights_are_products_by_what_they_stand_for() {
-    if !Xla::is_present() {
-        return;
-    }
     let mut data = Data::of("narrow");
     for narrow in [Narrow::F8, Narrow::Int8, Narrow::Int8Blocks, Narrow::Mxfp8] {
         let [x, w] = [&[5, 64][..], &[24, 64]].map(|shape| data.f32s(shape));
-        let found = on_xla(Some(narrow), &Op::Linear, &[x.clone(), w.clone()]);
+        let all = everywhere(Some(narrow), &Op::Linear, &[x.clone(), w.clone()]);
         // What multiplies MXFP8 rounds activations first to bf16, then alike.
         let rounded = match narrow {
             Narrow::Mxfp8 => {
@@ -97,41 +102,59 @@ fn products_by_narrow_weights_are_products_by_what_they_stand_for() {
             _ => x.clone(),
         };
         let wanted = by_reference(&Op::Linear, &[rounded, stored(narrow, &w)]);
-        let stats = ErrorStats::new(&found, &wanted);
-        assert!(stats.within(CLOSE), "{narrow}: {stats}");
-        let exact = ErrorStats::new(&found, &by_reference(&Op::Linear, &[x, w]));
-        assert!(!exact.within(1e-6), "{narrow}: {exact}, as if nothing had been rounded");
+        let exact = by_reference(&Op::Linear, &[x, w]);
+        for found in all {
+            let stats = ErrorStats::new(&found, &wanted);
+            assert!(stats.within(CLOSE), "{narrow}: {stats}");
+            let stats = ErrorStats::new(&found, &exact);
+            assert!(!stats.within(1e-6), "{narrow}: {stats}, as if nothing had been rounded");
+        }
     }
 }
 
 #[test]
 fn experts_with_narrow_weights_are_experts_with_what_they_stand_for() {
-    if !Xla::is_present() {
-        return;
-    }
     let mut data = Data::of("narrow experts");
     for (tokens, narrow) in [1, 9].into_iter().flat_map(|n| [(n, Narrow::F8), (n, Narrow::Int8Blocks)]) {
         let args = experts(tokens, DType::F32, &mut data);
-        let found = on_xla(Some(narrow), &EXPERTS, &args);
         let mut rounded = args.clone();
         rounded[3..].iter_mut().for_each(|weight| *weight = stored(narrow, weight));
-        let stats = ErrorStats::new(&found, &by_reference(&EXPERTS, &rounded));
-        assert!(stats.within(CLOSE), "{narrow}, {tokens} tokens: {stats}");
+        let wanted = by_reference(&EXPERTS, &rounded);
+        for found in everywhere(Some(narrow), &EXPERTS, &args) {
+            let stats = ErrorStats::new(&found, &wanted);
+            assert!(stats.within(CLOSE), "{narrow}, {tokens} tokens: {stats}");
+        }
+    }
+}
+
+/// What the compiler's calls compute for experts is what their twins do, activations rounded between products too.
+#[test]
+fn experts_in_mxfp8_are_the_same_by_calls_and_by_twins() {
+    let mut data = Data::of("experts in mxfp8");
+    for tokens in [1, 9] {
+        let args = experts(tokens, DType::BF16, &mut data);
+        let all = everywhere(Some(Narrow::Mxfp8), &EXPERTS, &args);
+        for pair in all.windows(2) {
+            let stats = ErrorStats::new(&pair[0], &pair[1]);
+            assert!(stats.within(1e-4), "{tokens} tokens: {stats}");
+        }
+        let exact = ErrorStats::new(&all[0], &by_reference(&EXPERTS, &args));
+        assert!(exact.within(1e-2) && !exact.within(1e-6), "{tokens} tokens: {exact}");
     }
 }
 
 #[test]
 fn mxfp4_that_stays_packed_loses_nothing() {
-    if !Xla::is_present() {
-        return;
-    }
     let mut data = Data::of("packed experts");
     for tokens in [1, 9] {
         let args = experts(tokens, DType::MXFP4, &mut data);
-        let found = on_xla(Some(Narrow::Mxfp4), &EXPERTS, &args);
-        assert_eq!(found, on_xla(None, &EXPERTS, &args), "{tokens} tokens");
-        let stats = ErrorStats::new(&found, &by_reference(&EXPERTS, &args));
-        assert!(stats.within(CLOSE), "{tokens} tokens: {stats}");
+        let found = everywhere(Some(Narrow::Mxfp4), &EXPERTS, &args);
+        assert_eq!(found, everywhere(None, &EXPERTS, &args), "{tokens} tokens");
+        let wanted = by_reference(&EXPERTS, &args);
+        for found in found {
+            let stats = ErrorStats::new(&found, &wanted);
+            assert!(stats.within(CLOSE), "{tokens} tokens: {stats}");
+        }
     }
 }
 
@@ -163,8 +186,8 @@ fn logits(options: Options, found: DType, stories: &[Vec<u32>]) -> Vec<f32> {
 /// What a form adds to the same weights in f32; with MXFP4 the weights are in it already.
 fn added(narrow: Option<Narrow>, stories: &[Vec<u32>]) -> Divergence {
     let found = if narrow == Some(Narrow::Mxfp4) { DType::MXFP4 } else { DType::F32 };
-    let base = logits(options(None), found, stories);
-    let narrow = Options { precision: Precision::Bf16, ..options(narrow) };
+    let base = logits(options(None, Dialect::Stock), found, stories);
+    let narrow = Options { precision: Precision::Bf16, ..options(narrow, Dialect::Stock) };
     Divergence::of(&logits(narrow, found, stories), &base, VOCAB)
 }
 

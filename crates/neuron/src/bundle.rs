@@ -8,8 +8,7 @@ use graph::{BackendError, Bucket, Graph, GroupId, ProgramSpec, StepCounts};
 use serde_json::{Value, json};
 use tensor::DType;
 
-use crate::weights::Form;
-use crate::{NAME, Options, Target, emit, unsupported};
+use crate::{NAME, Options, Target, emit, unsupported, weights};
 
 /// What bundles are made for.
 #[derive(Clone, Debug)]
@@ -54,7 +53,7 @@ impl Bundle<'_> {
                 "predicted": self.predicted(graph, bucket),
             }));
         }
-        let weights = weight_bytes(graph, &self.options);
+        let weight_bytes = weights::bytes(graph, &self.options);
         let states =
             (0..).zip(&pages).map(|(group, &pages)| graph.page_bytes(GroupId(group)) * u64::from(pages));
         let states = states.sum::<u64>();
@@ -65,7 +64,7 @@ impl Bundle<'_> {
             "page_len": graph.page_len,
             "pages": pages,
             "bytes_per_core": {
-                "weights": weights,
+                "weights": weight_bytes,
                 "states": states,
                 "reserved": RESERVED,
                 "available": self.target.memory_bytes,
@@ -84,7 +83,7 @@ impl Bundle<'_> {
         let pages = vec![most.saturating_add(1); graph.groups.len()];
         let of_states =
             (0..).zip(&pages).map(|(group, &pages)| graph.page_bytes(GroupId(group)) * u64::from(pages));
-        let needed = weight_bytes(graph, &self.options) + of_states.sum::<u64>() + RESERVED;
+        let needed = weights::bytes(graph, &self.options) + of_states.sum::<u64>() + RESERVED;
         if needed > self.target.memory_bytes {
             let what = "weights, keys and values, and programs on one core";
             return Err(BackendError::Memory {
@@ -119,12 +118,6 @@ fn name(bucket: &Bucket, page_len: u32) -> String {
         1 => format!("decode-{}x{positions}", bucket.seqs),
         _ => format!("prefill-{}x{positions}", bucket.tokens),
     }
-}
-
-fn weight_bytes(graph: &Graph, options: &Options) -> u64 {
-    let weights = graph.weights.iter().zip(Form::all(graph, options));
-    let bytes = weights.map(|(weight, form)| form.bytes(&weight.info).map_or(u64::MAX, |bytes| bytes as u64));
-    bytes.fold(0, u64::saturating_add)
 }
 
 /// The graph with weights of the types that they have on the chip.

@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 
 mod bundle;
+mod chip;
+mod compiler;
 mod device;
 mod emit;
 mod eval;
@@ -13,6 +15,7 @@ mod executor;
 mod narrow;
 mod options;
 mod program;
+mod rows;
 mod states;
 mod target;
 mod uses;
@@ -20,14 +23,19 @@ mod weights;
 
 use std::sync::{Arc, Mutex};
 
-use graph::{Backend, BackendError, BucketPolicy, Budget, Caps, Executor, Graph, Weights};
+use graph::{
+    Backend, BackendError, Bucket, BucketPolicy, Budget, Caps, Executor, Graph, Needs, WeightSpec, Weights,
+};
 use tensor::{DType, WeightSource};
 
 pub use bundle::Bundle;
+pub use chip::{Chip, ChipBound, ChipOptions, ChipProgram, describe};
+pub use compiler::{COMMAND, Compiler, key};
 pub use device::Device;
 pub use emit::{Emitted, Given, emit};
 pub use eval::eval;
 pub use narrow::Narrow;
+pub use nrt::Seen;
 pub use options::{Dialect, Options, Precision};
 pub use target::{TARGETS, Target};
 pub use weights::Form;
@@ -35,11 +43,18 @@ pub use weights::Form;
 /// The name in errors and reports.
 const NAME: &str = "neuron";
 
+/// The name where it is the emulator.
+const EMULATED: &str = "neuron (emulated)";
+
+/// Types that keys and values may be kept in, the default first.
+pub const KV: [DType; 3] = [DType::BF16, DType::F32, DType::F16];
+
 /// The backend, over something that runs modules.
 pub struct Neuron<D: Device> {
     device: Arc<Mutex<D>>,
     options: Options,
     caps: Caps,
+    emulated: bool,
 }
 
 impl<D: Device> Neuron<D> {
@@ -48,20 +63,43 @@ impl<D: Device> Neuron<D> {
         let caps = Caps {
             name: NAME,
             description: description.to_owned(),
-            kv: vec![DType::BF16, DType::F32, DType::F16],
+            kv: KV.to_vec(),
             buckets: BucketPolicy::PowersOfTwo,
-            overlap: false,
+            overlap: true,
             mixed_steps: false,
             batch_invariant: false,
             memory_bytes: None,
         };
-        Neuron { device: Arc::new(Mutex::new(device)), options, caps }
+        Neuron { device: Arc::new(Mutex::new(device)), options, caps, emulated: false }
+    }
+}
+
+impl Neuron<Chip> {
+    /// The backend on cores of this machine's chips.
+    pub fn of_chip(chip: Chip, options: Options) -> Result<Neuron<Chip>, BackendError> {
+        let (emulated, memory_bytes, description) =
+            (chip.is_emulated(), chip.memory_bytes()?, chip.description());
+        options.check(chip.target())?;
+        let mut backend = Neuron::new(chip, &description, options);
+        backend.caps.memory_bytes = Some(memory_bytes);
+        backend.caps.name = if emulated { EMULATED } else { NAME };
+        backend.emulated = emulated;
+        Ok(backend)
     }
 }
 
 impl<D: Device> Backend for Neuron<D> {
     fn caps(&self) -> &Caps {
         &self.caps
+    }
+
+    fn is_emulated(&self) -> bool {
+        self.emulated
+    }
+
+    fn needs(&self, graph: &Graph, bucket: &Bucket) -> Result<Needs, BackendError> {
+        let weight_bytes = weights::bytes(graph, &self.options);
+        Ok(Needs { weight_bytes, work_bytes: graph.value_bytes(bucket) })
     }
 
     fn load(&self, graph: &Graph, source: &dyn WeightSource) -> Result<Arc<dyn Weights>, BackendError> {

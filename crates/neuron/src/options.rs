@@ -36,6 +36,11 @@ pub enum Dialect {
 }
 
 impl Options {
+    /// Weights as products take them, and no kernels.
+    pub const fn new(precision: Precision, dialect: Dialect) -> Options {
+        Options { precision, dialect, narrow: None, kernels: false }
+    }
+
     /// Refuses what a chip has not.
     pub fn check(&self, target: &Target) -> Result<(), BackendError> {
         self.narrow.map_or(Ok(()), |narrow| narrow.check(target))
@@ -44,6 +49,6 @@ impl Options {
 
 impl Default for Options {
     fn default() -> Options {
-        Options { precision: Precision::Bf16, dialect: Dialect::Neuron, narrow: None, kernels: false }
+        Options::new(Precision::Bf16, Dialect::Neuron)
     }
 }

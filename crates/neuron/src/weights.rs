@@ -163,6 +163,13 @@ impl Form {
     }
 }
 
+/// Bytes of all weights of a graph in the chip's memory.
+pub(crate) fn bytes(graph: &Graph, options: &Options) -> u64 {
+    let weights = graph.weights.iter().zip(Form::all(graph, options));
+    let bytes = weights.map(|(weight, form)| form.bytes(&weight.info).map_or(u64::MAX, |bytes| bytes as u64));
+    bytes.fold(0, u64::saturating_add)
+}
+
 /// Whether a weight is stored in fewer bits: only products read it as their matrix, and embeddings as their table.
 fn is_narrowed(narrow: Narrow, info: &WeightInfo, of: Use) -> bool {
     let width = info.shape.last().copied().unwrap_or(0);

@@ -85,7 +85,7 @@ fn only_what_is_read_is_asked_for() {
 #[test]
 fn what_is_encoded_is_decoded() {
     for dialect in [Dialect::Neuron, Dialect::Stock] {
-        let module = module(&Options { precision: Precision::F32, dialect, narrow: None, kernels: false });
+        let module = module(&Options::new(Precision::F32, dialect));
         assert_eq!(Module::decode(&module.encode()).unwrap(), module);
     }
 }

@@ -137,7 +137,8 @@ mod tests {
     #[test]
     fn structures_lie_as_documented() {
         assert_eq!(size_of::<Version>(), 4 * 8 + 128 + 64);
-        let at = (offset_of!(Version, rt_major), offset_of!(Version, rt_minor), offset_of!(Version, rt_patch));
+        let at =
+            (offset_of!(Version, rt_major), offset_of!(Version, rt_minor), offset_of!(Version, rt_patch));
         assert_eq!((at, offset_of!(Version, rt_maintenance)), ((0, 8, 16), 24));
         assert_eq!((offset_of!(Version, rt_detail), offset_of!(Version, git_hash)), (32, 160));
         assert_eq!((size_of::<InstanceInfo>(), offset_of!(InstanceInfo, device_revision)), (32, 24));

@@ -101,7 +101,8 @@ fn whole_numbers_that_would_be_rounded_are_refused() {
     assert!(refusal(&product(Element::S32).encode(), FLAGS).contains("NCC_EVRF035"));
     assert!(compile(&product(Element::F32).encode(), FLAGS).0.status.success());
     let mut b = Builder::new();
-    let (x, at) = (b.input("x", Shape::new(Element::S32, [4, 2])), b.input("at", Shape::new(Element::S32, [1])));
+    let (x, at) =
+        (b.input("x", Shape::new(Element::S32, [4, 2])), b.input("at", Shape::new(Element::S32, [1])));
     let row = b.input("row", Shape::new(Element::S32, [1, 2]));
     let y = b.replace_rows(x, at, row);
     assert!(refusal(&b.finish("m", &[("y", y)], &[]).encode(), FLAGS).contains("NCC_EVRF060"));

@@ -183,6 +183,7 @@ impl Builder {
         };
         let Ready { opened, tokens, graph, caps, facts, executor, pool } = self.ready(backend)?;
         let worker = Worker::start(Engine::new(executor, facts)?, pool);
+        let caps = (caps, backend.is_emulated());
         Ok(Model::new(opened, tokens, graph, caps, draft, worker, start.elapsed()))
     }
 

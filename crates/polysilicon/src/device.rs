@@ -12,7 +12,7 @@ pub use cpu::measure::{
     Bound, Gauge, Limits, Measured, Node as MemoryNode, Progress as Measuring, Rates, Unit,
 };
 
-use crate::Error;
+use crate::{Error, neuron_chips};
 
 /// Where a model runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -46,6 +46,8 @@ pub struct DeviceInfo {
     pub kv: Vec<tensor::DType>,
     /// Whether `auto` selects it.
     pub auto: bool,
+    /// Whether it is no device but an emulation of one, whose times are simulated.
+    pub emulated: bool,
     /// This machine's processor, where the device runs on it.
     pub processor: Option<Processor>,
 }
@@ -86,6 +88,9 @@ fn describe(measured: Option<Measured>) -> Vec<DeviceInfo> {
         measured,
     };
     let info = |(place, &device): (usize, &Device)| {
+        if let Device::Neuron(_) = device {
+            return neuron_chips::look().ok().map(|seen| DeviceInfo::of_neuron(&seen));
+        }
         let backend = device.made(&Choices::default()).ok()?;
         let Caps { description, kv, memory_bytes, .. } = backend.caps().clone();
         let memory_bytes = memory_bytes.or_else(available_memory);
@@ -96,15 +101,32 @@ fn describe(measured: Option<Measured>) -> Vec<DeviceInfo> {
             memory_bytes,
             kv,
             auto: place == 0,
+            emulated: false,
             processor,
         })
     };
-    PRESENT.iter().enumerate().filter_map(info).collect()
+    BUILT.iter().enumerate().filter_map(info).collect()
 }
 
-/// Every device of this build, the best first.
-const PRESENT: &[Device] = &[
+impl DeviceInfo {
+    /// Neuron chips as they can be seen without starting them, which takes their cores from everybody else.
+    fn of_neuron(seen: &::neuron::Seen) -> DeviceInfo {
+        DeviceInfo {
+            name: Device::Neuron(0).to_string(),
+            description: neuron_chips::description(seen),
+            memory_bytes: None,
+            kv: ::neuron::KV.to_vec(),
+            auto: false,
+            emulated: seen.emulated,
+            processor: None,
+        }
+    }
+}
+
+/// Every device of this build, the best first. Neuron chips stand behind the CPU as long as nobody has run this on one.
+const BUILT: &[Device] = &[
     Device::Cpu,
+    Device::Neuron(0),
     Device::Reference,
     #[cfg(feature = "candle")]
     Device::Candle,
@@ -132,20 +154,19 @@ impl Device {
 
     /// The best device where nobody chose one.
     fn chosen(self) -> Device {
-        if self == Device::Auto { PRESENT[0] } else { self }
+        if self == Device::Auto { BUILT[0] } else { self }
     }
 
     /// The backend for this device, or an error that says what was looked for and what there is.
     pub fn backend(self, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
         let wanted = self.chosen();
-        if PRESENT.contains(&wanted) {
-            return wanted.made(choices);
-        }
-        Err(Error::NoDevice {
-            device: self.to_string(),
-            looked: self.looked().to_owned(),
-            present: PRESENT.iter().map(Device::to_string).collect::<Vec<_>>().join(", "),
-        })
+        let looked = match wanted.absent() {
+            None => return wanted.made(choices),
+            Some(looked) => looked,
+        };
+        let present = BUILT.iter().filter(|device| device.absent().is_none());
+        let present = present.map(Device::to_string).collect::<Vec<_>>().join(", ");
+        Err(Error::NoDevice { device: self.to_string(), looked, present })
     }
 
     /// The backend of a device that is present.
@@ -154,15 +175,21 @@ impl Device {
         Ok(match self {
             #[cfg(feature = "candle")]
             Device::Candle => Box::new(candle::Candle::new()),
+            Device::Neuron(core) => neuron_chips::open(core, choices)?,
             Device::Reference => Box::new(reference::Reference::new()),
             _ => Box::new(cpu::Cpu::new(&cpu::Options { threads, precision, isa: None })?),
         })
     }
 
-    fn looked(self) -> &'static str {
+    /// Where it is not here: what was looked for.
+    fn absent(self) -> Option<String> {
         match self {
-            Device::Candle => "this build was made without it; build with `--features candle`",
-            _ => "this build has no backend for it",
+            Device::Neuron(_) => neuron_chips::look().err(),
+            _ if BUILT.contains(&self) => None,
+            Device::Candle => {
+                Some("this build was made without it; build with `--features candle`".to_owned())
+            }
+            _ => Some("this build has no backend for it".to_owned()),
         }
     }
 }

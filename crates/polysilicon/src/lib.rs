@@ -28,6 +28,7 @@ mod error;
 mod facts;
 pub mod hub;
 mod model;
+mod neuron_chips;
 mod open;
 mod partial;
 mod perplexity;

@@ -34,6 +34,7 @@ struct Shared {
     words: Words,
     graph: Graph,
     caps: Caps,
+    emulated: bool,
     /// The model that guesses for this one.
     draft: Option<DraftModel>,
     load: Duration,
@@ -81,13 +82,14 @@ impl Model {
         opened: Opened,
         tokens: Tokens,
         graph: Graph,
-        caps: Caps,
+        (caps, emulated): (Caps, bool),
         draft: Option<DraftModel>,
         worker: Worker,
         load: Duration,
     ) -> Model {
         let words = Words::new(graph.vocab, &tokens.end);
-        let shared = Shared { opened, tokens, words, graph, caps, draft, load, digest: OnceLock::new() };
+        let digest = OnceLock::new();
+        let shared = Shared { opened, tokens, words, graph, caps, emulated, draft, load, digest };
         Model { shared: Arc::new(shared), worker: Arc::new(worker) }
     }
 
@@ -104,6 +106,11 @@ impl Model {
     /// The name of the device it runs on.
     pub fn device(&self) -> &str {
         self.shared.caps.name
+    }
+
+    /// Whether that is no device but an emulation of one: what it says of time is simulated.
+    pub fn is_emulated(&self) -> bool {
+        self.shared.emulated
     }
 
     /// The most tokens of prompt and answer together.

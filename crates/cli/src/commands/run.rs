@@ -172,11 +172,7 @@ impl Run {
                 "drafted_tokens": receipt.drafted_tokens,
                 "accepted_tokens": receipt.accepted_tokens,
             },
-            "timing": {
-                "load_s": load.as_secs_f64(),
-                "ttft_s": receipt.first_token.as_secs_f64(),
-                "decode_tokens_per_s": receipt.decode_tokens_per_s(),
-            },
+            "timing": timing(model, load, receipt),
             "cost": null,
         });
         if self.logprobs.is_some() {
@@ -208,7 +204,25 @@ fn token(id: u32, logprob: f32, top: &[(u32, f32)]) -> Value {
     json!({"id": id, "logprob": logprob, "top": top})
 }
 
+/// What is known of time. Of an emulation, nothing was measured that means anything.
+fn timing(model: &Model, load: Duration, receipt: &Receipt) -> Value {
+    match model.is_emulated() {
+        true => json!({"emulated": true, "simulated_s": receipt.device.as_secs_f64()}),
+        false => json!({
+            "load_s": load.as_secs_f64(),
+            "ttft_s": receipt.first_token.as_secs_f64(),
+            "decode_tokens_per_s": receipt.decode_tokens_per_s(),
+        }),
+    }
+}
+
 fn closing_line(model: &Model, receipt: &Receipt) -> String {
+    if model.is_emulated() {
+        let (tokens, device) = (receipt.completion_tokens, model.device());
+        let simulated = receipt.device.as_secs_f64() * 1e3;
+        let plural = if tokens == 1 { "" } else { "s" };
+        return format!("{tokens} token{plural} in {simulated:.1} ms of simulated time, on {device}");
+    }
     let rate = match receipt.decode_tokens_per_s() {
         0.0 => String::new(),
         rate => format!(" at {rate:.1} tokens/s"),

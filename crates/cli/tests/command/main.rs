@@ -7,6 +7,7 @@ mod forms;
 mod goldens;
 mod help;
 mod inspect;
+mod neuron;
 mod perplexity;
 mod program;
 mod quantize;

@@ -72,7 +72,10 @@ impl Emitter<'_> {
     pub(super) fn mxfp4_product(&mut self, a: Id, codes: Id, scales: Id, ids: Id) -> Option<Id> {
         let &[pairs, 1, width] = self.b.dims(a) else { return None };
         let rows = *self.b.dims(codes).get(1)?;
-        if !are_wanted(self.options) || self.b.dims(codes).len() != 4 || !(Mxfp4Product { rows, width }).fits() {
+        if !are_wanted(self.options)
+            || self.b.dims(codes).len() != 4
+            || !(Mxfp4Product { rows, width }).fits()
+        {
             return None;
         }
         let a = self.b.convert(a, Element::F32);

@@ -23,7 +23,8 @@ use hlo::{Builder, Element, Id, Module, Shape};
 use tensor::{DType, WeightInfo};
 
 pub(crate) use narrow::scale_input;
-pub(crate) use sampling::GREEDY;
+use sampling::PREVIOUS;
+pub(crate) use sampling::{GREEDY, KEPT, SAMPLED, TOP};
 
 use self::narrow::Scaled;
 use crate::uses::{Use, uses};
@@ -48,13 +49,15 @@ pub enum Given {
     Scales(Place),
     /// The patch of this number.
     Patch(usize),
+    /// The likeliest tokens of the step before.
+    Previous,
 }
 
 /// The result that holds the logits.
 pub(crate) const LOGITS: &str = "logits";
 
-/// The module of a program: its results are the logits, the states by their names, the likeliest tokens, and `tap.N` for
-/// each tap. `pages` are those of each group's pool. A graph of one operation gives `result.N` alone.
+/// The module of a program: its results are the logits, the states by their names, the likeliest tokens and the largest
+/// logits, and `tap.N` for each tap. `pages` are those of each group's pool. A graph of one operation gives `result.N` alone.
 pub fn emit(
     graph: &Graph,
     spec: &ProgramSpec,
@@ -85,8 +88,7 @@ pub fn emit(
         outputs.push((name, emitter.result(id, main.ty(value))?));
     }
     if !of_op {
-        let greedy = emitter.greedy(outputs[0].1);
-        outputs.extend(GREEDY.map(str::to_owned).into_iter().zip(greedy));
+        outputs.extend(emitter.sampling(outputs[0].1));
     }
     emitter.finish(outputs)
 }
@@ -158,7 +160,13 @@ impl<'a> Emitter<'a> {
             }
         };
         self.given.insert(name.clone(), Given::Main(place));
-        Ok(self.b.input(&name, shape))
+        let id = self.b.input(&name, shape);
+        if place != Place::Input(Input::Tokens) {
+            return Ok(id);
+        }
+        self.given.insert(PREVIOUS.to_owned(), Given::Previous);
+        let previous = self.b.input(PREVIOUS, Shape::new(Element::S32, [KEPT]));
+        Ok(self.tokens(id, previous))
     }
 
     /// A function's results for these arguments.

@@ -113,9 +113,8 @@ pub unsafe extern "C" fn nrta_tensor_write(
     sequence: *mut u64,
 ) -> Code {
     let from = Lent(from.cast_mut());
-    let write = move |[tensor]: &[Tensor; 1]| {
-        tensors::write(tensor, from.start(), offset as usize, size as usize)
-    };
+    let write =
+        move |[tensor]: &[Tensor; 1]| tensors::write(tensor, from.start(), offset as usize, size as usize);
     unsafe { moved("nrta_tensor_write", [tensor], queue, outcome, sequence, write) }
 }
 

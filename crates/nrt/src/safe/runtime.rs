@@ -30,7 +30,27 @@ pub(crate) struct Inner {
     poison: OnceLock<String>,
 }
 
+/// What a library says of itself before it is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its version, and what it says of itself.
+    pub version: String,
+    /// Logical cores that this process would see.
+    pub cores: u32,
+    /// Whether this is no chip but the emulator: its times are simulated, never measured.
+    pub emulated: bool,
+}
+
 impl Runtime {
+    /// Looks at the libnrt that would be opened, without starting it: its cores stay free for others.
+    pub fn look(options: &Options) -> Result<Seen, Error> {
+        let library = Library::open(options.library.as_deref())?;
+        let (calls, lane) = (Functions::find(&library)?, Lane::start("neuron".to_owned())?);
+        let (version, cores) = lane.call(|| describe(&calls))?;
+        let emulated = EmulatorFunctions::find(&library).is_ok();
+        Ok(Seen { version: told(&version), cores, emulated })
+    }
+
     /// Opens libnrt and starts it. There is one at a time in a process; its cores belong to the process until it ends.
     pub fn open(options: &Options) -> Result<Runtime, Error> {
         let library = Library::open(options.library.as_deref())?;
@@ -38,25 +58,17 @@ impl Runtime {
         options.apply()?;
         let lane = Lane::start("neuron".to_owned())?;
         library.claim()?;
-        let (mut version, mut cores) = (MaybeUninit::<sys::Version>::zeroed(), 0);
         let started = lane.call(|| {
-            // SAFETY: the version and the count of cores may be asked for before the start, and the claim says that
-            // the runtime is not started yet.
-            unsafe {
-                calls.nrt_get_version(version.as_mut_ptr(), size_of::<sys::Version>())?;
-                calls.nrt_get_visible_vnc_count(&mut cores)?;
-                calls.nrt_init(sys::NO_FRAMEWORK, c"".as_ptr(), c"".as_ptr())
-            }
+            let described = describe(&calls)?;
+            // SAFETY: the claim says that the runtime is not started yet.
+            unsafe { calls.nrt_init(sys::NO_FRAMEWORK, c"".as_ptr(), c"".as_ptr()) }?;
+            Ok(described)
         });
-        started.inspect_err(|_| library.release())?;
-        // SAFETY: zeros are a version, whatever of it was written.
-        let version = unsafe { version.assume_init() };
+        let (version, cores) = started.inspect_err(|_: &Error| library.release())?;
         let known = (version.major, version.minor) >= ASYNC_SINCE;
         let later = if known { AsyncFunctions::find(&library).ok() } else { None };
-        let sys::Version { major, minor, patch, maintenance, .. } = version;
-        let version = format!("{major}.{minor}.{patch}.{maintenance} {}", text(&version.detail));
         let emulator = EmulatorFunctions::find(&library).ok();
-        let poison = OnceLock::new();
+        let (version, poison) = (told(&version), OnceLock::new());
         let inner = Inner { calls, later, emulator, version, cores, library, lane, poison };
         Ok(Runtime { inner: Arc::new(inner) })
     }
@@ -106,6 +118,23 @@ impl Runtime {
         }
         Core::new(&self.inner, core)
     }
+}
+
+/// The version and the count of visible cores.
+fn describe(calls: &Functions) -> Result<(sys::Version, u32), Error> {
+    let (mut version, mut cores) = (MaybeUninit::<sys::Version>::zeroed(), 0);
+    // SAFETY: both may be asked for before the start, and the size is that of what is pointed to.
+    unsafe {
+        calls.nrt_get_version(version.as_mut_ptr(), size_of::<sys::Version>())?;
+        calls.nrt_get_visible_vnc_count(&mut cores)?;
+    }
+    // SAFETY: zeros are a version, whatever of it was written.
+    Ok((unsafe { version.assume_init() }, cores))
+}
+
+fn told(version: &sys::Version) -> String {
+    let sys::Version { major, minor, patch, maintenance, .. } = version;
+    format!("{major}.{minor}.{patch}.{maintenance} {}", text(&version.detail))
 }
 
 impl Inner {
