@@ -8,7 +8,7 @@ use simd::Isa;
 use tensor::{DType, ErrorStats, Value};
 
 use super::{Case, PAGE_LEN};
-use crate::emulated;
+use crate::{bringup, emulated};
 use crate::xla::{self, Xla};
 
 /// A backend, or one way of running it.
@@ -91,6 +91,15 @@ pub const RUNNERS: &[Runner] = &[
         eval: |case| {
             let options = &emulated::OPTIONS;
             emulated::with(|chip| neuron::eval(chip, options, &case.op, &case.args, PAGE_LEN, &case.bucket))
+        },
+        ignore: NEURON_IGNORES,
+    },
+    Runner {
+        name: "neuron",
+        present: bringup::is_present,
+        eval: |case| {
+            let options = &emulated::OPTIONS;
+            bringup::with(|chip| neuron::eval(chip, options, &case.op, &case.args, PAGE_LEN, &case.bucket))
         },
         ignore: NEURON_IGNORES,
     },

@@ -22,8 +22,7 @@ pub(crate) struct Inner {
     /// The asynchronous functions, where the version has them in the form that is known here.
     pub later: Option<AsyncFunctions>,
     emulator: Option<EmulatorFunctions>,
-    version: String,
-    cores: u32,
+    seen: Seen,
     library: Library,
     lane: Lane,
     /// Why nothing is called any more.
@@ -46,9 +45,7 @@ impl Runtime {
     pub fn look(options: &Options) -> Result<Seen, Error> {
         let library = Library::open(options.library.as_deref())?;
         let (calls, lane) = (Functions::find(&library)?, Lane::start("neuron".to_owned())?);
-        let (version, cores) = lane.call(|| describe(&calls))?;
-        let emulated = EmulatorFunctions::find(&library).is_ok();
-        Ok(Seen { version: told(&version), cores, emulated })
+        lane.call(|| describe(&library, &calls)).map(|(seen, _)| seen)
     }
 
     /// Opens libnrt and starts it. There is one at a time in a process; its cores belong to the process until it ends.
@@ -59,23 +56,20 @@ impl Runtime {
         let lane = Lane::start("neuron".to_owned())?;
         library.claim()?;
         let started = lane.call(|| {
-            let described = describe(&calls)?;
+            let described = describe(&library, &calls)?;
             // SAFETY: the claim says that the runtime is not started yet.
             unsafe { calls.nrt_init(sys::NO_FRAMEWORK, c"".as_ptr(), c"".as_ptr()) }?;
             Ok(described)
         });
-        let (version, cores) = started.inspect_err(|_: &Error| library.release())?;
-        let known = (version.major, version.minor) >= ASYNC_SINCE;
-        let later = if known { AsyncFunctions::find(&library).ok() } else { None };
-        let emulator = EmulatorFunctions::find(&library).ok();
-        let (version, poison) = (told(&version), OnceLock::new());
-        let inner = Inner { calls, later, emulator, version, cores, library, lane, poison };
-        Ok(Runtime { inner: Arc::new(inner) })
+        let (seen, is_known) = started.inspect_err(|_: &Error| library.release())?;
+        let later = if is_known { AsyncFunctions::find(&library).ok() } else { None };
+        let (emulator, poison) = (EmulatorFunctions::find(&library).ok(), OnceLock::new());
+        Ok(Runtime { inner: Arc::new(Inner { calls, later, emulator, seen, library, lane, poison }) })
     }
 
     /// The version of the library, and what it says of itself.
     pub fn version(&self) -> &str {
-        &self.inner.version
+        &self.inner.seen.version
     }
 
     /// Whether programs can be queued behind each other without a thread that waits.
@@ -108,20 +102,21 @@ impl Runtime {
 
     /// How many logical cores this process sees; they are numbered from 0.
     pub fn cores(&self) -> u32 {
-        self.inner.cores
+        self.inner.seen.cores
     }
 
     /// A core of this process.
     pub fn core(&self, core: u32) -> Result<Core, Error> {
-        if core >= self.inner.cores {
-            return Err(Error::NoCore { core, visible: self.inner.cores });
+        if core >= self.cores() {
+            return Err(Error::NoCore { core, visible: self.cores() });
         }
         Core::new(&self.inner, core)
     }
 }
 
 /// The version and the count of visible cores.
-fn describe(calls: &Functions) -> Result<(sys::Version, u32), Error> {
+/// What a library says of itself, and whether its asynchronous functions are those that are known here.
+fn describe(library: &Library, calls: &Functions) -> Result<(Seen, bool), Error> {
     let (mut version, mut cores) = (MaybeUninit::<sys::Version>::zeroed(), 0);
     // SAFETY: both may be asked for before the start, and the size is that of what is pointed to.
     unsafe {
@@ -129,12 +124,10 @@ fn describe(calls: &Functions) -> Result<(sys::Version, u32), Error> {
         calls.nrt_get_visible_vnc_count(&mut cores)?;
     }
     // SAFETY: zeros are a version, whatever of it was written.
-    Ok((unsafe { version.assume_init() }, cores))
-}
-
-fn told(version: &sys::Version) -> String {
-    let sys::Version { major, minor, patch, maintenance, .. } = version;
-    format!("{major}.{minor}.{patch}.{maintenance} {}", text(&version.detail))
+    let sys::Version { major, minor, patch, maintenance, detail, .. } = unsafe { version.assume_init() };
+    let version = format!("{major}.{minor}.{patch}.{maintenance} {}", text(&detail));
+    let emulated = EmulatorFunctions::find(library).is_ok();
+    Ok((Seen { version, cores, emulated }, (major, minor) >= ASYNC_SINCE))
 }
 
 impl Inner {
