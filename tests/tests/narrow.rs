@@ -1,6 +1,7 @@
 //! Weights in fewer bits on Neuron chips, by the emulator of a Trainium3 and by stock XLA: each form means what it says,
 //! and costs what `docs/accuracy.md` says.
 
+use half::f16;
 use graph::{Act, Bucket, Op};
 use neuron::{Chip, Dialect, Form, Narrow, Neuron, Options, Precision};
 use polysilicon_tests::conformance::{CLOSE, Data, PAGE_LEN};
@@ -35,12 +36,9 @@ fn stored(narrow: Narrow, matrix: &Value) -> Value {
         Narrow::F8 | Narrow::Int8 => {
             scales.as_chunks().0.iter().map(|&scale| f32::from_le_bytes(scale)).collect()
         }
-        Narrow::Int8Blocks => scales
-            .as_chunks()
-            .0
-            .iter()
-            .map(|&[low, high]| f32::from_bits(u32::from_le_bytes([0, 0, low, high])))
-            .collect(),
+        Narrow::Int8Blocks => {
+            scales.as_chunks().0.iter().map(|&scale| f16::from_le_bytes(scale).to_f32()).collect()
+        }
         Narrow::Mxfp8 | Narrow::Mxfp4 => scales.iter().map(|&e| 2f32.powi(i32::from(e) - 127)).collect(),
     };
     let together = elements.len() / scales.len();

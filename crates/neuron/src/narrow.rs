@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | `f8` | e4m3, at most 240 | a row, in f32 | 8 |
 //! | `int8` | s8 | a row, in f32 | 8 |
-//! | `int8-blocks` | s8 | 32 values, in bf16 | 8.5 |
+//! | `int8-blocks` | s8 | 32 values, in f16: q8_0, which is taken as it is where it is found | 8.5 |
 //! | `mxfp8` | e4m3fn, at most 448 | 32 values, a power of two (E8M0) | 8.25 |
 //! | `mxfp4` | e2m1, two to a byte, as found | 32 values, a power of two in bf16 | 4.5 |
 //!
@@ -19,7 +19,8 @@ use std::str::FromStr;
 use graph::BackendError;
 use half::bf16;
 use hlo::{Element, Shape};
-use tensor::blocks::MXFP4;
+use tensor::blocks::{self, MXFP4};
+use tensor::DType;
 
 use crate::{Dialect, Target, unsupported};
 
@@ -30,7 +31,7 @@ pub enum Narrow {
     F8,
     /// Whole numbers of eight bits, one scale for each row.
     Int8,
-    /// Whole numbers of eight bits, one scale for each 32 of a row.
+    /// Whole numbers of eight bits, one scale for each 32 of a row: q8_0 with scales apart.
     Int8Blocks,
     /// Floats of eight bits, a power of two for each 32 of a row. Activations are rounded alike, in every step, and the
     /// tensor engine multiplies both as they are: Trainium3 alone has that.
@@ -92,13 +93,19 @@ impl Narrow {
         let blocks = || [outer, &[width / BLOCK]].concat();
         match self {
             Narrow::F8 | Narrow::Int8 => Shape::new(Element::F32, outer),
-            Narrow::Int8Blocks | Narrow::Mxfp4 => Shape::new(Element::BF16, blocks()),
+            Narrow::Int8Blocks => Shape::new(Element::F16, blocks()),
+            Narrow::Mxfp4 => Shape::new(Element::BF16, blocks()),
             Narrow::Mxfp8 => Shape::new(Element::U8, blocks()),
         }
     }
 
     /// Rows of values as elements and scales.
     pub(crate) fn pack(self, values: &[f32], width: usize) -> [Vec<u8>; 2] {
+        if self == Narrow::Int8Blocks {
+            let mut found = vec![0; DType::Q8_0.bytes_of(values.len()).expect("rows are of whole blocks")];
+            blocks::encode(DType::Q8_0, values, &mut found);
+            return part_q8_0(&found);
+        }
         let together = if self.is_by_row() { width } else { BLOCK };
         let (mut elements, mut scales) = (Vec::with_capacity(values.len()), vec![]);
         for values in values.chunks_exact(together.max(1)) {
@@ -106,12 +113,9 @@ impl Narrow {
             let scale = match self {
                 Narrow::F8 => stored_f32(largest / MOST_E4M3, &mut scales),
                 Narrow::Int8 => stored_f32(largest / 127.0, &mut scales),
-                Narrow::Int8Blocks => {
-                    let scale = bf16::from_f32(largest / 127.0);
-                    scales.extend(scale.to_le_bytes());
-                    scale.to_f32()
+                Narrow::Int8Blocks | Narrow::Mxfp4 => {
+                    unreachable!("blocks of these are found or made above, and taken apart")
                 }
-                Narrow::Mxfp4 => unreachable!("what is found in MXFP4 is taken apart and never rounded"),
                 Narrow::Mxfp8 => {
                     let exponent = ((largest.to_bits() >> 23) as i32 - 127 - EMAX_E4M3FN).max(-127);
                     scales.push((exponent + 127) as u8);
@@ -124,13 +128,23 @@ impl Narrow {
                 let x = (f64::from(x) * times) as f32;
                 match self {
                     Narrow::F8 => e4m3(x.clamp(-MOST_E4M3, MOST_E4M3)),
-                    Narrow::Int8 | Narrow::Int8Blocks => x.round_ties_even().clamp(-127.0, 127.0) as i8 as u8,
-                    Narrow::Mxfp8 | Narrow::Mxfp4 => e4m3(x.clamp(-MOST_E4M3FN, MOST_E4M3FN)),
+                    Narrow::Int8 => x.round_ties_even().clamp(-127.0, 127.0) as i8 as u8,
+                    _ => e4m3(x.clamp(-MOST_E4M3FN, MOST_E4M3FN)),
                 }
             }));
         }
         [elements, scales]
     }
+}
+
+/// Blocks of q8_0 with their codes and their scales apart.
+pub(crate) fn part_q8_0(found: &[u8]) -> [Vec<u8>; 2] {
+    let (mut codes, mut scales) = (vec![], vec![]);
+    for block in found.as_chunks::<{ BLOCK + 2 }>().0 {
+        scales.extend(&block[..2]);
+        codes.extend(&block[2..]);
+    }
+    [codes, scales]
 }
 
 /// Blocks of MXFP4 with their codes and their scales apart.

@@ -5,7 +5,7 @@ use hlo::{Element, Shape};
 use tensor::{DType, SourceError, WeightInfo, WeightSource, blocks};
 
 use crate::emit::scale_input;
-use crate::narrow::{Narrow, part_mxfp4};
+use crate::narrow::{Narrow, part_mxfp4, part_q8_0};
 use crate::uses::{Use, uses};
 use crate::{Device, Dialect, Options, Precision};
 
@@ -158,6 +158,7 @@ impl Form {
                 [packed, vec![]]
             }
             Form::Narrow(Narrow::Mxfp4, _) => part_mxfp4(found),
+            Form::Narrow(Narrow::Int8Blocks, _) if info.dtype == DType::Q8_0 => part_q8_0(found),
             Form::Narrow(narrow, _) => narrow.pack(&values(), info.shape.last().copied().unwrap_or(0)),
         }
     }

@@ -220,7 +220,7 @@ fn narrow_weights_are_inputs_with_scales_beside_them() {
     let wanted = [
         (Narrow::F8, "f8e4m3[64,64]", "f32[64]"),
         (Narrow::Int8, "s8[64,64]", "f32[64]"),
-        (Narrow::Int8Blocks, "s8[64,64]", "bf16[64,2]"),
+        (Narrow::Int8Blocks, "s8[64,64]", "f16[64,2]"),
         (Narrow::Mxfp8, "u32[64,16]", "u8[64,2]"),
     ];
     for (narrow, elements, scales) in wanted {

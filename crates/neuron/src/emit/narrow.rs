@@ -58,7 +58,8 @@ impl Emitter<'_> {
                 self.scale_rows(x, scales)
             }
             Narrow::Int8Blocks => {
-                let x = self.b.convert(x, self.factor());
+                // A scale has more bits than a factor, so both are multiplied before they are rounded to one.
+                let x = self.b.convert(x, Element::F32);
                 self.scale_blocks(x, scales)
             }
             Narrow::Mxfp8 => {
