@@ -24,7 +24,7 @@ mod weights;
 use std::sync::{Arc, Mutex};
 
 use graph::{
-    Backend, BackendError, Bucket, BucketPolicy, Budget, Caps, Executor, Graph, Needs, WeightSpec, Weights,
+    Backend, BackendError, Bucket, BucketPolicy, Budget, Caps, Executor, Graph, Needs, Weights,
 };
 use tensor::{DType, WeightSource};
 

@@ -1,5 +1,6 @@
 //! What needs hardware that is not emulated: memory of the chip as other devices see it, and collective operations
 //! that the host prepares, which AWS says will change. Each is there and fails.
+#![allow(clippy::undocumented_unsafe_blocks, reason = "pointers of C, as `exports` says of all of them")]
 #![allow(clippy::missing_safety_doc, missing_docs, reason = "as in AWS's headers")]
 
 use std::ffi::{c_char, c_int, c_void};
