@@ -9,7 +9,8 @@
 Measured are: a prompt (pp), decoding from an empty context and at depths (tg), several sequences decoded together,
 and the time from a file in the page cache to the first token.  Each measurement is a process of its own, warms up, and
 gives one figure.  A round runs every engine once on every case, each round beginning with another engine; a ratio is
-taken within its round.  The table gives medians over the rounds, and in brackets the least and the greatest.
+taken within its round.  llama.cpp, which must read a prompt to come to a depth, does so once and is kept for all rounds of
+that case, asleep while others are measured.  The table gives medians over the rounds, and in brackets the least and the greatest.
 
 An engine takes part where it is found: llama.cpp, OpenVINO GenAI and mistral.rs as Python packages of the interpreter
 named for them, or of the one that runs this; a `llama-bench` binary (ik_llama.cpp, for one) where its path is given,
@@ -24,11 +25,13 @@ import platform
 import statistics
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 US = "polysilicon"
 BATCH_DEPTH, BATCH_OUTPUT = 128, 32
+FAR = 1024  # a depth that takes long to come to
 
 
 class Failure(Exception):
@@ -120,12 +123,40 @@ def found_engines(args):
     for name, package, python, script in packages:
         if subprocess.run([python, "-c", f"import {package}"], capture_output=True).returncode == 0:
             command = [python, str(HERE / "peers" / script)]
-            engines.append((name, lambda case, command=command: last_line(command + [json.dumps(case)], args)))
+            engines.append((name, Llama(command, args) if package == "llama_cpp" else
+                            lambda case, command=command: last_line(command + [json.dumps(case)], args)))
         else:
             note(f"{name} is left out: {python} has no {package}")
     if args.llama_bench:
         engines.append((args.llama_bench_name, lambda case: llama_bench(case, args)))
     return engines
+
+
+class Llama:
+    """Runs its script for each figure, but where a case is far away: there one process gives all of them."""
+
+    def __init__(self, command, args):
+        self.command, self.args, self.kept = command, args, {}
+
+    def __call__(self, case):
+        if case.get("depth", 0) < FAR:
+            return last_line(self.command + [json.dumps(case)], self.args)
+        key = (case["model"], case["name"])
+        if key not in self.kept:
+            pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            self.kept[key] = subprocess.Popen(self.command + [json.dumps(dict(case, kept=True))], **pipes)
+        process = self.kept[key]
+        watch = threading.Timer(self.args.timeout, process.kill)
+        watch.start()
+        try:
+            process.stdin.write("\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+        except (OSError, ValueError):
+            process.kill()
+            raise Failure(f"it ended without a figure, or took over {self.args.timeout} s") from None
+        finally:
+            watch.cancel()
 
 
 def ours(case, args):

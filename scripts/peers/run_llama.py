@@ -4,7 +4,8 @@
     python scripts/peers/run_llama.py '{"model": "m.gguf", "threads": 2, "what": "prefill", "prompt": 512}'
 
 What a case holds is told in scripts/peers.py, which runs this. It calls llama.cpp's C interface, with neither sampling
-nor detokenising, and flash attention on.
+nor detokenising, and flash attention on. With `"kept": true` it gives a figure for each line that it reads, until
+there are no more: what fills the cache to a depth is then read once.
 """
 import ctypes
 import json
@@ -65,6 +66,10 @@ class Session:
             end = min(start + CHUNK, count)
             self.step([(sequence, position, position == count - 1) for position in range(start, end)])
 
+    def cut(self, depth):
+        """Forgets what stands behind a depth."""
+        L.llama_memory_seq_rm(L.llama_get_memory(self.context), -1, depth, -1)
+
     def clear(self):
         L.llama_memory_clear(L.llama_get_memory(self.context), True)
 
@@ -79,16 +84,19 @@ def prefill(case):
 
 
 def decode(case):
+    """A figure at a time, each from the same depth."""
     depth, output, sequences = case["depth"], case["output"], case["sequences"]
     warming = 4
     session = Session(case, sequences, depth + warming + output)
     for sequence in range(sequences):
         session.prefill(sequence, depth)
-    for position in range(depth, depth + warming + output):
-        if position == depth + warming:
-            start = time.perf_counter()
-        session.step([(sequence, position, True) for sequence in range(sequences)])
-    return sequences * output / (time.perf_counter() - start)
+    while True:
+        for position in range(depth, depth + warming + output):
+            if position == depth + warming:
+                start = time.perf_counter()
+            session.step([(sequence, position, True) for sequence in range(sequences)])
+        yield sequences * output / (time.perf_counter() - start)
+        session.cut(depth)
 
 
 def load(case):
@@ -98,7 +106,15 @@ def load(case):
     return time.perf_counter() - start
 
 
+def tell(value):
+    print(json.dumps({"value": value, "version": "llama-cpp-python " + L.__version__}), flush=True)
+
+
 if __name__ == "__main__":
     case = json.loads(sys.argv[1])
-    value = {"prefill": prefill, "decode": decode, "load": load}[case["what"]](case)
-    print(json.dumps({"value": value, "version": "llama-cpp-python " + L.__version__}))
+    if case["what"] == "decode":
+        figures = decode(case)
+        for _ in sys.stdin if case.get("kept") else [None]:
+            tell(next(figures))
+    else:
+        tell({"prefill": prefill, "load": load}[case["what"]](case))

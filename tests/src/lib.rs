@@ -9,5 +9,6 @@ pub mod divergence;
 pub mod embedded;
 pub mod emulated;
 pub mod golden;
+pub mod lockstep;
 pub mod prefill;
 pub mod xla;

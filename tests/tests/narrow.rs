@@ -1,13 +1,13 @@
 //! Weights in fewer bits on Neuron chips, by the emulator of a Trainium3 and by stock XLA: each form means what it says,
 //! and costs what `docs/accuracy.md` says.
 
-use half::f16;
 use graph::{Act, Bucket, Op};
+use half::f16;
 use neuron::{Chip, Dialect, Form, Narrow, Neuron, Options, Precision};
 use polysilicon_tests::conformance::{CLOSE, Data, PAGE_LEN};
 use polysilicon_tests::divergence::Divergence;
-use polysilicon_tests::emulated::Emulated;
 use polysilicon_tests::embedded::{VOCAB, describe, source, stories};
+use polysilicon_tests::emulated::Emulated;
 use polysilicon_tests::prefill::Prefill;
 use polysilicon_tests::xla::{self, Xla};
 use tensor::{DType, ErrorStats, Shape, Value, WeightInfo};

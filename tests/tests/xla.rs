@@ -79,9 +79,8 @@ fn modules_of_a_real_shape_are_taken_by_xla() {
     let prompt = Bucket { tokens: 512, seqs: 1, queries: 0, pages: 256, rows: 1 };
     let folder = tempfile::tempdir().unwrap();
     let target = Target::named("trn2").unwrap();
-    let manifest = Bundle { target, options: Options::default(), buckets: vec![decode, prompt] }
-        .write(&graph, folder.path())
-        .unwrap();
+    let bundle = Bundle { target, options: Options::default(), ranks: 1, buckets: vec![decode, prompt] };
+    let manifest = bundle.write(&graph, folder.path(), None, 1, &|_| ()).unwrap();
     let mut xla = Xla::start();
     for program in manifest["programs"].as_array().unwrap() {
         let module = std::fs::read(folder.path().join(program["module"].as_str().unwrap())).unwrap();

@@ -1,5 +1,7 @@
 //! Arguments that several commands take.
 
+use std::path::PathBuf;
+
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum, value_parser};
 use polysilicon::hub::{self, Hub};
@@ -33,6 +35,12 @@ pub struct DeviceArgs {
     /// Threads to work with [default: one per core]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     threads: Option<usize>,
+    /// Neuron cores that work together, each on its part of the weights [default: 1, or the bundle's]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1024))]
+    tp: Option<u32>,
+    /// A folder of programs for Neuron cores, made by `compile`
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
     /// Bytes for weights, keys and values and work space, e.g. 8GiB [default: what is available]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     memory: Option<u64>,
@@ -107,6 +115,12 @@ impl DeviceArgs {
         let mut builder = builder.sequences(1);
         if let Some(threads) = self.threads {
             builder = builder.threads(threads);
+        }
+        if let Some(ranks) = self.tp {
+            builder = builder.ranks(ranks);
+        }
+        if let Some(folder) = &self.bundle {
+            builder = builder.bundle(folder);
         }
         if let Some(bytes) = self.memory {
             builder = builder.memory(bytes);

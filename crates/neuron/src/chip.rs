@@ -1,4 +1,5 @@
-//! Cores of a Neuron chip, through libnrt, as the device: modules become programs by `neuronx-cc`.
+//! Cores of a Neuron chip, through libnrt, as the device. Modules become programs by `neuronx-cc`, or are found in a
+//! bundle.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -7,8 +8,8 @@ use graph::BackendError;
 use hlo::{Module, Shape};
 use nrt::{Core, Direction, Model, Rank, Runtime, Seen, TensorSet};
 
-use crate::compiler::Compiler;
-use crate::{Device, NAME, Target, unsupported};
+use crate::compiler::{COMMAND, CompileError, Compiler, Job};
+use crate::{Device, NAME, Packed, Target, unsupported};
 
 /// Which cores, and how they are used.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct ChipOptions {
     pub compiler: PathBuf,
     /// Where programs are kept.
     pub cache: PathBuf,
+    /// Programs that were made before; then nothing is compiled.
+    pub bundle: Option<Packed>,
     /// The first core, as this process counts those that it sees.
     pub core: u32,
     /// How many cores work together, each as a rank.
@@ -37,8 +40,9 @@ impl ChipOptions {
     pub fn new(cache: PathBuf) -> ChipOptions {
         ChipOptions {
             library: None,
-            compiler: crate::compiler::COMMAND.into(),
+            compiler: COMMAND.into(),
             cache,
+            bundle: None,
             core: 0,
             ranks: 1,
             alone: false,
@@ -63,10 +67,17 @@ pub struct Chip {
     /// One per rank.
     cores: Vec<Core>,
     target: Target,
-    compiler: Compiler,
+    programs: Programs,
     run_limit: Duration,
     /// What the emulator had counted when the last run was waited for, in nanoseconds.
     simulated_ns: u64,
+}
+
+/// Where programs come from.
+enum Programs {
+    Packed(Packed),
+    /// Or why there is no compiler, should one be needed.
+    Made(Result<Compiler, CompileError>),
 }
 
 /// A program, loaded on every rank.
@@ -109,14 +120,22 @@ impl Chip {
         let first = if chosen { 0 } else { options.core };
         let cores = (0..options.ranks).map(|rank| runtime.core(first + rank));
         let cores = cores.collect::<Result<_, _>>().map_err(failed)?;
-        let compiler = Compiler::find(&options.compiler, &options.cache, options.compile_limit);
+        let programs = match &options.bundle {
+            Some(bundle) => Programs::Packed(bundle.clone()),
+            None => Programs::Made(Compiler::open(&options.compiler, &options.cache, options.compile_limit)),
+        };
+        let wanted = options.bundle.as_ref().map(|bundle| (bundle.target().name, bundle.ranks()));
+        if let Some((made_for, ranks)) = wanted.filter(|&wanted| wanted != (target.name, options.ranks)) {
+            let reason = format!("these are {} of {}", options.ranks, target.name);
+            return Err(unsupported(format!("a bundle for {ranks} cores of {made_for}"), reason));
+        }
         let simulated_ns = runtime.emulated().map_or(0, |counts| counts.simulated_ns);
-        Ok(Chip { runtime, cores, target, compiler, run_limit: options.run_limit, simulated_ns })
+        Ok(Chip { runtime, cores, target, programs, run_limit: options.run_limit, simulated_ns })
     }
 
     /// What it is, in words.
     pub fn description(&self) -> String {
-        let (target, version) = (self.target.name, self.runtime.version());
+        let (target, version) = (self.target.name, &self.runtime.seen().version);
         let cores = match self.cores.len() {
             1 => format!("core {}", self.cores[0].index()),
             n => format!("cores {} to {}", self.cores[0].index(), self.cores[n - 1].index()),
@@ -126,7 +145,7 @@ impl Chip {
 
     /// Whether this is no chip but the emulator.
     pub fn is_emulated(&self) -> bool {
-        self.runtime.emulated().is_some()
+        self.runtime.seen().emulated
     }
 
     /// What kind of chip it is.
@@ -139,14 +158,14 @@ impl Chip {
         &self.runtime
     }
 
-    /// Bytes that a rank has for weights, states and what a step is given.
+    /// Bytes that all ranks have for weights, states and what a step is given.
     pub fn memory_bytes(&self) -> Result<u64, BackendError> {
         let mut least = u64::MAX;
         for core in &self.cores {
             let stats = core.memory().map_err(failed)?;
             least = least.min(stats.limit.saturating_sub(stats.used) as u64);
         }
-        Ok(least.saturating_sub(RESERVED.min(least / 8)))
+        Ok(least.saturating_sub(RESERVED.min(least / 8)).saturating_mul(u64::from(self.ranks())))
     }
 }
 
@@ -182,8 +201,23 @@ impl Device for Chip {
         self.cores.len() as u32
     }
 
+    fn bundle(&self) -> Option<&Packed> {
+        match &self.programs {
+            Programs::Packed(bundle) => Some(bundle),
+            Programs::Made(_) => None,
+        }
+    }
+
     fn load(&mut self, module: &Module) -> Result<ChipProgram, BackendError> {
-        let path = self.compiler.program(&module.encode(), &self.target)?;
+        let bytes = module.encode();
+        let path = match &self.programs {
+            Programs::Packed(bundle) => bundle.program(&bytes)?,
+            Programs::Made(Err(error)) => return Err(failed(error)),
+            Programs::Made(Ok(compiler)) => {
+                let job = Job { name: &module.name, module: &bytes, target: &self.target };
+                compiler.compile(&job)?.path
+            }
+        };
         let neff = std::fs::read(&path)?;
         let models = load(&self.cores, &neff).map_err(failed)?;
         let names = [(Direction::Input, &module.inputs), (Direction::Output, &module.outputs)];
@@ -290,6 +324,6 @@ fn load(cores: &[Core], neff: &[u8]) -> Result<Vec<Model>, nrt::Error> {
     })
 }
 
-fn failed(error: nrt::Error) -> BackendError {
+fn failed(error: impl ToString) -> BackendError {
     BackendError::Device { device: NAME, reason: error.to_string() }
 }

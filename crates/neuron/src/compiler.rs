@@ -1,204 +1,373 @@
-//! `neuronx-cc`, run on modules, and the programs that it made before.
+//! Modules made into programs by `neuronx-cc`, or by whatever else is called as it is, and kept by what they were made
+//! of: the module, the compiler's version and its flags.
 //!
-//! A program is kept under a hash of its module and of the compiler's flags, and under the compiler's version. Where
-//! there is no compiler, a program that any version made is taken: a machine that only serves needs none.
+//! An entry of the cache is a folder with the program and with all that it was made of, which is compared byte for byte
+//! before a program is taken: a sum only names the folder. Entries appear whole, by renaming.
 
-use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::Read;
+use std::fs;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use graph::BackendError;
+use tensor::Sum;
 
+use crate::neff::{Neff, NeffError};
 use crate::{NAME, Target};
 
-/// The command, where nobody says another.
+/// The compiler's name on the path.
 pub const COMMAND: &str = "neuronx-cc";
-
-/// Longest that the compiler may take to tell its version.
+/// How long it may take to say its version: it is a Python program that loads much.
 const VERSION_LIMIT: Duration = Duration::from_secs(120);
+/// How often a running compiler is looked after.
+const PAUSE: Duration = Duration::from_millis(10);
+/// Bytes of the compiler's words that an error repeats: the last, where it says what was wrong.
+const WORDS: u64 = 2048;
 
-/// What the compiler finds in its folder, and what it leaves there.
+/// The files of an entry.
 const MODULE: &str = "module.hlo.pb";
 const PROGRAM: &str = "program.neff";
+const MADE_BY: &str = "made_by.txt";
 const LOG: &str = "compiler.log";
 
-/// Bytes at the end of a log that an error repeats.
-const LOG_BYTES: usize = 2000;
-
-/// The compiler, and a folder of programs.
+/// A compiler and the cache of what it made.
 #[derive(Clone, Debug)]
 pub struct Compiler {
     command: PathBuf,
-    /// None where there is no compiler.
-    version: Option<String>,
-    /// Why there is none.
-    absent: String,
-    folder: PathBuf,
+    version: String,
+    cache: PathBuf,
     limit: Duration,
 }
 
+/// What is to be compiled.
+#[derive(Clone, Copy, Debug)]
+pub struct Job<'a> {
+    /// What people call it.
+    pub name: &'a str,
+    /// A serialized `HloModuleProto`.
+    pub module: &'a [u8],
+    /// The chip it is for.
+    pub target: &'a Target,
+}
+
+/// A program that is ready.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    /// The file, in the cache.
+    pub path: PathBuf,
+    /// What its header says.
+    pub neff: Neff,
+    /// Whether it was there already.
+    pub cached: bool,
+}
+
+/// Why there is no program.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// It does not run at all: the operator should install it or name it.
+    #[error(
+        "`{}` does not run: {reason}; install AWS's Neuron compiler (docs/neuron.md says how), name it with --compiler, or serve from a bundle that was compiled elsewhere",
+        command.display()
+    )]
+    Absent {
+        /// What was called.
+        command: PathBuf,
+        /// Why it does not run.
+        reason: String,
+    },
+    /// It does not take the module: a mistake of ours, or a limit of its own.
+    #[error("the compiler did not take module {name} ({status}); its last words: {words}")]
+    Refused {
+        /// The module.
+        name: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said.
+        words: String,
+    },
+    /// It takes too long: the operator may allow more.
+    #[error("module {name} was not compiled within {} s; allow more with --limit, or ask for fewer or smaller buckets", limit.as_secs())]
+    Late {
+        /// The module.
+        name: String,
+        /// What it was given.
+        limit: Duration,
+    },
+    /// Another module failed, and this one was given up.
+    #[error("module {name} was given up because another failed")]
+    Stopped {
+        /// The module.
+        name: String,
+    },
+    /// It says that it is done, and what it wrote is no program.
+    #[error("what the compiler made of module {name} is no program: {error}")]
+    Neff {
+        /// The module.
+        name: String,
+        /// What is wrong with it.
+        error: NeffError,
+    },
+    /// The cache cannot be written: the operator should look at the folder.
+    #[error("{}: {error}; programs are kept there, and another folder can be named with --cache", path.display())]
+    Cache {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+impl From<CompileError> for BackendError {
+    fn from(error: CompileError) -> BackendError {
+        BackendError::Device { device: NAME, reason: error.to_string() }
+    }
+}
+
 impl Compiler {
-    /// Asks a compiler for its version. Programs are kept in `folder`; none may take longer than `limit` to make.
-    pub fn find(command: &Path, folder: &Path, limit: Duration) -> Compiler {
-        let (version, absent) = match version(command) {
-            Ok(version) => (Some(version), String::new()),
-            Err(reason) => (None, reason),
-        };
-        Compiler { command: command.to_owned(), version, absent, folder: folder.to_owned(), limit }
-    }
-
-    /// What it says of itself, where there is one.
-    pub fn version(&self) -> Option<&str> {
-        self.version.as_deref()
-    }
-
-    /// The program of a serialized module, made unless it was before; where its file lies.
-    pub fn program(&self, module: &[u8], target: &Target) -> Result<PathBuf, BackendError> {
-        let key = key(module, target);
-        match (self.kept(&key), &self.version) {
-            (Some(program), _) => Ok(program),
-            (None, Some(version)) => self.make(&key, version, module, target),
-            (None, None) => Err(failed(format!(
-                "a module must be compiled, and there is no compiler: {}; install aws-neuronx's neuronx-cc or name it \
-                 with POLYSILICON_NEURONX_CC, or copy programs that were compiled elsewhere to {}",
-                self.absent,
-                self.folder.display()
-            ))),
+    /// Asks a command for its version. Programs are kept below `cache`; each may take `limit`.
+    pub fn open(command: &Path, cache: &Path, limit: Duration) -> Result<Compiler, CompileError> {
+        let absent = |reason: String| CompileError::Absent { command: command.to_owned(), reason };
+        let folder = Scratch::within(cache)?;
+        let log = folder.path.join(LOG);
+        let mut child =
+            start(Command::new(command).arg("--version"), &log).map_err(|error| absent(error.to_string()))?;
+        let ended = wait(&mut child, VERSION_LIMIT, &AtomicBool::new(false))
+            .map_err(|error| absent(error.to_string()))?;
+        let words = last_words(&log);
+        match ended {
+            Ended::With(status) if status.success() && !words.is_empty() => {
+                Ok(Compiler { command: command.to_owned(), version: words, cache: cache.to_owned(), limit })
+            }
+            Ended::With(status) => {
+                Err(absent(format!("asked for its version it ends with {status}: {words}")))
+            }
+            _ => Err(absent(format!("it says no version within {} s", VERSION_LIMIT.as_secs()))),
         }
     }
 
-    /// A program that was made before: by this version, or by any where there is no compiler.
-    fn kept(&self, key: &str) -> Option<PathBuf> {
-        let path = match &self.version {
-            Some(version) => self.folder.join(file_name(key, version)),
-            None => {
-                let named = |path: &PathBuf| {
-                    let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-                    name.starts_with(key) && name.ends_with(".neff")
-                };
-                let entries = fs::read_dir(&self.folder).ok()?.flatten().map(|entry| entry.path());
-                entries.filter(named).max()?
-            }
-        };
-        is_whole(&path).then_some(path)
+    /// The compiler on the path, where there is one.
+    pub fn on_path() -> Option<PathBuf> {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).map(|folder| folder.join(COMMAND)).find(|file| file.is_file())
     }
 
-    /// Runs the compiler in a folder of its own, which stays where it fails.
-    fn make(
+    /// Where programs are kept unless the operator says otherwise: `polysilicon/neff` below `XDG_CACHE_HOME` or
+    /// `~/.cache`.
+    pub fn default_cache() -> Option<PathBuf> {
+        let absolute = |variable: &str| {
+            let path = PathBuf::from(std::env::var_os(variable)?);
+            path.is_absolute().then_some(path)
+        };
+        let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+        Some(cache?.join("polysilicon").join("neff"))
+    }
+
+    /// What it says of its version.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The program of a module, compiled where the cache has none.
+    pub fn compile(&self, job: &Job<'_>) -> Result<Compiled, CompileError> {
+        self.compile_until(job, &AtomicBool::new(false))
+    }
+
+    /// The programs of some modules, as many `at_once` as told, in the order of the modules. `tell` hears of each that
+    /// is done, by its number. The first failure ends the rest.
+    pub fn compile_all(
         &self,
-        key: &str,
-        version: &str,
-        module: &[u8],
-        target: &Target,
-    ) -> Result<PathBuf, BackendError> {
-        let work = self.folder.join(format!("{key}.{}", std::process::id()));
-        fs::create_dir_all(&work)?;
-        fs::write(work.join(MODULE), module)?;
-        let words = target.command(MODULE, PROGRAM);
-        let log = File::create(work.join(LOG))?;
-        let mut command = Command::new(&self.command);
-        command.args(&words[1..]).current_dir(&work).stdin(Stdio::null());
-        command.stdout(log.try_clone()?).stderr(log);
-        let told = |what: String| {
-            failed(format!("{what}; the module and the log are in {}{}", work.display(), end_of_log(&work)))
+        jobs: &[Job<'_>],
+        at_once: usize,
+        tell: &(dyn Fn(usize, &Compiled) + Sync),
+    ) -> Result<Vec<Compiled>, CompileError> {
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let made: Mutex<Vec<Option<Compiled>>> = Mutex::new(vec![None; jobs.len()]);
+        let failed: Mutex<Option<CompileError>> = Mutex::new(None);
+        let work = || {
+            while !stop.load(Ordering::Relaxed) {
+                let place = next.fetch_add(1, Ordering::Relaxed);
+                let Some(job) = jobs.get(place) else { return };
+                match self.compile_until(job, &stop) {
+                    Ok(compiled) => {
+                        tell(place, &compiled);
+                        made.lock().unwrap_or_else(PoisonError::into_inner)[place] = Some(compiled);
+                    }
+                    Err(error) => {
+                        stop.store(true, Ordering::Relaxed);
+                        failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    }
+                }
+            }
         };
-        let name = self.command.display();
-        match run(&mut command, self.limit) {
-            Err(reason) => return Err(told(format!("{name} could not be run: {reason}"))),
-            Ok(None) => {
-                return Err(told(format!("{name} took longer than {:?} and was ended", self.limit)));
+        std::thread::scope(|scope| {
+            for _ in 0..at_once.clamp(1, jobs.len().max(1)) {
+                scope.spawn(work);
             }
-            Ok(Some(status)) if !status.success() => {
-                return Err(told(format!("{name} ended with {status}")));
+        });
+        match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => {
+                Ok(made.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().flatten().collect())
             }
-            Ok(Some(_)) => {}
         }
-        let (made, kept) = (work.join(PROGRAM), self.folder.join(file_name(key, version)));
-        if !is_whole(&made) {
-            return Err(told(format!("{name} left no program, or a part of one")));
+    }
+
+    fn compile_until(&self, job: &Job<'_>, stop: &AtomicBool) -> Result<Compiled, CompileError> {
+        let made_by = self.made_by(job.target);
+        let entry = self.cache.join(key(&made_by, job.module));
+        if let Some(neff) = kept(&entry, &made_by, job) {
+            return Ok(Compiled { path: entry.join(PROGRAM), neff, cached: true });
         }
-        fs::rename(&made, &kept)?;
-        fs::remove_dir_all(&work)?;
-        Ok(kept)
+        let scratch = Scratch::within(&self.cache)?;
+        let neff = self.run(job, &scratch.path, stop)?;
+        let at = scratch.path.join(MADE_BY);
+        fs::write(&at, &made_by).map_err(|error| CompileError::Cache { path: at, error })?;
+        // Whatever is there was not what was wanted, or came from another process meanwhile and is as good.
+        if fs::rename(&scratch.path, &entry).is_err() {
+            let renamed = fs::remove_dir_all(&entry).and_then(|()| fs::rename(&scratch.path, &entry));
+            renamed.map_err(|error| CompileError::Cache { path: entry.clone(), error })?;
+        }
+        Ok(Compiled { path: entry.join(PROGRAM), neff, cached: false })
+    }
+
+    /// What a program depends on beside its module: the compiler and how it is called.
+    fn made_by(&self, target: &Target) -> String {
+        format!("{}\n{}\n", self.version, target.flags(MODULE, PROGRAM).join(" "))
+    }
+
+    /// Runs the compiler in a folder of its own.
+    fn run(&self, job: &Job<'_>, folder: &Path, stop: &AtomicBool) -> Result<Neff, CompileError> {
+        let name = || job.name.to_owned();
+        let at = folder.join(MODULE);
+        fs::write(&at, job.module).map_err(|error| CompileError::Cache { path: at, error })?;
+        let log = folder.join(LOG);
+        let absent = |error: io::Error| CompileError::Absent {
+            command: self.command.clone(),
+            reason: error.to_string(),
+        };
+        // Commands that are found relative to here are not found from there.
+        let command = if self.command.components().count() > 1 {
+            fs::canonicalize(&self.command).map_err(absent)?
+        } else {
+            self.command.clone()
+        };
+        let mut command = Command::new(command);
+        command.args(job.target.flags(MODULE, PROGRAM)).current_dir(folder);
+        let mut child = start(&mut command, &log).map_err(absent)?;
+        match wait(&mut child, self.limit, stop).map_err(absent)? {
+            Ended::With(status) if status.success() => {}
+            Ended::With(status) => {
+                return Err(CompileError::Refused { name: name(), status, words: last_words(&log) });
+            }
+            Ended::Late => return Err(CompileError::Late { name: name(), limit: self.limit }),
+            Ended::Stopped => return Err(CompileError::Stopped { name: name() }),
+        }
+        let neff = Neff::of_file(&folder.join(PROGRAM));
+        neff.map_err(|error| CompileError::Neff { name: name(), error })
     }
 }
 
-/// A hash of a module and of what the compiler is called with for it, as text.
-pub fn key(module: &[u8], target: &Target) -> String {
-    let words = target.command(MODULE, PROGRAM).join(" ");
-    // FNV-1a with 128 bits: who writes to this folder could write programs as well, so nobody is to be kept out.
-    let step = |sum: u128, &byte: &u8| {
-        (sum ^ u128::from(byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b)
+/// The program of an entry, where it was made of the same and is whole.
+fn kept(entry: &Path, made_by: &str, job: &Job<'_>) -> Option<Neff> {
+    let same = |file: &str, wanted: &[u8]| {
+        let path = entry.join(file);
+        let whole = fs::metadata(&path).is_ok_and(|file| file.is_file() && file.len() == wanted.len() as u64);
+        whole && fs::read(path).is_ok_and(|found| found == wanted)
     };
-    let start = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-    format!("{:032x}", words.as_bytes().iter().chain(module).fold(start, step))
+    if !same(MADE_BY, made_by.as_bytes()) || !same(MODULE, job.module) {
+        return None;
+    }
+    Neff::of_file(&entry.join(PROGRAM)).ok().filter(|neff| neff.logical == job.target.physical)
 }
 
-fn file_name(key: &str, version: &str) -> String {
-    let version = version.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' });
-    format!("{key}-{}.neff", version.take(64).collect::<String>())
+/// The name of an entry.
+fn key(made_by: &str, module: &[u8]) -> String {
+    let mut sum = Sum::default();
+    sum.add(made_by.as_bytes());
+    sum.add(module);
+    format!("{:016x}", sum.value())
 }
 
-/// Whether a program's file is as long as its header says: the header, and the bytes behind it.
-fn is_whole(path: &Path) -> bool {
-    let read = || {
-        let (mut file, mut fields) = (File::open(path)?, [[0; 8]; 3]);
-        for field in &mut fields {
-            file.read_exact(field)?;
+/// A folder that is gone when it is dropped, unless it was renamed.
+struct Scratch {
+    path: PathBuf,
+}
+
+impl Scratch {
+    fn within(cache: &Path) -> Result<Scratch, CompileError> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let path = cache.join(format!(".{}.{count}", std::process::id()));
+        // A process of this number may have left one behind.
+        let _ = fs::remove_dir_all(&path);
+        match fs::create_dir_all(&path) {
+            Ok(()) => Ok(Scratch { path }),
+            Err(error) => Err(CompileError::Cache { path, error }),
         }
-        let [_, header, data] = fields.map(u64::from_le_bytes);
-        Ok::<_, std::io::Error>(header.saturating_add(data) <= file.metadata()?.len())
-    };
-    read().unwrap_or(false)
-}
-
-/// What the compiler says of itself.
-fn version(command: &Path) -> Result<String, String> {
-    let mut asked = Command::new(command);
-    asked.arg("--version").stdin(Stdio::null()).stderr(Stdio::null()).stdout(Stdio::piped());
-    let name = command.display();
-    let mut child = asked.spawn().map_err(|error| format!("{name}: {error}"))?;
-    let status = wait(&mut child, VERSION_LIMIT).map_err(|error| format!("{name}: {error}"))?;
-    let told = child.wait_with_output().map_err(|error| format!("{name}: {error}"))?.stdout;
-    let text = String::from_utf8_lossy(&told);
-    let line = text.lines().map(str::trim).find(|line| !line.is_empty());
-    match (status, line) {
-        (Some(status), Some(line)) if status.success() => Ok(line.to_owned()),
-        _ => Err(format!("`{name} --version` tells no version")),
     }
 }
 
-/// Runs a command to its end; none where it took longer than the limit, and was ended.
-fn run(command: &mut Command, limit: Duration) -> std::io::Result<Option<ExitStatus>> {
-    wait(&mut command.spawn()?, limit)
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
 }
 
-fn wait(child: &mut std::process::Child, limit: Duration) -> std::io::Result<Option<ExitStatus>> {
-    let (end, mut pause) = (Instant::now() + limit, Duration::from_millis(1));
+/// Starts a command that says everything to a file. It gets a group of processes of its own, so that what it starts
+/// can be ended with it.
+fn start(command: &mut Command, log: &Path) -> io::Result<Child> {
+    let log = fs::File::create(log)?;
+    let (out, err) = (log.try_clone()?, log);
+    command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0).spawn()
+}
+
+/// How a command ended.
+enum Ended {
+    With(ExitStatus),
+    Late,
+    Stopped,
+}
+
+/// Waits for a command, and ends it where it is late or nobody waits any more.
+fn wait(child: &mut Child, limit: Duration, stop: &AtomicBool) -> io::Result<Ended> {
+    let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
+            return Ok(Ended::With(status));
         }
-        if Instant::now() >= end {
-            child.kill()?;
-            child.wait()?;
-            return Ok(None);
+        let stopped = stop.load(Ordering::Relaxed);
+        if stopped || start.elapsed() >= limit {
+            end(child);
+            return Ok(if stopped { Ended::Stopped } else { Ended::Late });
         }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(100));
+        std::thread::sleep(PAUSE);
     }
 }
 
-/// The last lines that the compiler wrote.
-fn end_of_log(work: &Path) -> String {
-    let log = fs::read(work.join(LOG)).unwrap_or_default();
-    let end = String::from_utf8_lossy(&log[log.len().saturating_sub(LOG_BYTES)..]).trim().to_owned();
-    if end.is_empty() { end } else { format!(", which ends with:\n{end}") }
+/// Ends a command and all that it started. Nobody has waited for it yet, so its number is still its own.
+fn end(child: &mut Child) {
+    let group = format!("-{}", child.id());
+    let killed = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
+    if !killed.is_ok_and(|status| status.success()) {
+        let _ = child.kill();
+    }
+    let _ = child.wait();
 }
 
-fn failed(reason: String) -> BackendError {
-    BackendError::Device { device: NAME, reason }
+/// The end of what a command said, in one line.
+fn last_words(log: &Path) -> String {
+    let read = || {
+        let mut file = fs::File::open(log)?;
+        let len = file.metadata()?.len();
+        file.seek(SeekFrom::Start(len.saturating_sub(WORDS)))?;
+        let mut words = vec![];
+        file.take(WORDS).read_to_end(&mut words).map(|_| words)
+    };
+    let words = read().unwrap_or_default();
+    String::from_utf8_lossy(&words).split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use graph::{
-    BackendError, Budget, Executor, Feed, Fetch, Graph, GroupId, Inputs, PageId, PlanReport, ProgramId,
-    ProgramSpec, Sampler, StepId, Token, Weights, bind,
+    BackendError, Bucket, Budget, Executor, Feed, Fetch, Graph, GroupId, Inputs, PageId, PlanReport,
+    ProgramId, ProgramSpec, Sampler, StepId, Token, Weights, bind,
 };
 use hlo::{Element, Shape};
 
@@ -54,7 +54,7 @@ enum Stage<D: Device> {
 }
 
 impl<D: Device> Running<D> {
-    /// Makes room for the states.
+    /// Makes room for the states. The graph is that of one rank.
     pub(crate) fn open(
         graph: &Graph,
         options: &Options,
@@ -66,8 +66,20 @@ impl<D: Device> Running<D> {
             let reason = format!("the graph reads {}", graph.weights.len());
             return Err(unsupported(format!("these {} weights", weights.tensors.len()), reason));
         }
-        let taken = weights.bytes().saturating_add(graph.value_bytes(&budget.bucket));
-        let pages = budget.fit(graph, taken, NAME)?;
+        // Every rank has the same of everything, so that one's share says what fits.
+        let ranks = u64::from(graph.ranks);
+        let taken = (weights.bytes() / ranks).saturating_add(graph.value_bytes(&budget.bucket));
+        let budget = Budget { bytes: budget.bytes.map(|bytes| bytes / ranks), ..budget.clone() };
+        let fitting = budget.fit(graph, taken, NAME)?;
+        // The programs of a bundle are made for so many pages, and no others.
+        let packed = match lock(&device).bundle() {
+            Some(bundle) => {
+                bundle.check(graph)?;
+                Some(bundle.pages().to_vec())
+            }
+            None => None,
+        };
+        let pages = packed.unwrap_or(fitting);
         let states = States::open(graph, pages, &mut *lock(&device))?;
         let tokens = || lock(&device).allocate(SAMPLED, &Shape::new(Element::S32, [KEPT]));
         let sampled = [tokens()?, tokens()?];
@@ -91,6 +103,20 @@ impl<D: Device> Running<D> {
         let program = self.programs.get(id.0 as usize).and_then(Option::as_ref);
         program
             .ok_or_else(|| unsupported(format!("program {}", id.0), "it was never compiled here".to_owned()))
+    }
+
+    /// What is to be made for some steps: where there is a bundle, the program of it that holds them.
+    fn packed(&self, spec: &ProgramSpec) -> Result<ProgramSpec, BackendError> {
+        let device = lock(&self.device);
+        let Some(bundle) = device.bundle() else { return Ok(spec.clone()) };
+        let Bucket { tokens, seqs, pages, rows, .. } = spec.bucket;
+        let bucket = bundle.bucket(&spec.bucket).ok_or_else(|| {
+            let step =
+                format!("a step of {tokens} tokens, {seqs} sequences, {pages} pages each and {rows} rows");
+            let names = bundle.names().collect::<Vec<_>>().join(", ");
+            unsupported(step, format!("the bundle has programs for {names}; compile one that holds it"))
+        })?;
+        Ok(ProgramSpec { bucket, ..spec.clone() })
     }
 
     /// Waits for every step in flight; an error where one failed, for what comes after it cannot be begun.
@@ -164,6 +190,7 @@ impl<D: Device> Executor for Running<D> {
     }
 
     fn compile(&mut self, spec: &ProgramSpec) -> Result<ProgramId, BackendError> {
+        let spec = &self.packed(spec)?;
         let emitted = emit(&self.graph, spec, &self.states.pages, &self.options)?;
         let shared = Shared { weights: &self.weights, states: &self.states, sampled: &self.sampled };
         let program = Program::load(&mut *lock(&self.device), &self.graph, spec, &emitted, &shared)?;

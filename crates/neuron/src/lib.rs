@@ -13,7 +13,9 @@ mod emit;
 mod eval;
 mod executor;
 mod narrow;
+mod neff;
 mod options;
+mod parts;
 mod program;
 mod rows;
 mod states;
@@ -24,17 +26,19 @@ mod weights;
 use std::sync::{Arc, Mutex};
 
 use graph::{
-    Backend, BackendError, Bucket, BucketPolicy, Budget, Caps, Executor, Graph, Needs, Weights,
+    Backend, BackendError, Bucket, BucketPolicy, Budget, Caps, Executor, Graph, Needs, ShardError, Weights,
+    shard,
 };
 use tensor::{DType, WeightSource};
 
-pub use bundle::Bundle;
+pub use bundle::{BucketError, Bundle, BundleError, Packed, Step, bucket_named};
 pub use chip::{Chip, ChipBound, ChipOptions, ChipProgram, describe};
-pub use compiler::{COMMAND, Compiler, key};
+pub use compiler::{COMMAND, CompileError, Compiled, Compiler, Job};
 pub use device::Device;
 pub use emit::{Emitted, Given, emit};
 pub use eval::eval;
 pub use narrow::Narrow;
+pub use neff::{Neff, NeffError};
 pub use nrt::Seen;
 pub use options::{Dialect, Options, Precision};
 pub use target::{TARGETS, Target};
@@ -97,14 +101,17 @@ impl<D: Device> Backend for Neuron<D> {
         self.emulated
     }
 
-    fn needs(&self, graph: &Graph, bucket: &Bucket) -> Result<Needs, BackendError> {
-        let weight_bytes = weights::bytes(graph, &self.options);
-        Ok(Needs { weight_bytes, work_bytes: graph.value_bytes(bucket) })
-    }
-
     fn load(&self, graph: &Graph, source: &dyn WeightSource) -> Result<Arc<dyn Weights>, BackendError> {
         let device = &mut *executor::lock(&self.device);
-        Ok(Arc::new(weights::Loaded::load(graph, source, &self.options, device)?))
+        let graph = of_rank(graph, device.ranks())?;
+        Ok(Arc::new(weights::Loaded::load(&graph, source, &self.options, device)?))
+    }
+
+    fn needs(&self, graph: &Graph, bucket: &Bucket) -> Result<Needs, BackendError> {
+        let ranks = executor::lock(&self.device).ranks();
+        let graph = of_rank(graph, ranks)?;
+        let weight_bytes = weights::bytes(&graph, &self.options).saturating_mul(ranks.into());
+        Ok(Needs { weight_bytes, work_bytes: graph.value_bytes(bucket).saturating_mul(ranks.into()) })
     }
 
     fn open(
@@ -115,8 +122,17 @@ impl<D: Device> Backend for Neuron<D> {
     ) -> Result<Box<dyn Executor>, BackendError> {
         let weights = weights.packed_by::<weights::Loaded<D>>(NAME)?;
         let device = Arc::clone(&self.device);
-        Ok(Box::new(executor::Running::open(graph, &self.options, device, weights, budget)?))
+        let ranks = executor::lock(&device).ranks();
+        let graph = of_rank(graph, ranks)?;
+        Ok(Box::new(executor::Running::open(&graph, &self.options, device, weights, budget)?))
     }
+}
+
+/// The graph of one rank of so many.
+fn of_rank(graph: &Graph, ranks: u32) -> Result<Graph, BackendError> {
+    let refused =
+        |error: ShardError| unsupported(format!("{} on {ranks} ranks", graph.name), error.to_string());
+    shard(graph, ranks).map_err(refused)
 }
 
 fn unsupported(what: String, reason: String) -> BackendError {

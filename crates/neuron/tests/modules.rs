@@ -127,8 +127,8 @@ fn a_bundle_holds_a_module_per_bucket_and_says_what_to_run() {
     let folder = tempfile::tempdir().unwrap();
     let prefill = Bucket { tokens: 8, seqs: 1, queries: 0, pages: 2, rows: 1 };
     let target = Target::named("trn2").unwrap();
-    let bundle = Bundle { target, options: Options::default(), buckets: vec![DECODE, prefill] };
-    let manifest = bundle.write(&decoder(DType::BF16), folder.path()).unwrap();
+    let bundle = Bundle { target, options: Options::default(), ranks: 1, buckets: vec![DECODE, prefill] };
+    let manifest = bundle.write(&decoder(DType::BF16), folder.path(), None, 1, &|_| ()).unwrap();
     for name in ["decode-2x8", "prefill-8x8"] {
         let bytes = std::fs::read(folder.path().join(format!("{name}.hlo.pb"))).unwrap();
         assert!(Module::decode(&bytes).unwrap().outputs.contains(&"token".to_owned()), "{name}");
@@ -149,9 +149,9 @@ fn a_bundle_holds_a_module_per_bucket_and_says_what_to_run() {
 fn a_bundle_that_does_not_fit_a_core_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let bucket = Bucket { pages: 1 << 28, ..DECODE };
-    let bundle =
-        Bundle { target: Target::named("inf2").unwrap(), options: Options::default(), buckets: vec![bucket] };
-    let error = bundle.write(&decoder(DType::BF16), folder.path()).unwrap_err();
+    let target = Target::named("inf2").unwrap();
+    let bundle = Bundle { target, options: Options::default(), ranks: 1, buckets: vec![bucket] };
+    let error = bundle.write(&decoder(DType::BF16), folder.path(), None, 1, &|_| ()).unwrap_err();
     assert!(matches!(error, BackendError::Memory { available: 17_179_869_184, .. }), "{error}");
 }
 
@@ -240,7 +240,8 @@ fn a_bundle_for_a_chip_without_mxfp8_is_refused_and_one_in_eight_bits_is_half_as
     let bundle = |target: &str, narrow| {
         let options = Options { narrow, ..Options::default() };
         let target = Target::named(target).unwrap();
-        Bundle { target, options, buckets: vec![DECODE] }.write(&linear(), folder.path())
+        let bundle = Bundle { target, options, ranks: 1, buckets: vec![DECODE] };
+        bundle.write(&linear(), folder.path(), None, 1, &|_| ())
     };
     let refused = bundle("trn2", Some(Narrow::Mxfp8)).unwrap_err();
     assert!(refused.to_string().contains("weights in mxfp8 on trn2: only trn3"), "{refused}");

@@ -5,10 +5,10 @@
 //! It is written from the documentation alone, and is stricter than a chip where the documentation allows: handles are
 //! never reused, so that whatever is used after it was freed is found; names, sizes and places of tensors are checked
 //! before a program starts; an index out of bounds is an error and not a guess; memory ends where a core's share ends.
-//! Every status can be had on demand ([`faults`]). What it says of time is simulated ([`time`]), never measured.
+//! Every status can be had on demand (`faults.rs`). What it says of time is simulated (`time.rs`), never measured.
 //!
 //! Settings, each read from the environment as `POLYSILICON_EMULATOR_NAME`, or set before `nrt_init` by
-//! `polysilicon_emulator_set`, are listed at [`Settings`](settings::Settings).
+//! `polysilicon_emulator_set`, are listed in `settings.rs`.
 
 mod abi;
 mod compiler;

@@ -1,7 +1,7 @@
 //! libnrt's C interface, declared from its headers and reference pages: types, and functions as tables of pointers.
 //!
 //! Only what an engine calls is here. A table is filled when a library is opened; one function missing is an error.
-//! Tables are lists that a macro is applied to: to [`table`] here, and to the one that checks statuses in
+//! Tables are lists that a macro is applied to: to `table` here, and to the one that checks statuses in
 //! [`result`](crate::result).
 
 use std::ffi::{c_char, c_int, c_void};

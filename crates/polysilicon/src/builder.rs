@@ -1,5 +1,6 @@
 //! Choices between finding a model and running it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
@@ -37,7 +38,7 @@ pub struct Builder {
     pub(crate) device: Device,
     context: Option<u32>,
     sequences: u32,
-    kv: Option<DType>,
+    pub(crate) kv: Option<DType>,
     pub(crate) choices: Choices,
     memory: Option<u64>,
     ids_only: bool,
@@ -118,6 +119,21 @@ impl Builder {
     #[must_use]
     pub fn threads(mut self, threads: usize) -> Self {
         self.choices.threads = Some(threads);
+        self
+    }
+
+    /// How many Neuron cores work together, each on its part of the weights; one, or as many as the bundle is for, unless
+    /// said.
+    #[must_use]
+    pub fn ranks(mut self, ranks: u32) -> Self {
+        self.choices.ranks = Some(ranks.max(1));
+        self
+    }
+
+    /// Programs for Neuron cores that [`Compile`](crate::Compile) made of this model: nothing is compiled then.
+    #[must_use]
+    pub fn bundle(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.choices.bundle = Some(folder.into());
         self
     }
 
@@ -202,7 +218,7 @@ impl Builder {
             // What is longer it guesses nothing for.
             context: Some(self.context_asked()?.min(draft.context_asked()?)),
             sequences: self.sequences,
-            choices: self.choices,
+            choices: self.choices.clone(),
             memory: share,
             ids_only: true,
             draft: None,

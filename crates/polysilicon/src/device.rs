@@ -1,6 +1,7 @@
 //! Devices by name, and which of them are here.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use cpu::Precision;
@@ -133,12 +134,17 @@ const BUILT: &[Device] = &[
 ];
 
 /// How a device is to be used, where it leaves a choice.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Choices {
     /// Threads; one per core where `None`.
     pub threads: Option<usize>,
     /// How activations are rounded.
     pub precision: Precision,
+    /// How many Neuron cores work together, each on its part of the weights; one, or as many as the bundle is for, where
+    /// `None`.
+    pub ranks: Option<u32>,
+    /// A folder of programs for Neuron cores that were made before.
+    pub bundle: Option<PathBuf>,
 }
 
 impl Device {
@@ -160,6 +166,10 @@ impl Device {
     /// The backend for this device, or an error that says what was looked for and what there is.
     pub fn backend(self, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
         let wanted = self.chosen();
+        if (choices.ranks.is_some() || choices.bundle.is_some()) && !matches!(wanted, Device::Neuron(_)) {
+            let what = "cores that work together and bundles of programs are of neuron devices";
+            return Err(Error::Word(format!("{what}, not of {wanted}; leave --tp and --bundle out")));
+        }
         let looked = match wanted.absent() {
             None => return wanted.made(choices),
             Some(looked) => looked,
@@ -171,7 +181,7 @@ impl Device {
 
     /// The backend of a device that is present.
     fn made(self, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
-        let Choices { threads, precision } = *choices;
+        let Choices { threads, precision, .. } = *choices;
         Ok(match self {
             #[cfg(feature = "candle")]
             Device::Candle => Box::new(candle::Candle::new()),

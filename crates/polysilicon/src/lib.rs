@@ -20,6 +20,7 @@ pub mod bench;
 mod best;
 mod budget;
 mod builder;
+mod compile;
 mod device;
 mod diff;
 #[doc(hidden)]
@@ -48,6 +49,7 @@ mod worker;
 pub use beams::{Beams, Found};
 pub use budget::Shortage;
 pub use builder::Builder;
+pub use compile::{Compile, Compiled, Compiling};
 /// How activations are rounded for products.
 pub use cpu::Precision;
 pub use device::{

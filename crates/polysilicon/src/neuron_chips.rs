@@ -3,7 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
-use ::neuron::{Chip, ChipOptions, Dialect, Neuron, Options, Seen};
+use ::neuron::{Chip, ChipOptions, Dialect, Neuron, Options, Packed, Seen};
 use cpu::Precision;
 use graph::Backend;
 
@@ -33,7 +33,7 @@ pub(crate) fn description(seen: &Seen) -> String {
     ::neuron::describe(&format!("{} logical core{plural}", seen.cores), &seen.version, seen.emulated)
 }
 
-/// One core.
+/// A core, or as many as work together from it on.
 pub(crate) fn open(core: u32, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
     let mut chip = ChipOptions::new(cache());
     chip.library = library();
@@ -49,6 +49,13 @@ pub(crate) fn open(core: u32, choices: &Choices) -> Result<Box<dyn Backend>, Err
     let mut options = Options::new(precision, Dialect::Neuron);
     let named = env::var(WEIGHTS).ok().filter(|name| !name.is_empty());
     options.narrow = named.map(|name| name.parse()).transpose()?;
+    chip.ranks = choices.ranks.unwrap_or(1);
+    if let Some(folder) = &choices.bundle {
+        let bundle = Packed::open(folder).map_err(graph::BackendError::from)?;
+        chip.ranks = choices.ranks.unwrap_or(bundle.ranks());
+        options = bundle.options();
+        chip.bundle = Some(bundle);
+    }
     Ok(Box::new(Neuron::of_chip(Chip::open(&chip)?, options)?))
 }
 

@@ -7,7 +7,6 @@
 
 mod digest;
 mod file;
-mod sum;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -10,6 +10,7 @@ mod error_stats;
 mod file;
 mod shape;
 mod source;
+mod sum;
 mod value;
 
 pub use buffer::{Buffer, Element};
@@ -18,4 +19,5 @@ pub use error_stats::ErrorStats;
 pub use file::{Access, File};
 pub use shape::{MAX_AXES, Shape};
 pub use source::{SourceError, WeightInfo, WeightSource};
+pub use sum::Sum;
 pub use value::Value;

@@ -8,8 +8,8 @@ use simd::Isa;
 use tensor::{DType, ErrorStats, Value};
 
 use super::{Case, PAGE_LEN};
-use crate::{bringup, emulated};
 use crate::xla::{self, Xla};
+use crate::{bringup, emulated};
 
 /// A backend, or one way of running it.
 pub struct Runner {

@@ -2,6 +2,7 @@
 
 mod bench;
 mod chat;
+mod compile;
 mod devices;
 mod diff;
 mod inspect;
@@ -34,6 +35,8 @@ pub enum Command {
     Show(show::Show),
     /// Write a model as a GGUF file, its weights in another type
     Quantize(quantize::Quantize),
+    /// Make a model's programs for Neuron chips, ahead of time
+    Compile(compile::Compile),
     /// Find the first value in which two devices differ
     Diff(diff::Diff),
     /// List the devices present
@@ -53,6 +56,7 @@ impl Command {
             Command::Inspect(inspect) => inspect.execute(),
             Command::Show(show) => show.execute(),
             Command::Quantize(quantize) => quantize.execute(),
+            Command::Compile(compile) => compile.execute(),
             Command::Diff(diff) => return diff.execute(),
             Command::Devices(devices) => devices.execute(),
             Command::Bench(bench) => bench.execute(),

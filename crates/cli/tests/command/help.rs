@@ -5,9 +5,19 @@ use crate::program::polysilicon;
 #[test]
 fn each_command_explains_itself_with_an_example() {
     insta::assert_snapshot!("help", polysilicon(&["--help"]).text());
-    for command in
-        ["run", "chat", "logits", "perplexity", "inspect", "show", "quantize", "diff", "devices", "bench"]
-    {
+    for command in [
+        "run",
+        "chat",
+        "logits",
+        "perplexity",
+        "inspect",
+        "show",
+        "quantize",
+        "compile",
+        "diff",
+        "devices",
+        "bench",
+    ] {
         let help = polysilicon(&[command, "--help"]).text();
         assert!(help.contains(&format!("Example: polysilicon {command} ")), "{help}");
         insta::assert_snapshot!(format!("help-{command}"), help);

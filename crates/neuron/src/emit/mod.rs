@@ -4,6 +4,7 @@
 //! A value of the graph that is f32 may be held in a narrower type as long as only its layout is changed: a product
 //! then takes a weight or a page of keys as it lies in memory, and whatever else reads it widens it first.
 
+mod collectives;
 mod elementwise;
 mod kernels;
 mod layout;
@@ -16,8 +17,8 @@ mod states;
 use std::collections::HashMap;
 
 use graph::{
-    BackendError, Bucket, Dims, Func, Graph, GroupId, Input, Literal, Node, Op, Place, ProgramSpec,
-    StateSpec, Ty, ValueId, bind, expand,
+    BackendError, Bucket, Dims, Func, Graph, GroupId, Input, Literal, Node, Op, Part, Place, ProgramSpec,
+    StateSpec, Ty, ValueId, WeightSpec, bind, expand,
 };
 use hlo::{Builder, Element, Id, Module, Shape};
 use tensor::{DType, WeightInfo};
@@ -133,12 +134,13 @@ impl<'a> Emitter<'a> {
             Place::Input(input) => (input_name(input), Shape::new(Element::S32, self.dims(&ty.dims))),
             Place::Weight(of) => {
                 let spec = &graph.weights[of];
-                let form = of_weight(&spec.info);
+                let form = Form::of_weight(spec, self.uses[number], self.options);
+                let name = weight_input(spec);
                 if let Form::Narrow(narrow, _) = form {
-                    self.given.insert(spec.name.clone(), Given::Main(place));
-                    return Ok(self.narrow_argument(place, &spec.name, &spec.info.shape, narrow));
+                    self.given.insert(name.clone(), Given::Main(place));
+                    return Ok(self.narrow_argument(place, &name, &spec.info.shape, narrow));
                 }
-                (spec.name.clone(), form.shape(&spec.info))
+                (name, form.shape(&spec.info))
             }
             Place::State(of) => {
                 let state = &graph.states[of];
@@ -234,6 +236,8 @@ impl<'a> Emitter<'a> {
             Op::Attention { scale, .. } => vec![self.attention(*scale, args, &site)?],
             Op::StateRead => vec![self.state_read(args[0], args[1], &site)?],
             Op::StateWrite => vec![self.state_write(args[0], args[1], args[2], &site)?],
+            Op::AllReduce { ranks } => vec![self.all_reduce(args[0], *ranks)],
+            Op::AllGather { axis, ranks } => vec![self.all_gather(args[0], usize::from(*axis), *ranks)],
             op => unreachable!("{} is expanded, followed or bound before it is emitted", op.name()),
         })
     }
@@ -384,6 +388,14 @@ pub(crate) fn state_shape(graph: &Graph, state: &StateSpec, pages: &[u32]) -> Re
         unsupported(format!("state `{}`", state.name), "the size of its slots is not known".to_owned())
     })?;
     Ok(Shape::new(element, [&[slots], &slot[..]].concat()))
+}
+
+/// The name under which a weight is bound: a table may be there twice, cut along each of its axes.
+pub(crate) fn weight_input(weight: &WeightSpec) -> String {
+    match weight.part {
+        Part::Slice { axis, .. } => format!("{}.axis{axis}", weight.name),
+        Part::Whole | Part::First => weight.name.clone(),
+    }
 }
 
 /// The name under which a state is bound as an argument: the compiler then writes it where it lies.

@@ -1,9 +1,8 @@
 //! What tells one model from another.
 
 use graph::{Graph, WeightSpec};
-use tensor::WeightSource;
+use tensor::{Sum, WeightSource};
 
-use super::sum::Sum;
 use crate::Error;
 
 /// Bytes looked at from each end of a weight, or a row where that is more.

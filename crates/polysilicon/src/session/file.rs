@@ -20,8 +20,8 @@ use std::path::Path;
 use engine::{EngineError, pages_of};
 use graph::{Graph, GroupId};
 use serde_json::{Value, json};
+use tensor::Sum;
 
-use super::sum::Sum;
 use crate::partial::Partial;
 use crate::{Error, Model};
 

@@ -1,6 +1,6 @@
-//! Checksums of session files: XXH64 (Yann Collet, "xxHash fast digest algorithm", version 0.1.1), which finds damage
-//! at the speed of memory. It is no defence against forgery, and none is needed: a forged session says what its forger
-//! could have said in a prompt.
+//! Checksums: XXH64 (Yann Collet, "xxHash fast digest algorithm", version 0.1.1), which finds damage at the speed of
+//! memory and tells contents apart. It is no defence against forgery. Session files need none: a forged session says
+//! what its forger could have said in a prompt.
 
 const P: [u64; 5] = [
     0x9e37_79b1_85eb_ca87,
@@ -12,7 +12,7 @@ const P: [u64; 5] = [
 
 /// A sum over bytes, added in any pieces.
 #[derive(Clone, Debug)]
-pub(crate) struct Sum {
+pub struct Sum {
     lanes: [u64; 4],
     /// Bytes that do not fill a stripe yet.
     rest: [u8; 32],
