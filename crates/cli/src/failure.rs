@@ -11,6 +11,9 @@ pub enum Failure {
     /// The model could not do it.
     #[error(transparent)]
     Model(#[from] polysilicon::Error),
+    /// What it costs cannot be told.
+    #[error(transparent)]
+    Cost(#[from] polysilicon::cost::CostError),
     /// The arguments do not fit together: exit status 2.
     #[error("{0}")]
     Usage(String),

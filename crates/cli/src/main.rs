@@ -7,8 +7,10 @@ mod args;
 mod commands;
 mod failure;
 mod output;
+mod prices;
 mod progress;
 mod sampling;
+mod table;
 mod units;
 
 use std::ffi::OsString;

@@ -35,6 +35,9 @@ pub enum Error {
         /// What the system said.
         error: io::Error,
     },
+    /// What something costs cannot be told.
+    #[error(transparent)]
+    Cost(#[from] cost::CostError),
     /// A file of results could not be written.
     #[error("{path} could not be written: {error}", path = path.display())]
     Write {

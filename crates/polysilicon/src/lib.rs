@@ -50,6 +50,8 @@ pub use beams::{Beams, Found};
 pub use budget::Shortage;
 pub use builder::Builder;
 pub use compile::{Compile, Compiled, Compiling};
+/// Chips and prices, plans, and what tokens cost.
+pub use cost;
 /// How activations are rounded for products.
 pub use cpu::Precision;
 pub use device::{

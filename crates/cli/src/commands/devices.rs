@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
 use crate::output::{print, print_json};
+use crate::table::table;
 use crate::units::bytes;
 
 #[derive(Args)]
@@ -143,20 +144,6 @@ fn significant(x: f64) -> String {
     }
 }
 
-/// Rows under one another, each column as wide as its widest entry.
-fn table<R: AsRef<[String]>>(rows: &[R]) -> String {
-    let columns = rows.iter().map(|row| row.as_ref().len()).max().unwrap_or(0);
-    let width = |column| rows.iter().filter_map(|row| row.as_ref().get(column)).map(String::len).max();
-    let widths = (0..columns).map(|column| width(column).unwrap_or(0)).collect::<Vec<_>>();
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.as_ref().iter().zip(&widths).map(|(cell, &width)| format!("{cell:width$}"));
-        text += cells.collect::<Vec<_>>().join("  ").trim_end();
-        text.push('\n');
-    }
-    text
-}
-
 fn processor(devices: &[DeviceInfo]) -> Option<&Processor> {
     devices.iter().find_map(|info| info.processor.as_ref())
 }
@@ -168,12 +155,6 @@ fn measured(info: &DeviceInfo) -> Option<&Measured> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_entry() {
-        let rows = [["a", "b", "c"], ["long", "", "d"]].map(|row| row.map(str::to_owned));
-        assert_eq!(table(&rows), "a     b  c\nlong     d\n");
-    }
 
     #[test]
     fn several_memory_nodes_are_listed() {

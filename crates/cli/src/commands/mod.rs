@@ -2,6 +2,7 @@
 
 mod bench;
 mod chat;
+mod chips;
 mod compile;
 mod devices;
 mod diff;
@@ -41,6 +42,8 @@ pub enum Command {
     Diff(diff::Diff),
     /// List the devices present
     Devices(devices::Devices),
+    /// List chips and instances with their prices, each with its date and its source
+    Chips(chips::Chips),
     /// Time a model, and its kernels
     Bench(bench::Bench),
 }
@@ -59,6 +62,7 @@ impl Command {
             Command::Compile(compile) => compile.execute(),
             Command::Diff(diff) => return diff.execute(),
             Command::Devices(devices) => devices.execute(),
+            Command::Chips(chips) => chips.execute(),
             Command::Bench(bench) => bench.execute(),
         }
         .map(|()| ExitCode::SUCCESS)

@@ -16,6 +16,7 @@ fn each_command_explains_itself_with_an_example() {
         "compile",
         "diff",
         "devices",
+        "chips",
         "bench",
     ] {
         let help = polysilicon(&[command, "--help"]).text();

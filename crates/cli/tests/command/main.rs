@@ -2,6 +2,7 @@
 
 mod bench;
 mod chat;
+mod chips;
 mod failures;
 mod forms;
 mod goldens;

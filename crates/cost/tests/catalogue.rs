@@ -1,0 +1,99 @@
+//! The project's own data file, and files over it.
+
+use cost::{Catalogue, Class, CostError, Date, Kind};
+
+fn built_in() -> Catalogue {
+    Catalogue::built_in().expect("the files beside the code are good")
+}
+
+fn day(text: &str) -> Date {
+    text.parse().expect("a date")
+}
+
+fn overlaid(text: &str) -> Result<Catalogue, CostError> {
+    let mut catalogue = built_in();
+    catalogue.lay_over("mine.toml", text).map(|()| catalogue)
+}
+
+/// Shortens an overlay that is refused to its reason.
+fn refused(text: &str) -> String {
+    overlaid(text).expect_err("it is refused").to_string()
+}
+
+#[test]
+fn every_price_has_a_day_a_source_and_a_chip() {
+    let catalogue = built_in();
+    let quotes = catalogue.instances.values().flat_map(|instance| &instance.prices).collect::<Vec<_>>();
+    assert!(quotes.len() > 80 && catalogue.chips.len() > 25 && catalogue.api.len() > 15);
+    let today = day("2026-11-28");
+    for quote in quotes {
+        assert!(quote.date > day("2023-01-01") && quote.date <= today, "{quote:?}");
+        assert!(catalogue.sources.contains_key(&quote.source), "{quote:?}");
+    }
+    for chip in catalogue.chips.values() {
+        assert!(chip.sources.iter().all(|source| catalogue.sources.contains_key(source)), "{chip:?}");
+    }
+    for api in catalogue.api.values() {
+        assert!(catalogue.sources.contains_key(&api.source) && api.date <= today);
+    }
+}
+
+#[test]
+fn a_price_without_a_day_is_refused() {
+    let with = |date: &str| {
+        format!(
+            "[instances.mine]\nchip = 'l4'\nchips = 1\nprices = [{{kind = 'spot', usd_per_hour = 1.0, {date} source = 'me', confidence = 'a'}}]"
+        )
+    };
+    assert!(overlaid(&with("date = '2026-11-01',")).is_ok());
+    assert!(refused(&with("")).contains("missing field `date`"));
+    assert!(refused(&with("date = 'mid-2026',")).contains("`mid-2026` is no date"));
+    assert!(refused(&with("date = '2026-02-30',")).contains("no date"));
+    let api = "[api.mine]\nprovider = 'me'\nmodel = 'mine'\ninput = 1\noutput = 1\nsource = 'me'";
+    assert!(refused(api).contains("missing field `date`"));
+}
+
+#[test]
+fn names_are_found_as_people_write_them() {
+    let catalogue = built_in();
+    let today = day("2026-11-28");
+    assert_eq!(catalogue.chip("h100").expect("a beginning").0, "h100_sxm");
+    assert_eq!(catalogue.chip("Trainium2").expect("in any case").1.class, Class::Neuron);
+    let price = catalogue.price("p5.48xlarge", today).expect("a price");
+    assert_eq!((price.usd_per_hour, price.kind, price.date), (55.04, Kind::OnDemand, day("2026-07-20")));
+    assert!(price.is_old(today) && price.sentence(today).contains("aws p5.48xlarge"));
+    assert_eq!(catalogue.price("p5.48xlarge:capacity_block", today).expect("a price").usd_per_hour, 41.528);
+    assert_eq!(catalogue.price("2.5", today).expect("dollars").date, today);
+    let sentence = |word: &str| catalogue.price(word, today).expect_err("no price").to_string();
+    assert!(sentence("p5.48xlarge:free").contains("it has on_demand, capacity_block"));
+    assert!(
+        sentence("p99").contains("`polysilicon chips`") && sentence("p5.47xlarge").contains("like it are")
+    );
+    assert!(catalogue.chip("a100").is_err(), "that is two chips");
+}
+
+#[test]
+fn chips_and_hosts_are_priced_as_parts_of_what_can_be_had() {
+    let catalogue = built_in();
+    let h100 = catalogue.chip_hour("h100_sxm", 2).expect("it is sold");
+    assert!((h100.usd_per_hour - 13.76).abs() < 1e-9, "{h100:?}");
+    let trainium = catalogue.chip_hour("trainium2", 1).expect("it is sold");
+    assert_eq!((trainium.usd_per_hour, trainium.kind), (2.235, Kind::CapacityBlock));
+    let (price, named) = catalogue.host("AMD EPYC 9R14 96-Core Processor", 4).expect("there are hosts");
+    assert!(named && price.of.starts_with("4 of 192 cores of aws"));
+    assert!((price.usd_per_hour - 4.0 * 9.85344 / 192.0).abs() < 1e-9, "the cheapest of those with it");
+    let (other, named) = catalogue.host("a processor nobody knows", 4).expect("there are hosts");
+    assert!(!named && other.usd_per_hour > 0.0);
+}
+
+#[test]
+fn a_file_of_the_users_own_takes_the_place_of_what_is_known() {
+    let text = "[instances.aws_p5_48xlarge]\nchip = 'h100_sxm'\nchips = 8\nprices = [{kind = 'on_demand', usd_per_hour = 20.0, date = '2026-11-01', source = 'our contract', confidence = 'a'}]";
+    let price = overlaid(text).expect("good").price("p5.48xlarge", day("2026-11-28")).expect("a price");
+    assert_eq!((price.usd_per_hour, &*price.source), (20.0, "our contract"));
+    assert!(!price.is_old(day("2026-11-28")));
+    assert!(refused("[instances.x]\nchip = 'l5'\nchips = 1\nprices = []").contains("the chip `l5`"));
+    assert!(refused("[chips.l4]\nbandwidth = 3").starts_with("mine.toml: "));
+    assert!(refused(&text.replace("20.0", "-1.0")).contains("must be more than 0"));
+    assert!(refused(&"#".repeat(5 << 20)).contains("a catalogue is shorter"));
+}
