@@ -19,8 +19,8 @@ use std::str::FromStr;
 use graph::BackendError;
 use half::bf16;
 use hlo::{Element, Shape};
-use tensor::blocks::{self, MXFP4};
 use tensor::DType;
+use tensor::blocks::{self, MXFP4};
 
 use crate::{Dialect, Target, unsupported};
 

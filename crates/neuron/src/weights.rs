@@ -221,7 +221,9 @@ impl Form {
             }
             Form::Narrow(Narrow::Mxfp4, _) => part_mxfp4(found),
             Form::Narrow(Narrow::Int8Blocks, _) if info.dtype == DType::Q8_0 => part_q8_0(found),
-            Form::Narrow(narrow, _) => narrow.pack(&decoded(info, found), info.shape.last().copied().unwrap_or(0)),
+            Form::Narrow(narrow, _) => {
+                narrow.pack(&decoded(info, found), info.shape.last().copied().unwrap_or(0))
+            }
         }
     }
 }

@@ -246,7 +246,8 @@ impl Bundle<'_> {
             .zip(&pages)
             .map(|(group, &pages)| graph.page_bytes(GroupId(group)).saturating_mul(pages.into()));
         let of_states = of_states.fold(0, u64::saturating_add);
-        let needed = crate::weights::bytes(graph, &self.options).saturating_add(of_states).saturating_add(RESERVED);
+        let needed =
+            crate::weights::bytes(graph, &self.options).saturating_add(of_states).saturating_add(RESERVED);
         if needed > self.target.memory_bytes {
             let what = "weights, keys and values, and programs on one core";
             let available = self.target.memory_bytes;
