@@ -35,12 +35,6 @@ pub struct DeviceArgs {
     /// Threads to work with [default: one per core]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     threads: Option<usize>,
-    /// Neuron cores that work together, each on its part of the weights [default: 1, or the bundle's]
-    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1024))]
-    tp: Option<u32>,
-    /// A folder of programs for Neuron cores, made by `compile`
-    #[arg(long, value_name = "DIR")]
-    bundle: Option<PathBuf>,
     /// Bytes for weights, keys and values and work space, e.g. 8GiB [default: what is available]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     memory: Option<u64>,
@@ -54,6 +48,12 @@ pub struct DeviceArgs {
     /// rounds nothing
     #[arg(long, value_name = "WORD", default_value = "auto")]
     precision: Precision,
+    /// Neuron cores that run the model together, each with its part of the weights [default: 1, or the bundle's]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1024))]
+    tp: Option<u32>,
+    /// Take the programs of Neuron cores from this folder, which `compile` wrote, and compile nothing
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
 }
 
 /// How activations are rounded for products.
@@ -116,12 +116,6 @@ impl DeviceArgs {
         if let Some(threads) = self.threads {
             builder = builder.threads(threads);
         }
-        if let Some(ranks) = self.tp {
-            builder = builder.ranks(ranks);
-        }
-        if let Some(folder) = &self.bundle {
-            builder = builder.bundle(folder);
-        }
         if let Some(bytes) = self.memory {
             builder = builder.memory(bytes);
         }
@@ -130,6 +124,12 @@ impl DeviceArgs {
         }
         if let Some(dtype) = self.kv {
             builder = builder.kv(dtype);
+        }
+        if let Some(ranks) = self.tp {
+            builder = builder.ranks(ranks);
+        }
+        if let Some(folder) = &self.bundle {
+            builder = builder.bundle(folder.clone());
         }
         builder.on_progress(move |progress| bar.show(progress.done, progress.total))
     }

@@ -1,5 +1,4 @@
-//! Cores of a Neuron chip, through libnrt, as the device. Modules become programs by `neuronx-cc`, or are found in a
-//! bundle.
+//! Cores of a Neuron chip, through libnrt, as the device: modules become programs by `neuronx-cc`.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -8,8 +7,9 @@ use graph::BackendError;
 use hlo::{Module, Shape};
 use nrt::{Core, Direction, Model, Rank, Runtime, Seen, TensorSet};
 
-use crate::compiler::{COMMAND, CompileError, Compiler, Job};
-use crate::{Device, NAME, Packed, Target, unsupported};
+use crate::bundle::Packed;
+use crate::programs::Programs;
+use crate::{Device, NAME, Target, unsupported};
 
 /// Which cores, and how they are used.
 #[derive(Clone, Debug)]
@@ -20,8 +20,8 @@ pub struct ChipOptions {
     pub compiler: PathBuf,
     /// Where programs are kept.
     pub cache: PathBuf,
-    /// Programs that were made before; then nothing is compiled.
-    pub bundle: Option<Packed>,
+    /// A bundle to take programs from, in place of both; it says how many ranks there are.
+    pub bundle: Option<PathBuf>,
     /// The first core, as this process counts those that it sees.
     pub core: u32,
     /// How many cores work together, each as a rank.
@@ -40,7 +40,7 @@ impl ChipOptions {
     pub fn new(cache: PathBuf) -> ChipOptions {
         ChipOptions {
             library: None,
-            compiler: COMMAND.into(),
+            compiler: crate::compiler::COMMAND.into(),
             cache,
             bundle: None,
             core: 0,
@@ -73,13 +73,6 @@ pub struct Chip {
     simulated_ns: u64,
 }
 
-/// Where programs come from.
-enum Programs {
-    Packed(Packed),
-    /// Or why there is no compiler, should one be needed.
-    Made(Result<Compiler, CompileError>),
-}
-
 /// A program, loaded on every rank.
 pub struct ChipProgram {
     models: Vec<Model>,
@@ -100,13 +93,15 @@ impl Chip {
     /// Starts libnrt and takes the cores.
     pub fn open(options: &ChipOptions) -> Result<Chip, BackendError> {
         assert!(options.ranks > 0, "at least one core works");
-        let ranks = options.core..options.core.saturating_add(options.ranks);
+        let packed = options.bundle.as_deref().map(Packed::open).transpose()?;
+        let count = packed.as_ref().map_or(options.ranks, Packed::ranks);
+        let ranks = options.core..options.core.saturating_add(count);
         let seen = Chip::look(options.library.as_deref()).map_err(failed)?;
         if ranks.end > seen.cores {
             return Err(failed(nrt::Error::NoCore { core: ranks.end - 1, visible: seen.cores }));
         }
         let unset = |name: &str| std::env::var_os(name).is_none();
-        let together = options.ranks > 1 && unset("NEURON_RT_ROOT_COMM_ID");
+        let together = count > 1 && unset("NEURON_RT_ROOT_COMM_ID");
         let chosen = options.alone && unset("NEURON_RT_VISIBLE_CORES") && unset("NEURON_RT_NUM_CORES");
         let started = nrt::Options {
             library: options.library.clone(),
@@ -118,17 +113,16 @@ impl Chip {
         let target = target(&runtime)?;
         // Cores that were chosen are numbered anew.
         let first = if chosen { 0 } else { options.core };
-        let cores = (0..options.ranks).map(|rank| runtime.core(first + rank));
+        let cores = (0..count).map(|rank| runtime.core(first + rank));
         let cores = cores.collect::<Result<_, _>>().map_err(failed)?;
-        let programs = match &options.bundle {
-            Some(bundle) => Programs::Packed(bundle.clone()),
-            None => Programs::Made(Compiler::open(&options.compiler, &options.cache, options.compile_limit)),
+        let programs = match packed {
+            Some(packed) if packed.target().name == target.name => Programs::Packed(packed),
+            Some(packed) => {
+                let what = format!("a bundle for {}", packed.target().name);
+                return Err(unsupported(what, format!("this is {}; compile for it", target.name)));
+            }
+            None => Programs::of_compiler(&options.compiler, &options.cache, options.compile_limit),
         };
-        let wanted = options.bundle.as_ref().map(|bundle| (bundle.target().name, bundle.ranks()));
-        if let Some((made_for, ranks)) = wanted.filter(|&wanted| wanted != (target.name, options.ranks)) {
-            let reason = format!("these are {} of {}", options.ranks, target.name);
-            return Err(unsupported(format!("a bundle for {ranks} cores of {made_for}"), reason));
-        }
         let simulated_ns = runtime.emulated().map_or(0, |counts| counts.simulated_ns);
         Ok(Chip { runtime, cores, target, programs, run_limit: options.run_limit, simulated_ns })
     }
@@ -158,14 +152,14 @@ impl Chip {
         &self.runtime
     }
 
-    /// Bytes that all ranks have for weights, states and what a step is given.
+    /// Bytes that a rank has for weights, states and what a step is given.
     pub fn memory_bytes(&self) -> Result<u64, BackendError> {
         let mut least = u64::MAX;
         for core in &self.cores {
             let stats = core.memory().map_err(failed)?;
             least = least.min(stats.limit.saturating_sub(stats.used) as u64);
         }
-        Ok(least.saturating_sub(RESERVED.min(least / 8)).saturating_mul(u64::from(self.ranks())))
+        Ok(least.saturating_sub(RESERVED.min(least / 8)))
     }
 }
 
@@ -201,23 +195,15 @@ impl Device for Chip {
         self.cores.len() as u32
     }
 
-    fn bundle(&self) -> Option<&Packed> {
+    fn packed(&self) -> Option<&Packed> {
         match &self.programs {
-            Programs::Packed(bundle) => Some(bundle),
-            Programs::Made(_) => None,
+            Programs::Packed(packed) => Some(packed),
+            _ => None,
         }
     }
 
     fn load(&mut self, module: &Module) -> Result<ChipProgram, BackendError> {
-        let bytes = module.encode();
-        let path = match &self.programs {
-            Programs::Packed(bundle) => bundle.program(&bytes)?,
-            Programs::Made(Err(error)) => return Err(failed(error)),
-            Programs::Made(Ok(compiler)) => {
-                let job = Job { name: &module.name, module: &bytes, target: &self.target };
-                compiler.compile(&job)?.path
-            }
-        };
+        let path = self.programs.find(module, &self.target)?;
         let neff = std::fs::read(&path)?;
         let models = load(&self.cores, &neff).map_err(failed)?;
         let names = [(Direction::Input, &module.inputs), (Direction::Output, &module.outputs)];
@@ -242,7 +228,7 @@ impl Device for Chip {
         let of_core = |core: &Core| {
             let tensor = core.allocate(name, bytes)?;
             tensor.fill(0)?;
-            Ok(tensor)
+            Ok::<_, nrt::Error>(tensor)
         };
         self.cores.iter().map(of_core).collect::<Result<_, _>>().map_err(failed)
     }
@@ -282,7 +268,7 @@ impl Device for Chip {
             for (name, tensor) in names.iter().zip(tensors) {
                 set.insert(name, &tensor[rank])?;
             }
-            Ok(set)
+            Ok::<_, nrt::Error>(set)
         };
         let of_rank = |(rank, model): (usize, &Model)| {
             let inputs = set(rank, &program.inputs, inputs)?;
@@ -324,6 +310,6 @@ fn load(cores: &[Core], neff: &[u8]) -> Result<Vec<Model>, nrt::Error> {
     })
 }
 
-fn failed(error: impl ToString) -> BackendError {
+fn failed(error: nrt::Error) -> BackendError {
     BackendError::Device { device: NAME, reason: error.to_string() }
 }

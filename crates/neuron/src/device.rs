@@ -3,7 +3,7 @@
 use graph::BackendError;
 use hlo::{Module, Shape};
 
-use crate::Packed;
+use crate::bundle::Packed;
 
 /// Runs modules on tensors that it keeps. Where it has several ranks, a tensor is one of that shape on each of them,
 /// and a program runs on all of them together.
@@ -22,8 +22,8 @@ pub trait Device: Send + 'static {
         1
     }
 
-    /// The bundle that all its programs are of, where it makes none itself.
-    fn bundle(&self) -> Option<&Packed> {
+    /// The bundle that its programs come from, where they do: it has those for some steps, and no others.
+    fn packed(&self) -> Option<&Packed> {
         None
     }
 

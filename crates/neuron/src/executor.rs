@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use graph::{
-    BackendError, Bucket, Budget, Executor, Feed, Fetch, Graph, GroupId, Inputs, PageId, PlanReport,
-    ProgramId, ProgramSpec, Sampler, StepId, Token, Weights, bind,
+    BackendError, Budget, Executor, Feed, Fetch, Graph, GroupId, Inputs, PageId, PlanReport, ProgramId,
+    ProgramSpec, Sampler, StepId, Token, Weights, bind,
 };
 use hlo::{Element, Shape};
 
@@ -70,16 +70,17 @@ impl<D: Device> Running<D> {
         let ranks = u64::from(graph.ranks);
         let taken = (weights.bytes() / ranks).saturating_add(graph.value_bytes(&budget.bucket));
         let budget = Budget { bytes: budget.bytes.map(|bytes| bytes / ranks), ..budget.clone() };
-        let fitting = budget.fit(graph, taken, NAME)?;
-        // The programs of a bundle are made for so many pages, and no others.
-        let packed = match lock(&device).bundle() {
-            Some(bundle) => {
-                bundle.check(graph)?;
-                Some(bundle.pages().to_vec())
+        let mut pages = budget.fit(graph, taken, NAME)?;
+        if let Some(packed) = lock(&device).packed() {
+            packed.check(graph)?;
+            let needed = taken.saturating_add(graph.pages_bytes(packed.pages()));
+            let available = budget.bytes.unwrap_or(u64::MAX);
+            if needed > available {
+                let what = "weights, and the keys and values that the bundle was made for";
+                return Err(BackendError::Memory { device: NAME, what, needed, available });
             }
-            None => None,
-        };
-        let pages = packed.unwrap_or(fitting);
+            packed.pages().clone_into(&mut pages);
+        }
         let states = States::open(graph, pages, &mut *lock(&device))?;
         let tokens = || lock(&device).allocate(SAMPLED, &Shape::new(Element::S32, [KEPT]));
         let sampled = [tokens()?, tokens()?];
@@ -103,20 +104,6 @@ impl<D: Device> Running<D> {
         let program = self.programs.get(id.0 as usize).and_then(Option::as_ref);
         program
             .ok_or_else(|| unsupported(format!("program {}", id.0), "it was never compiled here".to_owned()))
-    }
-
-    /// What is to be made for some steps: where there is a bundle, the program of it that holds them.
-    fn packed(&self, spec: &ProgramSpec) -> Result<ProgramSpec, BackendError> {
-        let device = lock(&self.device);
-        let Some(bundle) = device.bundle() else { return Ok(spec.clone()) };
-        let Bucket { tokens, seqs, pages, rows, .. } = spec.bucket;
-        let bucket = bundle.bucket(&spec.bucket).ok_or_else(|| {
-            let step =
-                format!("a step of {tokens} tokens, {seqs} sequences, {pages} pages each and {rows} rows");
-            let names = bundle.names().collect::<Vec<_>>().join(", ");
-            unsupported(step, format!("the bundle has programs for {names}; compile one that holds it"))
-        })?;
-        Ok(ProgramSpec { bucket, ..spec.clone() })
     }
 
     /// Waits for every step in flight; an error where one failed, for what comes after it cannot be begun.
@@ -190,7 +177,12 @@ impl<D: Device> Executor for Running<D> {
     }
 
     fn compile(&mut self, spec: &ProgramSpec) -> Result<ProgramId, BackendError> {
-        let spec = &self.packed(spec)?;
+        let fitting = lock(&self.device).packed().map(|packed| packed.bucket(&spec.bucket));
+        let bucket = fitting.unwrap_or(Some(spec.bucket)).ok_or_else(|| {
+            let reason = "the bundle has no program for it; compile one with --buckets".to_owned();
+            unsupported(format!("a step of {:?}", spec.bucket), reason)
+        })?;
+        let spec = &ProgramSpec { bucket, ..spec.clone() };
         let emitted = emit(&self.graph, spec, &self.states.pages, &self.options)?;
         let shared = Shared { weights: &self.weights, states: &self.states, sampled: &self.sampled };
         let program = Program::load(&mut *lock(&self.device), &self.graph, spec, &emitted, &shared)?;

@@ -17,6 +17,7 @@ mod neff;
 mod options;
 mod parts;
 mod program;
+mod programs;
 mod rows;
 mod states;
 mod target;
@@ -83,6 +84,9 @@ impl Neuron<Chip> {
     pub fn of_chip(chip: Chip, options: Options) -> Result<Neuron<Chip>, BackendError> {
         let (emulated, memory_bytes, description) =
             (chip.is_emulated(), chip.memory_bytes()?, chip.description());
+        let memory_bytes = memory_bytes.saturating_mul(chip.ranks().into());
+        // Programs that were made elsewhere were made of modules that were written like this.
+        let options = chip.packed().map_or(options, |packed| packed.options());
         options.check(chip.target())?;
         let mut backend = Neuron::new(chip, &description, options);
         backend.caps.memory_bytes = Some(memory_bytes);

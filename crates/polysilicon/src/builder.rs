@@ -8,7 +8,7 @@ use std::time::Instant;
 use cpu::Precision;
 use cpu::measure::available_memory;
 use engine::{DraftModel, Engine, Facts, limits::CHUNK};
-use graph::{Backend, Caps, Executor, Graph, Weights};
+use graph::{Backend, BackendError, Caps, Executor, Graph, Weights};
 use tensor::DType;
 use weights::Target;
 
@@ -43,6 +43,8 @@ pub struct Builder {
     memory: Option<u64>,
     ids_only: bool,
     draft: Option<Box<Builder>>,
+    /// The largest steps of the bundle, as [`neuron::Packed::most`] gives them.
+    bundled: Option<[u32; 3]>,
     tell: Tell,
 }
 
@@ -83,6 +85,7 @@ impl Builder {
             memory: None,
             ids_only: false,
             draft: None,
+            bundled: None,
             tell,
         }
     }
@@ -122,25 +125,27 @@ impl Builder {
         self
     }
 
-    /// How many Neuron cores work together, each on its part of the weights; one, or as many as the bundle is for, unless
-    /// said.
-    #[must_use]
-    pub fn ranks(mut self, ranks: u32) -> Self {
-        self.choices.ranks = Some(ranks.max(1));
-        self
-    }
-
-    /// Programs for Neuron cores that [`Compile`](crate::Compile) made of this model: nothing is compiled then.
-    #[must_use]
-    pub fn bundle(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.choices.bundle = Some(folder.into());
-        self
-    }
-
     /// How activations are rounded for products; as suits the device and the weights unless said.
     #[must_use]
     pub fn precision(mut self, precision: Precision) -> Self {
         self.choices.precision = precision;
+        self
+    }
+
+    /// How many Neuron cores run it together, each with its part of the weights; one unless said.
+    #[must_use]
+    pub fn ranks(mut self, ranks: u32) -> Self {
+        self.choices.ranks = Some(ranks);
+        self
+    }
+
+    /// The folder of a bundle that [`Compile`] wrote: Neuron cores take their programs from it, and nothing is compiled
+    /// here. It bounds contexts, requests that run at a time, and cores.
+    ///
+    /// [`Compile`]: crate::Compile
+    #[must_use]
+    pub fn bundle(mut self, folder: PathBuf) -> Self {
+        self.choices.bundle = Some(folder);
         self
     }
 
@@ -193,6 +198,7 @@ impl Builder {
     /// As [`Builder::load`], on a backend of the caller's own.
     pub fn load_on(mut self, backend: &dyn Backend) -> Result<Model, Error> {
         let start = Instant::now();
+        self.look_into_bundle()?;
         let draft = match self.draft.take() {
             Some(draft) => Some(self.load_draft(*draft, backend)?),
             None => None,
@@ -233,6 +239,15 @@ impl Builder {
         self.device.backend(&self.choices)
     }
 
+    /// Learns what steps the bundle has programs for, where there is one.
+    fn look_into_bundle(&mut self) -> Result<(), Error> {
+        if let (Some(folder), Device::Neuron(_)) = (&self.choices.bundle, self.device) {
+            let packed = neuron::Packed::open(folder).map_err(BackendError::from)?;
+            self.bundled = Some(packed.most());
+        }
+        Ok(())
+    }
+
     /// The graph that will run, and what the device can do.
     pub(crate) fn graph(&self, backend: &dyn Backend) -> Result<Graph, Error> {
         let caps = backend.caps();
@@ -263,6 +278,8 @@ impl Builder {
     /// What the engine must know for contexts of so many tokens.
     pub(crate) fn facts(&self, backend: &dyn Backend, graph: &Graph, context: u32) -> Facts {
         let caps = backend.caps();
+        let [_, sequences, tokens] = self.bundled.unwrap_or([u32::MAX; 3]);
+        let sequences = self.sequences.min(sequences).max(1);
         Facts {
             groups: graph.groups.clone(),
             page_len: PAGE_LEN,
@@ -270,8 +287,8 @@ impl Builder {
             vocab: graph.vocab,
             buckets: caps.buckets,
             // No step is longer than all sequences together.
-            chunk: CHUNK.min(context.saturating_mul(self.sequences)),
-            max_seqs: self.sequences,
+            chunk: CHUNK.min(context.saturating_mul(sequences)).min(tokens).max(1),
+            max_seqs: sequences,
             usual: USUAL,
             overlap: caps.overlap,
             mixed_steps: caps.mixed_steps,
@@ -302,7 +319,8 @@ impl Builder {
 
     /// The most tokens of prompt and answer together: as asked for, or as the model declares.
     pub(crate) fn context_asked(&self) -> Result<u32, Error> {
-        let declared = self.opened.context()?;
+        let [positions, ..] = self.bundled.unwrap_or([u32::MAX; 3]);
+        let declared = self.opened.context()?.min(positions);
         match self.context {
             Some(0) => Err(Error::Word("a context holds at least one token".to_owned())),
             Some(asked) if asked > declared => Err(Error::Word(format!(

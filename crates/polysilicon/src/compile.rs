@@ -12,7 +12,7 @@ use serde_json::Value;
 use tensor::DType;
 
 use crate::open::PAGE_LEN;
-use crate::{Error, Opened};
+use crate::{Error, Opened, neuron_chips};
 
 /// Tokens of prompt and answer that programs are made for unless said.
 const CONTEXT: u32 = 4096;
@@ -185,13 +185,9 @@ impl Compile {
     }
 
     fn open_compiler(&self) -> Result<Option<Compiler>, Error> {
-        let Some(command) = self.compiler.clone().or_else(Compiler::on_path) else { return Ok(None) };
-        let nowhere = || {
-            let reason =
-                "neither XDG_CACHE_HOME nor HOME says where programs are kept; name a folder with --cache";
-            Error::Word(reason.to_owned())
-        };
-        let cache = self.cache.clone().or_else(Compiler::default_cache).ok_or_else(nowhere)?;
+        let named = self.compiler.clone().or_else(neuron_chips::compiler);
+        let Some(command) = named.or_else(Compiler::on_path) else { return Ok(None) };
+        let cache = self.cache.clone().unwrap_or_else(neuron_chips::cache);
         let compiler = Compiler::open(&command, &cache, self.limit).map_err(graph::BackendError::from)?;
         Ok(Some(compiler))
     }

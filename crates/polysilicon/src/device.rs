@@ -140,10 +140,9 @@ pub struct Choices {
     pub threads: Option<usize>,
     /// How activations are rounded.
     pub precision: Precision,
-    /// How many Neuron cores work together, each on its part of the weights; one, or as many as the bundle is for, where
-    /// `None`.
+    /// Neuron cores that run a model together; one where `None`.
     pub ranks: Option<u32>,
-    /// A folder of programs for Neuron cores that were made before.
+    /// A bundle that `compile` wrote, which Neuron cores take their programs from.
     pub bundle: Option<PathBuf>,
 }
 
@@ -166,10 +165,6 @@ impl Device {
     /// The backend for this device, or an error that says what was looked for and what there is.
     pub fn backend(self, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
         let wanted = self.chosen();
-        if (choices.ranks.is_some() || choices.bundle.is_some()) && !matches!(wanted, Device::Neuron(_)) {
-            let what = "cores that work together and bundles of programs are of neuron devices";
-            return Err(Error::Word(format!("{what}, not of {wanted}; leave --tp and --bundle out")));
-        }
         let looked = match wanted.absent() {
             None => return wanted.made(choices),
             Some(looked) => looked,

@@ -3,7 +3,7 @@
 use std::env;
 use std::path::PathBuf;
 
-use ::neuron::{Chip, ChipOptions, Dialect, Neuron, Options, Packed, Seen};
+use ::neuron::{Chip, ChipOptions, Dialect, Neuron, Options, Seen};
 use cpu::Precision;
 use graph::Backend;
 
@@ -33,13 +33,15 @@ pub(crate) fn description(seen: &Seen) -> String {
     ::neuron::describe(&format!("{} logical core{plural}", seen.cores), &seen.version, seen.emulated)
 }
 
-/// A core, or as many as work together from it on.
+/// One core, or as many as are to work together.
 pub(crate) fn open(core: u32, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
     let mut chip = ChipOptions::new(cache());
     chip.library = library();
     chip.core = core;
     chip.alone = true;
-    if let Some(command) = path(COMPILER) {
+    chip.ranks = choices.ranks.unwrap_or(1).max(1);
+    chip.bundle.clone_from(&choices.bundle);
+    if let Some(command) = compiler() {
         chip.compiler = command;
     }
     let precision = match choices.precision {
@@ -49,13 +51,6 @@ pub(crate) fn open(core: u32, choices: &Choices) -> Result<Box<dyn Backend>, Err
     let mut options = Options::new(precision, Dialect::Neuron);
     let named = env::var(WEIGHTS).ok().filter(|name| !name.is_empty());
     options.narrow = named.map(|name| name.parse()).transpose()?;
-    chip.ranks = choices.ranks.unwrap_or(1);
-    if let Some(folder) = &choices.bundle {
-        let bundle = Packed::open(folder).map_err(graph::BackendError::from)?;
-        chip.ranks = choices.ranks.unwrap_or(bundle.ranks());
-        options = bundle.options();
-        chip.bundle = Some(bundle);
-    }
     Ok(Box::new(Neuron::of_chip(Chip::open(&chip)?, options)?))
 }
 
@@ -63,7 +58,13 @@ fn library() -> Option<PathBuf> {
     path(LIBRARY)
 }
 
-fn cache() -> PathBuf {
+/// The compiler that the environment names.
+pub(crate) fn compiler() -> Option<PathBuf> {
+    path(COMPILER)
+}
+
+/// Where programs are kept.
+pub(crate) fn cache() -> PathBuf {
     let user = || path("HOME").map(|home| home.join(".cache"));
     let below = || path("XDG_CACHE_HOME").or_else(user).unwrap_or_else(env::temp_dir);
     path(CACHE).unwrap_or_else(|| below().join("polysilicon/neuron"))

@@ -60,6 +60,8 @@ impl Builder {
         let pages = self.context_asked()?.div_ceil(PAGE_LEN).next_power_of_two();
         let bucket = Bucket { tokens: 1, seqs: 1, queries: 1, pages, rows: 1 };
         let spec = ProgramSpec { bucket, ..ProgramSpec::default() };
+        let ranks = self.choices.ranks.unwrap_or(1);
+        let graph = graph::shard(&graph, ranks).map_err(|error| Error::Word(error.to_string()))?;
         let pools = vec![pages + 1; graph.groups.len()];
         Ok(neuron::emit(&graph, &spec, &pools, &neuron::Options::default())?.module.to_string())
     }

@@ -48,10 +48,10 @@ pub struct Compile {
     /// Store matrices in f8, int8, int8-blocks or mxfp8 (trn3), or leave those found in mxfp4 packed [default: bf16]
     #[arg(long, value_name = "TYPE")]
     weights: Option<String>,
-    /// The compiler [default: neuronx-cc where it is on the path]
+    /// The compiler [default: as POLYSILICON_NEURONX_CC says, or neuronx-cc on the path]
     #[arg(long, value_name = "PATH")]
     compiler: Option<PathBuf>,
-    /// Keep programs here, to make each once [default: polysilicon/neff below the user's cache]
+    /// Keep programs here, to make each once [default: as POLYSILICON_NEURON_CACHE says, or polysilicon/neuron below the user's cache]
     #[arg(long, value_name = "DIR")]
     cache: Option<PathBuf>,
     /// Minutes that one module may take

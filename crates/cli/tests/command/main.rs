@@ -3,6 +3,7 @@
 mod bench;
 mod chat;
 mod chips;
+mod compile;
 mod failures;
 mod forms;
 mod goldens;

@@ -71,3 +71,32 @@ fn cores_that_are_not_there_and_a_library_that_is_not_are_told() {
     assert!(absent.contains("/no/such/libnrt.so") && absent.contains("POLYSILICON_LIBNRT"), "{absent}");
     assert!(absent.contains("Devices present: cpu, reference"), "{absent}");
 }
+
+#[test]
+fn cores_work_together_and_take_their_programs_from_a_bundle() {
+    let folder = tempfile::tempdir().expect("there is room for files");
+    let out = folder.path().join("bundle").to_str().expect("a path").to_owned();
+    let text = |args: &[&str], device| {
+        let common = ["run", "-p", "The cat", "--json", "--context", "64", "-n", "8"];
+        let mut command = emulated(&[&common, args, &["--device", device]].concat(), &folder);
+        // A bundle needs no compiler, and the one that there is would be noticed.
+        command.env("POLYSILICON_NEURONX_CC", if args.contains(&"--bundle") { "/no/such" } else { "" });
+        command
+    };
+    let exact = ["--kv", "f32", "--precision", "f32"];
+    let theirs = ended(text(&exact, "reference")).json();
+    for ranks in ["1", "2"] {
+        let compiler = nrt_emulator::compiler_path().expect("it was built");
+        let mut command = text(&[&exact[..], &["--tp", ranks]].concat(), "neuron");
+        command.env("POLYSILICON_NEURONX_CC", compiler);
+        assert_eq!(ended(command).json()["ids"], theirs["ids"], "{ranks} ranks");
+    }
+    let args = ["compile", "--target", "trn2", "--tp", "2", "--context", "64", "--out", &out, "--json"];
+    let manifest = ended(emulated(&args, &folder)).json();
+    assert_eq!(manifest["programs"].as_array().map(Vec::len), Some(2));
+    let ours = ended(text(&["--bundle", &out], "neuron")).json();
+    assert_eq!(ours["ids"].as_array().map(Vec::len), theirs["ids"].as_array().map(Vec::len));
+    // Keys and values of another type are another model.
+    let other = ended(text(&["--bundle", &out, "--kv", "f32"], "neuron")).sentence(1);
+    assert!(other.contains("is of embedded") && other.contains("compile this model"), "{other}");
+}

@@ -5,13 +5,13 @@ use std::fs;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 
-use graph::{BackendError, Bucket, Graph, RANKS_MAX};
+use graph::{Bucket, Graph, RANKS_MAX};
 use serde_json::Value;
 
 use super::write::{graph_sum, sum};
 use super::{FORMAT, MANIFEST};
 use crate::neff::{Neff, NeffError};
-use crate::{Dialect, NAME, Narrow, Options, Precision, Target};
+use crate::{Dialect, Narrow, Options, Precision, Target};
 
 /// Most bytes of a manifest: a large model's has a few thousand weights.
 const MANIFEST_MAX: u64 = 64 << 20;
@@ -29,6 +29,7 @@ pub struct Packed {
     options: Options,
     model: String,
     graph_sum: String,
+    page_len: u32,
     pages: Vec<u32>,
     programs: Vec<Program>,
 }
@@ -99,12 +100,6 @@ pub enum BundleError {
     },
 }
 
-impl From<BundleError> for BackendError {
-    fn from(error: BundleError) -> BackendError {
-        BackendError::Device { device: NAME, reason: error.to_string() }
-    }
-}
-
 impl Packed {
     /// Reads the manifest of a folder.
     pub fn open(folder: &Path) -> Result<Packed, BundleError> {
@@ -156,6 +151,7 @@ impl Packed {
             options: Options { narrow, ..Options::new(precision, Dialect::Neuron) },
             model: field.at("model")?.text()?.to_owned(),
             graph_sum: field.at("graph_sum")?.text()?.to_owned(),
+            page_len: field.at("page_len")?.number(1..=4096)? as u32,
             pages,
             programs,
         })
@@ -179,6 +175,15 @@ impl Packed {
     /// Pages of each group's pool, which its programs were made for.
     pub fn pages(&self) -> &[u32] {
         &self.pages
+    }
+
+    /// The largest steps: positions of a sequence, sequences that decode together, tokens of a prompt in one piece.
+    pub fn most(&self) -> [u32; 3] {
+        let of = |count: fn(&Bucket) -> u32| {
+            self.programs.iter().map(|program| count(&program.bucket)).max().unwrap_or(0)
+        };
+        let decoding = |bucket: &Bucket| if bucket.queries == 1 { bucket.seqs } else { 0 };
+        [of(|bucket| bucket.pages).saturating_mul(self.page_len), of(decoding), of(|bucket| bucket.tokens)]
     }
 
     /// What programs there are, by name.

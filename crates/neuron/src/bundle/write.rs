@@ -134,8 +134,10 @@ impl Bundle<'_> {
         at_once: usize,
         tell: &(dyn Fn(Step) + Sync),
     ) -> Result<Vec<Option<String>>, BackendError> {
-        let job = |it: &'_ Written| Job { name: &it.name, module: &it.module, target: self.target };
-        let jobs = modules.iter().map(job).collect::<Vec<_>>();
+        let jobs = modules
+            .iter()
+            .map(|it| Job { name: &it.name, module: &it.module, target: self.target })
+            .collect::<Vec<_>>();
         let done = std::sync::atomic::AtomicUsize::new(0);
         let compiled = compiler.compile_all(&jobs, at_once, &|_, _| {
             let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
