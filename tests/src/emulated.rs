@@ -9,7 +9,7 @@ use nrt_emulator::Control;
 use tempfile::TempDir;
 
 /// Products in f32, as the reference computes them.
-pub const OPTIONS: Options = Options { precision: Precision::F32, dialect: Dialect::Neuron };
+pub const OPTIONS: Options = Options::new(Precision::F32, Dialect::Neuron);
 
 /// An emulator with a cache of programs.
 pub struct Emulated {

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bringup;
 pub mod conformance;
 pub mod cuda_host;
 pub mod divergence;

@@ -45,7 +45,7 @@ fn modules_of_ranks_give_the_logits_of_transformers_on_xla() {
     if !Xla::is_present() {
         return;
     }
-    let options = neuron::Options { precision: Precision::F32, dialect: Dialect::Stock };
+    let options = neuron::Options::new(Precision::F32, Dialect::Stock);
     // One of each architecture, with whatever does not divide by itself.
     let goldens = XLA_GOLDENS.map(|name| Golden::open(&root().join("goldens").join(name)));
     let mut faults = vec![];

@@ -9,7 +9,7 @@ use polysilicon_tests::prefill::Prefill;
 use polysilicon_tests::xla::Xla;
 use tensor::{DType, ErrorStats, WeightSource};
 
-const STOCK: Options = Options { precision: Precision::F32, dialect: Dialect::Stock };
+const STOCK: Options = Options::new(Precision::F32, Dialect::Stock);
 
 #[test]
 fn steps_that_bring_no_logits_give_the_same_tokens() {

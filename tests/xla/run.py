@@ -22,7 +22,9 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 RANKS = int(sys.argv[1])
-FLAGS = f"--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count={RANKS}"
+# A module says where something is rounded, and that is to be done.
+EXACT = "--xla_allow_excess_precision=false"
+FLAGS = f"--xla_cpu_multi_thread_eigen=false {EXACT} --xla_force_host_platform_device_count={RANKS}"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
 
 import ml_dtypes  # noqa: E402, brought along by jaxlib

@@ -142,6 +142,11 @@ impl Chip {
         self.runtime.seen().emulated
     }
 
+    /// What kind of chip it is.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// The runtime, which counts where it is the emulator.
     pub fn runtime(&self) -> &Runtime {
         &self.runtime

@@ -12,6 +12,7 @@ mod device;
 mod emit;
 mod eval;
 mod executor;
+mod narrow;
 mod neff;
 mod options;
 mod parts;
@@ -20,6 +21,7 @@ mod programs;
 mod rows;
 mod states;
 mod target;
+mod uses;
 mod weights;
 
 use std::sync::{Arc, Mutex};
@@ -36,6 +38,7 @@ pub use compiler::{COMMAND, CompileError, Compiled, Compiler, Job};
 pub use device::Device;
 pub use emit::{Emitted, Given, emit};
 pub use eval::eval;
+pub use narrow::Narrow;
 pub use neff::{Neff, NeffError};
 pub use nrt::Seen;
 pub use options::{Dialect, Options, Precision};
@@ -84,6 +87,7 @@ impl Neuron<Chip> {
         let memory_bytes = memory_bytes.saturating_mul(chip.ranks().into());
         // Programs that were made elsewhere were made of modules that were written like this.
         let options = chip.packed().map_or(options, |packed| packed.options());
+        options.check(chip.target())?;
         let mut backend = Neuron::new(chip, &description, options);
         backend.caps.memory_bytes = Some(memory_bytes);
         backend.caps.name = if emulated { EMULATED } else { NAME };

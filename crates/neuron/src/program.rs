@@ -175,7 +175,14 @@ impl<D: Device> Slot<D> {
         let (mut fed, mut own_tensors) = (vec![], vec![]);
         let shapes = module.entry().parameters();
         for ((given, name), ty) in given.iter().zip(&module.inputs).zip(shapes) {
-            if !matches!(given, Given::Main(Place::Weight(_) | Place::State(_)) | Given::Previous) {
+            let is_shared = match given {
+                Given::Main(place) | Given::Scales(place) => {
+                    matches!(place, Place::Weight(_) | Place::State(_))
+                }
+                Given::Previous => true,
+                Given::Patch(_) => false,
+            };
+            if !is_shared {
                 fed.push((*given, device.allocate(name, ty.array().expect("inputs are arrays"))?));
             }
         }
@@ -184,7 +191,11 @@ impl<D: Device> Slot<D> {
         }
         let mut of_fed = fed.iter();
         let input = |given: &Given| match *given {
-            Given::Main(Place::Weight(place)) => &weights.tensors[place],
+            Given::Main(Place::Weight(place)) => &weights.tensors[place].elements,
+            Given::Scales(Place::Weight(place)) => {
+                let scales = weights.tensors[place].scales.as_ref();
+                scales.expect("weights are loaded in the form in which modules take them")
+            }
             Given::Main(Place::State(place)) => &states.tensors[place],
             Given::Previous => &sampled[(slot + 1) % SLOTS],
             _ => &of_fed.next().expect("one for each").1,

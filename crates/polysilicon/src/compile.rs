@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use engine::limits::CHUNK;
 use graph::Bucket;
-use neuron::{Bundle, COMMAND, Compiler, Options, Step, TARGETS, Target, bucket_named};
+use neuron::{Bundle, COMMAND, Compiler, Narrow, Options, Step, TARGETS, Target, bucket_named};
 use serde_json::Value;
 use tensor::DType;
 
@@ -29,6 +29,7 @@ pub struct Compile {
     target: &'static Target,
     ranks: u32,
     kv: DType,
+    weights: Option<Narrow>,
     context: Option<u32>,
     sequences: u32,
     buckets: Vec<String>,
@@ -61,6 +62,7 @@ impl Compile {
             target,
             ranks: 1,
             kv: DType::BF16,
+            weights: None,
             context: None,
             sequences: 1,
             buckets: vec![],
@@ -84,6 +86,13 @@ impl Compile {
     pub fn kv(mut self, dtype: DType) -> Self {
         self.kv = dtype;
         self
+    }
+
+    /// In what matrices are stored that products read: `f8`, `int8`, `int8-blocks`, on trn3 `mxfp8`, or `mxfp4`, which
+    /// leaves what was found so packed; in bf16 unless said.
+    pub fn weights(mut self, name: &str) -> Result<Self, Error> {
+        self.weights = Some(name.parse()?);
+        Ok(self)
     }
 
     /// The most tokens of prompt and answer together; 4096, or what the model declares where that is less, unless said.
@@ -161,7 +170,8 @@ impl Compile {
         let buckets = self.steps()?;
         let graph = self.opened.graph(self.kv)?;
         let compiler = self.open_compiler()?;
-        let bundle = Bundle { target: self.target, options: Options::default(), ranks: self.ranks, buckets };
+        let options = Options { narrow: self.weights, ..Options::default() };
+        let bundle = Bundle { target: self.target, options, ranks: self.ranks, buckets };
         let manifest = bundle.write(&graph, folder, compiler.as_ref(), self.at_once, &*self.tell)?;
         let mut notes = filled(&manifest).into_iter().collect::<Vec<_>>();
         if compiler.is_none() {

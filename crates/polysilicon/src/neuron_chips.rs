@@ -19,6 +19,9 @@ const COMPILER: &str = "POLYSILICON_NEURONX_CC";
 /// Names the folder of compiled programs; `polysilicon/neuron` below the user's cache unless said.
 const CACHE: &str = "POLYSILICON_NEURON_CACHE";
 
+/// In what matrices are stored in a chip's memory, where it is not the type of products: a name of [`::neuron::Narrow`].
+const WEIGHTS: &str = "POLYSILICON_NEURON_WEIGHTS";
+
 /// What libnrt says of itself, without being started; where there is none, what was looked for and where.
 pub(crate) fn look() -> Result<Seen, String> {
     Chip::look(library().as_deref()).map_err(|error| format!("{error}, and name it with {LIBRARY}"))
@@ -45,7 +48,9 @@ pub(crate) fn open(core: u32, choices: &Choices) -> Result<Box<dyn Backend>, Err
         Precision::F32 => ::neuron::Precision::F32,
         _ => ::neuron::Precision::Bf16,
     };
-    let options = Options { precision, dialect: Dialect::Neuron };
+    let mut options = Options::new(precision, Dialect::Neuron);
+    let named = env::var(WEIGHTS).ok().filter(|name| !name.is_empty());
+    options.narrow = named.map(|name| name.parse()).transpose()?;
     Ok(Box::new(Neuron::of_chip(Chip::open(&chip)?, options)?))
 }
 

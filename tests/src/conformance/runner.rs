@@ -9,8 +9,8 @@ use tensor::{DType, ErrorStats, Value};
 
 use super::{Case, PAGE_LEN};
 use crate::cuda_host;
-use crate::emulated;
 use crate::xla::{self, Xla};
+use crate::{bringup, emulated};
 
 /// A backend, or one way of running it.
 pub struct Runner {
@@ -81,8 +81,7 @@ pub const RUNNERS: &[Runner] = &[
         name: "xla",
         present: Xla::is_present,
         eval: |case| {
-            let options =
-                neuron::Options { precision: neuron::Precision::F32, dialect: neuron::Dialect::Stock };
+            let options = neuron::Options::new(neuron::Precision::F32, neuron::Dialect::Stock);
             xla::with(|device| neuron::eval(device, &options, &case.op, &case.args, PAGE_LEN, &case.bucket))
         },
         ignore: NEURON_IGNORES,
@@ -93,6 +92,15 @@ pub const RUNNERS: &[Runner] = &[
         eval: |case| {
             let options = &emulated::OPTIONS;
             emulated::with(|chip| neuron::eval(chip, options, &case.op, &case.args, PAGE_LEN, &case.bucket))
+        },
+        ignore: NEURON_IGNORES,
+    },
+    Runner {
+        name: "neuron",
+        present: bringup::is_present,
+        eval: |case| {
+            let options = &emulated::OPTIONS;
+            bringup::with(|chip| neuron::eval(chip, options, &case.op, &case.args, PAGE_LEN, &case.bucket))
         },
         ignore: NEURON_IGNORES,
     },

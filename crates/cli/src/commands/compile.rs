@@ -45,6 +45,9 @@ pub struct Compile {
     /// Keep keys and values in bf16, f16 or f32
     #[arg(long, value_name = "TYPE", default_value = "bf16")]
     kv: DType,
+    /// Store matrices in f8, int8, int8-blocks or mxfp8 (trn3), or leave those found in mxfp4 packed [default: bf16]
+    #[arg(long, value_name = "TYPE")]
+    weights: Option<String>,
     /// The compiler [default: as POLYSILICON_NEURONX_CC says, or neuronx-cc on the path]
     #[arg(long, value_name = "PATH")]
     compiler: Option<PathBuf>,
@@ -79,6 +82,9 @@ impl Compile {
                 Compiling::Written { done, of } => writing.show(done as u64, of as u64),
                 Compiling::Compiled { done, of } => compiling.show(done as u64, of as u64),
             });
+        if let Some(name) = self.weights {
+            making = making.weights(&name)?;
+        }
         if let Some(tokens) = self.context {
             making = making.context(tokens);
         }

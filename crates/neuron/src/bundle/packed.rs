@@ -11,7 +11,7 @@ use serde_json::Value;
 use super::write::{graph_sum, sum};
 use super::{FORMAT, MANIFEST};
 use crate::neff::{Neff, NeffError};
-use crate::{Dialect, Options, Precision, Target};
+use crate::{Dialect, Narrow, Options, Precision, Target};
 
 /// Most bytes of a manifest: a large model's has a few thousand weights.
 const MANIFEST_MAX: u64 = 64 << 20;
@@ -131,6 +131,10 @@ impl Packed {
             "f32" => Precision::F32,
             other => return Err(format!("precision {other} is not known here")),
         };
+        let narrow = match field.at("weights_in")?.text()? {
+            "" => None,
+            name => Some(name.parse::<Narrow>().map_err(|error| error.to_string())?),
+        };
         let mut programs = vec![];
         for place in 0..field.at("programs")?.list(PROGRAMS_MAX)?.len() {
             programs.push(program(&field.at("programs")?, place)?);
@@ -144,7 +148,7 @@ impl Packed {
             folder: folder.to_owned(),
             target,
             ranks: field.at("ranks")?.number(1..=RANKS_MAX.into())? as u32,
-            options: Options { precision, dialect: Dialect::Neuron },
+            options: Options { narrow, ..Options::new(precision, Dialect::Neuron) },
             model: field.at("model")?.text()?.to_owned(),
             graph_sum: field.at("graph_sum")?.text()?.to_owned(),
             page_len: field.at("page_len")?.number(1..=4096)? as u32,

@@ -4,13 +4,16 @@ use graph::{Bucket, Graph, StepCounts};
 use serde_json::{Value, json};
 use tensor::DType;
 
-use crate::{Options, Precision, Target};
+use crate::{Options, Precision, Target, weights};
 
 /// An estimate from below of the time of the largest step, never a measurement. The graph is that of one rank.
 pub(super) fn predicted(graph: &Graph, bucket: &Bucket, target: &Target, options: &Options) -> Value {
     let work = on_chip(graph, options).work(&StepCounts::largest(graph, bucket));
+    // What is stored in fewer bits is read in fewer.
+    let wide = Options { narrow: None, ..*options };
+    let share = weights::bytes(graph, options) as f64 / weights::bytes(graph, &wide).max(1) as f64;
     let bounds = [
-        ("memory", (work.weight_bytes + work.state_bytes) / target.bandwidth),
+        ("memory", (share * work.weight_bytes + work.state_bytes) / target.bandwidth),
         ("compute", work.operations / target.bf16),
         ("links", work.link_bytes / target.link_of_core(graph.ranks)),
     ];

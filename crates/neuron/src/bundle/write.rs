@@ -12,8 +12,8 @@ use super::buckets::name;
 use super::predict::predicted;
 use super::{FORMAT, MANIFEST};
 use crate::compiler::COMMAND;
-use crate::emit::weight_input;
-use crate::weights::{self, Form};
+use crate::emit::{scale_input, weight_input};
+use crate::weights::Form;
 use crate::{Compiler, Job, NAME, Options, Precision, Target, emit, of_rank, unsupported};
 
 /// What a bundle is made for.
@@ -80,6 +80,7 @@ impl Bundle<'_> {
         at_once: usize,
         tell: &(dyn Fn(Step) + Sync),
     ) -> Result<Value, BackendError> {
+        self.options.check(self.target)?;
         let graph = of_rank(graph, self.ranks)?;
         let pages = self.pages(&graph)?;
         fs::create_dir_all(folder).map_err(|error| at(folder, error))?;
@@ -186,6 +187,9 @@ impl Bundle<'_> {
                 "predicted": predicted(graph, &it.bucket, self.target, &self.options),
             })
         };
+        let weights_in = self.options.narrow.map_or(String::new(), |narrow| narrow.to_string());
+        let weights = graph.weights.iter().zip(Form::all(graph, &self.options));
+        let weights = weights.map(|(weight, form)| self.weight(weight, form)).collect::<Vec<_>>();
         json!({
             "format": FORMAT,
             "made_by": concat!("polysilicon ", env!("CARGO_PKG_VERSION")),
@@ -196,28 +200,33 @@ impl Bundle<'_> {
             "physical_cores": self.target.physical,
             "ranks": self.ranks,
             "precision": precision(&self.options),
+            "weights_in": weights_in,
             "page_len": graph.page_len,
             "pages": pages,
             "bytes_per_core": {
-                "weights": weights::bytes(graph, &self.options),
+                "weights": crate::weights::bytes(graph, &self.options),
                 "states": graph.pages_bytes(pages),
                 "reserved": RESERVED,
                 "available": self.target.memory_bytes,
             },
             "programs": modules.iter().zip(programs).map(program).collect::<Vec<_>>(),
-            "weights": graph.weights.iter().map(|weight| self.weight(weight)).collect::<Vec<_>>(),
+            "weights": weights,
         })
     }
 
     /// How a weight lies in a core's memory, and which part of the whole it is there.
-    fn weight(&self, weight: &graph::WeightSpec) -> Value {
-        let shape = Form::of(&weight.info, &self.options).shape(&weight.info);
+    fn weight(&self, weight: &graph::WeightSpec, form: Form) -> Value {
+        let shape = form.shape(&weight.info);
         let mut value = json!({
             "name": weight.name,
             "input": weight_input(weight),
             "type": shape.element.name(),
             "shape": shape.dims,
         });
+        if let Some(scales) = form.scales(&weight.info) {
+            let input = scale_input(&weight_input(weight));
+            value["scales"] = json!({"input": input, "type": scales.element.name(), "shape": scales.dims});
+        }
         match weight.part {
             Part::Whole => {}
             Part::First => value["only_rank"] = 0.into(),
@@ -239,7 +248,8 @@ impl Bundle<'_> {
             .zip(&pages)
             .map(|(group, &pages)| graph.page_bytes(GroupId(group)).saturating_mul(pages.into()));
         let of_states = of_states.fold(0, u64::saturating_add);
-        let needed = weights::bytes(graph, &self.options).saturating_add(of_states).saturating_add(RESERVED);
+        let needed =
+            crate::weights::bytes(graph, &self.options).saturating_add(of_states).saturating_add(RESERVED);
         if needed > self.target.memory_bytes {
             let what = "weights, keys and values, and programs on one core";
             let available = self.target.memory_bytes;

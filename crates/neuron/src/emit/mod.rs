@@ -6,7 +6,9 @@
 
 mod collectives;
 mod elementwise;
+mod kernels;
 mod layout;
+mod narrow;
 mod products;
 mod rows;
 mod sampling;
@@ -21,9 +23,12 @@ use graph::{
 use hlo::{Builder, Element, Id, Module, Shape};
 use tensor::{DType, WeightInfo};
 
+pub(crate) use narrow::scale_input;
 use sampling::PREVIOUS;
 pub(crate) use sampling::{GREEDY, KEPT, SAMPLED, TOP};
 
+use self::narrow::Scaled;
+use crate::uses::{Use, uses};
 use crate::weights::Form;
 use crate::{Options, unsupported};
 
@@ -41,6 +46,8 @@ pub struct Emitted {
 pub enum Given {
     /// What main takes: an input of the step, a weight, a state, or a plain value.
     Main(Place),
+    /// The scales of what main takes, where that is stored in fewer bits.
+    Scales(Place),
     /// The patch of this number.
     Patch(usize),
     /// The likeliest tokens of the step before.
@@ -59,8 +66,10 @@ pub fn emit(
     options: &Options,
 ) -> Result<Emitted, BackendError> {
     spec.check(graph)?;
-    let bound = lower(graph, &spec.bucket);
-    let mut emitter = Emitter::new(&bound, spec, pages, options);
+    let bound = bind(graph, &spec.bucket);
+    let whole = kernels::take_attention(&bound, &spec.bucket, options);
+    let bound = expand(&bound, &spec.bucket, &|op| whole && matches!(op, Op::Attention { .. }));
+    let mut emitter = Emitter::new(&bound, spec, pages, options, uses(graph));
     let main = bound.main();
     let mut arguments = vec![];
     for ((place, place_ty), number) in bound.given().zip(main.param_types()).zip(0..) {
@@ -97,24 +106,41 @@ struct Emitter<'a> {
     spec: &'a ProgramSpec,
     pages: &'a [u32],
     options: &'a Options,
+    /// What reads each parameter of main.
+    uses: Vec<Use>,
     given: HashMap<String, Given>,
+    /// Scales of elements that stand for values only together with them.
+    scaled: HashMap<Id, Scaled>,
     taps: Vec<Option<Id>>,
 }
 
 impl<'a> Emitter<'a> {
-    fn new(graph: &'a Graph, spec: &'a ProgramSpec, pages: &'a [u32], options: &'a Options) -> Emitter<'a> {
-        let taps = vec![None; spec.taps.len()];
-        Emitter { b: Builder::new(), graph, spec, pages, options, given: HashMap::new(), taps }
+    fn new(
+        graph: &'a Graph,
+        spec: &'a ProgramSpec,
+        pages: &'a [u32],
+        options: &'a Options,
+        uses: Vec<Use>,
+    ) -> Emitter<'a> {
+        let (given, scaled, taps) = (HashMap::new(), HashMap::new(), vec![None; spec.taps.len()]);
+        Emitter { b: Builder::new(), graph, spec, pages, options, uses, given, scaled, taps }
     }
 
     /// A parameter of main as an input of the module.
     fn argument(&mut self, place: Place, ty: &Ty, number: usize) -> Result<Id, BackendError> {
         let graph = self.graph;
+        let of_weight = |info: &WeightInfo| Form::of(info, self.uses[number], self.options);
         let (name, shape) = match place {
             Place::Input(input) => (input_name(input), Shape::new(Element::S32, self.dims(&ty.dims))),
             Place::Weight(of) => {
                 let spec = &graph.weights[of];
-                (weight_input(spec), Form::of(&spec.info, self.options).shape(&spec.info))
+                let form = Form::of_weight(spec, self.uses[number], self.options);
+                let name = weight_input(spec);
+                if let Form::Narrow(narrow, _) = form {
+                    self.given.insert(name.clone(), Given::Main(place));
+                    return Ok(self.narrow_argument(place, &name, &spec.info.shape, narrow));
+                }
+                (name, form.shape(&spec.info))
             }
             Place::State(of) => {
                 let state = &graph.states[of];
@@ -122,11 +148,17 @@ impl<'a> Emitter<'a> {
             }
             place => {
                 let info = WeightInfo { dtype: ty.dtype, shape: ty.dims.shape().expect("a graph is bound") };
+                let name = format!("argument.{number}");
+                let form = of_weight(&info);
+                if let Form::Narrow(narrow, _) = form {
+                    self.given.insert(name.clone(), Given::Main(place));
+                    return Ok(self.narrow_argument(place, &name, &info.shape, narrow));
+                }
                 let shape = match ty.dtype.is_block() {
-                    true => Form::of(&info, self.options).shape(&info),
+                    true => form.shape(&info),
                     false => Shape::new(element(ty.dtype, || format!("{place:?}"))?, &info.shape[..]),
                 };
-                (format!("argument.{number}"), shape)
+                (name, shape)
             }
         };
         self.given.insert(name.clone(), Given::Main(place));
@@ -174,6 +206,12 @@ impl<'a> Emitter<'a> {
         let of_args = func.tys(&node.args);
         let ty = func.ty(first);
         let site = Site { op: &node.op, of_args: &of_args, ty, path };
+        let takes_scales = matches!(node.op, Op::Gather | Op::Matmul { .. } | Op::Dequantize);
+        let args = match takes_scales {
+            true => args.to_vec(),
+            false => args.iter().map(|&arg| self.values(arg)).collect(),
+        };
+        let args = &args[..];
         Ok(match &node.op {
             Op::Constant(literal) => vec![self.constant(literal)],
             Op::Cast(to) => vec![self.cast(args[0], *to, &site)?],
@@ -184,7 +222,7 @@ impl<'a> Emitter<'a> {
             Op::Reshape(_) | Op::Broadcast(_) | Op::Transpose(_) | Op::Slice { .. } | Op::Concat { .. } => {
                 vec![self.layout(args, &site)]
             }
-            Op::Gather => vec![self.b.rows(args[0], args[1])],
+            Op::Gather => vec![self.gather(args[0], args[1])],
             Op::Unary(op) => vec![self.unary(*op, args[0])],
             Op::Binary(op) => vec![self.binary(*op, args[0], args[1], &self.dims(&ty.dims))],
             Op::Compare(op) => vec![self.compare(*op, args[0], args[1], &self.dims(&ty.dims))],
@@ -195,6 +233,7 @@ impl<'a> Emitter<'a> {
             Op::Dequantize => vec![args[0]],
             Op::Softmax => vec![self.softmax(args[0])],
             Op::TopK(k) => self.top_k(args[0], *k as usize),
+            Op::Attention { scale, .. } => vec![self.attention(*scale, args, &site)?],
             Op::StateRead => vec![self.state_read(args[0], args[1], &site)?],
             Op::StateWrite => vec![self.state_write(args[0], args[1], args[2], &site)?],
             Op::AllReduce { ranks } => vec![self.all_reduce(args[0], *ranks)],
@@ -206,6 +245,10 @@ impl<'a> Emitter<'a> {
     /// Replaces a node's first result where there is a patch for it, and brings it out where there is a tap.
     fn probe(&mut self, path: &str, results: &mut [Id]) -> Result<(), BackendError> {
         let Some(result) = results.first_mut() else { return Ok(()) };
+        let is_probed = |names: &[String]| names.iter().any(|name| name == path);
+        if is_probed(&self.spec.patches) || is_probed(&self.spec.taps) {
+            *result = self.values(*result);
+        }
         if let Some(number) = self.spec.patches.iter().position(|name| name == path) {
             let name = format!("patch.{number}");
             let shape = self.b.shape(*result).of(Element::F32);
@@ -228,6 +271,7 @@ impl<'a> Emitter<'a> {
                 format!("it is of {}, and blocks are unpacked here", ty.dtype),
             ));
         }
+        let id = self.values(id);
         let id = self.b.convert(id, element(ty.dtype, || "a result".to_owned())?);
         // States lie flat from the first step to the last.
         let is_state = ty.dims.iter().any(|dim| matches!(dim, graph::Dim::Pool(_)));
