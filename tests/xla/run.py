@@ -49,24 +49,17 @@ CLIENT = xla_client.make_cpu_client()
 DEVICES = CLIENT.local_devices()
 
 
-class Placed:
-    """What jax adds to shardings in Python is more than we need, but for these."""
-
-    memory_kind = None
-
-    def _to_xla_hlo_sharding(self, _rank):
-        return _hlo.HloSharding.replicate()
-
-    @property
-    def _device_assignment(self):
-        return self.devices
-
-    @property
-    def _internal_device_list(self):
-        return _jax.DeviceList(self.devices)
+def placed(sharding):
+    """What jax adds to shardings in Python is more than we need, but for these; none of them takes a second base."""
+    sharding.memory_kind = None
+    sharding._to_xla_hlo_sharding = lambda self, _rank: _hlo.HloSharding.replicate()
+    sharding._device_assignment = property(lambda self: self.devices)
+    sharding._internal_device_list = property(lambda self: _jax.DeviceList(self.devices))
+    return sharding
 
 
-class OneDevice(Placed, _jax.SingleDeviceSharding):
+@placed
+class OneDevice(_jax.SingleDeviceSharding):
     """Everything on one device."""
 
     def __init__(self, device):
@@ -74,7 +67,8 @@ class OneDevice(Placed, _jax.SingleDeviceSharding):
         self.devices = (device,)
 
 
-class AllDevices(Placed, _jax.GSPMDSharding):
+@placed
+class AllDevices(_jax.GSPMDSharding):
     """An array of its own on every device."""
 
     def __init__(self, devices):

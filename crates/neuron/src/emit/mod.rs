@@ -4,6 +4,7 @@
 //! A value of the graph that is f32 may be held in a narrower type as long as only its layout is changed: a product
 //! then takes a weight or a page of keys as it lies in memory, and whatever else reads it widens it first.
 
+mod accepted;
 mod collectives;
 mod elementwise;
 mod kernels;
@@ -30,7 +31,7 @@ pub(crate) use sampling::{GREEDY, KEPT, SAMPLED, TOP};
 use self::narrow::Scaled;
 use crate::uses::{Use, uses};
 use crate::weights::Form;
-use crate::{Options, unsupported};
+use crate::{Dialect, Options, unsupported};
 
 /// A module, and what its inputs are.
 #[derive(Debug)]
@@ -289,6 +290,9 @@ impl<'a> Emitter<'a> {
         let states = states.collect::<Vec<_>>();
         let aliases = states.iter().map(|(output, input)| (*output, input.as_str())).collect::<Vec<_>>();
         let module = self.b.finish(&module_name(&self.graph.name), &outputs, &aliases);
+        if self.options.dialect == Dialect::Neuron {
+            accepted::check(&module)?;
+        }
         let inputs = module.inputs.iter().map(|name| self.given[name]).collect();
         Ok(Emitted { module, inputs })
     }
