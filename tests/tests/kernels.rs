@@ -126,7 +126,7 @@ fn mxfp4_products_are_products() {
     let wanted = x.as_f32s().chunks_exact(width).zip(chosen).flat_map(|(x, expert)| {
         let matrix = &dense[expert * rows * width..][..rows * width];
         let w = Value::f32s([rows, width], matrix);
-        let x = Value::f32s([1, width].into(), x);
+        let x = Value::f32s([1, width], x);
         let y = reference::eval(&Op::Linear, &[x, w], PAGE_LEN, &Bucket::default(), false).unwrap();
         y[0].as_f32s().to_vec()
     });
