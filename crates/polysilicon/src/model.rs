@@ -44,6 +44,14 @@ struct Shared {
     digest: OnceLock<u64>,
 }
 
+/// What a model may have beside it.
+pub(crate) struct Extras {
+    /// The model that guesses for it.
+    pub draft: Option<DraftModel>,
+    /// What an hour of the machine costs.
+    pub price: Option<Price>,
+}
+
 /// Logits of every position of a prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Logits {
@@ -85,8 +93,7 @@ impl Model {
         tokens: Tokens,
         graph: Graph,
         caps: Caps,
-        draft: Option<DraftModel>,
-        price: Option<Price>,
+        Extras { draft, price }: Extras,
         worker: Worker,
         load: Duration,
     ) -> Model {
