@@ -14,6 +14,7 @@ use tensor::DType;
 use weights::Target;
 
 use crate::device::Choices;
+use crate::model::Extras;
 use crate::open::PAGE_LEN;
 use crate::progress::Watched;
 use crate::speculation::check_draft;
@@ -226,8 +227,8 @@ impl Builder {
         let Ready { opened, tokens, graph, caps, facts, executor, pool } = self.ready(backend)?;
         let ledger = Ledger::new(&graph, books::rates(runs_here, pool.current_num_threads()));
         let worker = Worker::start(Engine::new(executor, facts)?, pool, ledger);
-        let caps = (caps, backend.is_emulated());
-        Ok(Model::new(opened, tokens, graph, caps, draft, price, worker, start.elapsed()))
+        let extras = Extras { emulated: backend.is_emulated(), draft, price };
+        Ok(Model::new(opened, tokens, graph, caps, extras, worker, start.elapsed()))
     }
 
     /// Loads the model that guesses for this one, and leaves this one its share of the memory: as their weights are.

@@ -45,6 +45,16 @@ struct Shared {
     digest: OnceLock<u64>,
 }
 
+/// What a model may have beside it.
+pub(crate) struct Extras {
+    /// Whether the device is only emulated.
+    pub(crate) emulated: bool,
+    /// The model that guesses for it.
+    pub draft: Option<DraftModel>,
+    /// What an hour of the machine costs.
+    pub price: Option<Price>,
+}
+
 /// Logits of every position of a prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Logits {
@@ -85,9 +95,8 @@ impl Model {
         opened: Opened,
         tokens: Tokens,
         graph: Graph,
-        (caps, emulated): (Caps, bool),
-        draft: Option<DraftModel>,
-        price: Option<Price>,
+        caps: Caps,
+        Extras { emulated, draft, price }: Extras,
         worker: Worker,
         load: Duration,
     ) -> Model {

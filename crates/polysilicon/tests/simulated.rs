@@ -120,3 +120,34 @@ fn an_account_that_is_wrong_shows_in_the_sum() {
         assert!(fault(change) > 1e-3);
     }
 }
+
+/// A step of which these sequences have these stretches.
+fn step_of(parts: &[PartUse<u32>], padding: u32) -> StepUse<'_, u32> {
+    StepUse { busy_s: 1.0, device_s: 0.8, idle_s: 0.0, aside_s: 0.0, padding, parts }
+}
+
+#[test]
+fn a_sequence_pays_for_its_own_work_and_its_share_of_the_weights() {
+    let graph = graph();
+    let mut ledger = Ledger::new(&graph, Rates { bytes_per_s: 1e10, operations_per_s: 1e11 });
+    let part =
+        |owner, from, count| PartUse { owner, stretch: Stretch { from, count, rows: 1 }, prefill: from == 0 };
+    let parts = [part(0, 10, 1), part(1, 10, 1), part(2, 400, 1), part(3, 0, 64)];
+    (0..4).for_each(|owner| ledger.open(owner));
+    ledger.step(&step_of(&parts, 16));
+    ledger.energy(10.0);
+    let [a, b, long, prompt] = [0, 1, 2, 3].map(|owner| ledger.close(owner).expect("it was open"));
+    assert_eq!(a, b, "who does the same pays the same");
+    assert!(a.seconds() < long.seconds() && long.seconds() < prompt.seconds());
+    assert!(long.bytes() > a.bytes() && prompt.operations() > 60.0 * a.operations());
+    assert_eq!((prompt.prefill.tokens, prompt.decode.tokens, a.decode.tokens), (64, 0, 1));
+    let weights = graph.work(&graph::StepCounts { tokens: 67, seqs: 1, ..Default::default() }).weight_bytes;
+    assert!(a.bytes() > weights / 4.0 && a.bytes() < weights / 4.0 + 1e5);
+    let totals = ledger.totals();
+    assert!(totals.padding_s > 0.0 && (totals.receipts_s + totals.padding_s - 1.0).abs() < 1e-12);
+    let joules = [a, b, long, prompt].map(|charge| charge.joules.expect("they were counted"));
+    assert!(totals.joules.is_some_and(|all| (all - 10.0).abs() < 1e-9) && joules[3] > joules[0]);
+    assert!(ledger.close(0).is_none(), "it is closed once");
+    ledger.step(&step_of(&[part(0, 11, 1)], 0));
+    assert!((ledger.totals().dropped_s - 1.0).abs() < 1e-12, "it has ended");
+}
