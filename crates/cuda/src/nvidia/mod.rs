@@ -370,13 +370,12 @@ impl Driver for Nvidia {
     }
 
     fn drop_graph(&self, graph: GraphId) {
-        if let Ok(mut held) = self.enter() {
-            if let Some(exec) = held.graphs.remove(&graph.0) {
-                // A graph may still run; the driver's documentation lets it be destroyed only after.
-                let _ = self.synchronize();
-                // SAFETY: it is one of ours, and nobody has it any more.
-                let _ = unsafe { result::graph::exec_destroy(exec) };
-            }
+        let Ok(mut held) = self.enter() else { return };
+        if let Some(exec) = held.graphs.remove(&graph.0) {
+            // A graph may still run; the driver's documentation lets it be destroyed only after.
+            let _ = self.synchronize();
+            // SAFETY: it is one of ours, and nobody has it any more.
+            let _ = unsafe { result::graph::exec_destroy(exec) };
         }
     }
 
