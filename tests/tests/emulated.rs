@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use graph::{Backend, Row};
-use neuron::{Chip, ChipOptions, Neuron};
-use polysilicon::{DType, Error, Model, Sampling};
+use neuron::{Chip, ChipOptions, Neuron, Packed};
+use polysilicon::{Compile, DType, Error, Model, Opened, Sampling};
 use polysilicon_tests::embedded::{describe, source};
 use polysilicon_tests::emulated::{Emulated, OPTIONS, counts};
 use polysilicon_tests::prefill::Prefill;
@@ -84,6 +84,51 @@ fn an_older_runtime_that_waits_for_each_program_gives_the_same() -> Result<(), E
     let (ours, theirs) = (model(&emulated.backend().0)?, model(&Reference::new())?);
     let greedy = Sampling::default().max_tokens(8);
     assert_eq!(ids(&ours, PROMPTS[1], &greedy)?, ids(&theirs, PROMPTS[1], &greedy)?);
+    Ok(())
+}
+
+#[test]
+fn ranks_that_work_together_give_the_same() -> Result<(), Error> {
+    let emulated = Emulated::default();
+    let options = ChipOptions { ranks: 2, ..emulated.options() };
+    let chip = Chip::open(&options)?;
+    let runtime = chip.runtime().clone();
+    let (ours, theirs) = (model(&Neuron::of_chip(chip, OPTIONS)?)?, model(&Reference::new())?);
+    for sampling in [Sampling::default(), Sampling::default().temperature(0.8).top_k(50).seed(3)] {
+        let sampling = sampling.max_tokens(12);
+        assert_eq!(ids(&ours, PROMPTS[2], &sampling)?, ids(&theirs, PROMPTS[2], &sampling)?);
+    }
+    assert_eq!(counts(&runtime).alias_copies, 0);
+    Ok(())
+}
+
+#[test]
+fn a_bundle_is_served_without_a_compiler() -> Result<(), Error> {
+    let emulated = Emulated::default();
+    let ChipOptions { compiler, cache, .. } = emulated.options();
+    let folder = cache.with_file_name("bundle");
+    let compile = Compile::new(Opened::find("embedded", None)?, "trn2")?.kv(DType::F32).context(64);
+    let written = compile.compiler(compiler).cache(cache).write(&folder)?;
+    assert!(written.complete, "{:?}", written.notes);
+    let options = Packed::open(&folder).expect("it was written to its end").options();
+    let absent =
+        ChipOptions { compiler: "no-such-compiler".into(), bundle: Some(folder), ..emulated.options() };
+    let load = |chip: &ChipOptions| {
+        let backend = Neuron::of_chip(Chip::open(chip)?, options)?;
+        Model::open("embedded")?.kv(DType::F32).sequences(1).context(64).load_on(&backend)
+    };
+    let greedy = Sampling::default().max_tokens(20);
+    let served = ids(&load(&absent)?, PROMPTS[2], &greedy)?;
+    assert_eq!(served, ids(&load(&emulated.options())?, PROMPTS[2], &greedy)?);
+    // Another model, or more than was compiled, is told.
+    let backend = Neuron::of_chip(Chip::open(&absent)?, options)?;
+    let other = Model::open("embedded")?.kv(DType::BF16).context(64).load_on(&backend).map(|_| ());
+    assert!(other.expect_err("it was compiled for f32").to_string().contains("the type of keys and values"));
+    drop(backend);
+    let model = load(&absent)?;
+    let told =
+        ids(&model, PROMPTS[2], &greedy.prompt_logprobs(true)).expect_err("no such program").to_string();
+    assert!(told.contains("the bundle has no program for it"), "{told}");
     Ok(())
 }
 
@@ -221,7 +266,7 @@ fn a_core_without_room_says_what_to_do() -> Result<(), Error> {
 }
 
 #[test]
-fn programs_are_compiled_once_and_taken_without_a_compiler() {
+fn programs_are_compiled_once() {
     let emulated = Emulated::default();
     let programs = || std::fs::read_dir(emulated.options().cache).expect("there are some").count();
     let feed = |options: &ChipOptions| {
@@ -231,10 +276,11 @@ fn programs_are_compiled_once_and_taken_without_a_compiler() {
     };
     let made = feed(&emulated.options()).expect("it runs");
     assert_eq!(programs(), 1);
+    assert_eq!(feed(&emulated.options()).expect("it is there already"), made);
+    assert_eq!(programs(), 1);
     let absent = ChipOptions { compiler: "no-such-compiler".into(), ..emulated.options() };
     assert_eq!(feed(&absent).expect("it is there already"), made);
-    assert_eq!(programs(), 1);
     std::fs::remove_dir_all(emulated.options().cache).expect("it goes");
-    let missing = feed(&absent).expect_err("it is not there any more").to_string();
-    assert!(missing.contains("no-such-compiler") && missing.contains("POLYSILICON_NEURONX_CC"), "{missing}");
+    let missing = feed(&absent).expect_err("it is there no more").to_string();
+    assert!(missing.contains("`no-such-compiler` does not run"), "{missing}");
 }

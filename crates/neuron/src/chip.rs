@@ -129,7 +129,7 @@ impl Chip {
 
     /// What it is, in words.
     pub fn description(&self) -> String {
-        let (target, version) = (self.target.name, self.runtime.version());
+        let (target, version) = (self.target.name, &self.runtime.seen().version);
         let cores = match self.cores.len() {
             1 => format!("core {}", self.cores[0].index()),
             n => format!("cores {} to {}", self.cores[0].index(), self.cores[n - 1].index()),
@@ -139,7 +139,7 @@ impl Chip {
 
     /// Whether this is no chip but the emulator.
     pub fn is_emulated(&self) -> bool {
-        self.runtime.emulated().is_some()
+        self.runtime.seen().emulated
     }
 
     /// The runtime, which counts where it is the emulator.
@@ -223,7 +223,7 @@ impl Device for Chip {
         let of_core = |core: &Core| {
             let tensor = core.allocate(name, bytes)?;
             tensor.fill(0)?;
-            Ok(tensor)
+            Ok::<_, nrt::Error>(tensor)
         };
         self.cores.iter().map(of_core).collect::<Result<_, _>>().map_err(failed)
     }
@@ -263,7 +263,7 @@ impl Device for Chip {
             for (name, tensor) in names.iter().zip(tensors) {
                 set.insert(name, &tensor[rank])?;
             }
-            Ok(set)
+            Ok::<_, nrt::Error>(set)
         };
         let of_rank = |(rank, model): (usize, &Model)| {
             let inputs = set(rank, &program.inputs, inputs)?;

@@ -138,7 +138,6 @@ macro_rules! functions { ($apply:ident) => { $apply! { Functions;
     fn nrt_get_model_tensor_info(model: *mut Model, infos: *mut *mut TensorInfos) -> Code;
     fn nrt_free_model_tensor_info(infos: *mut TensorInfos) -> Code;
     fn nrt_tensor_allocate(placement: c_int, core: c_int, size: usize, name: *const c_char, tensor: *mut *mut Tensor) -> Code;
-    fn nrt_tensor_allocate_slice(source: *const Tensor, offset: usize, size: usize, name: *const c_char, slice: *mut *mut Tensor) -> Code;
     fn nrt_tensor_free(tensor: *mut *mut Tensor);
     fn nrt_tensor_read(tensor: *const Tensor, to: *mut c_void, offset: usize, size: usize) -> Code;
     fn nrt_tensor_write(tensor: *mut Tensor, from: *const c_void, offset: usize, size: usize) -> Code;

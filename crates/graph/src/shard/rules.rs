@@ -93,7 +93,10 @@ fn reshape(dims: &Dims, x: &Cut, from: &Dims) -> Result<Rule, String> {
     let whole = dims[axis].number().ok_or("makes an axis of known size of the one that is cut")?;
     // Elements of the old axis for each one of the new.
     let (len, fits) = match whole <= x.whole {
-        true => (x.len / (x.whole / whole).max(1), x.whole % whole == 0 && x.len % (x.whole / whole) == 0),
+        true => (
+            x.len / (x.whole / whole).max(1),
+            x.whole.is_multiple_of(whole) && x.len.is_multiple_of(x.whole / whole),
+        ),
         false => (x.len.saturating_mul(whole / x.whole), whole % x.whole == 0),
     };
     want(fits, "cuts the axis between elements of the new one")?;
