@@ -102,11 +102,11 @@ def on_device(array, place):
     )
 
 
-def together(arrays):
+def together(kind, arrays):
     """What lies on each device as one argument."""
     if RANKS == 1:
         return arrays[0]
-    return _jax.ArrayImpl(Kind(arrays[0]), EVERYWHERE, arrays, committed=True, _skip_checks=True)
+    return _jax.ArrayImpl(kind, EVERYWHERE, arrays, committed=True, _skip_checks=True)
 
 
 def on_host(array):
@@ -126,6 +126,7 @@ class Server:
 
     def __init__(self):
         self.tensors = {}
+        self.kinds = {}
         self.programs = []
 
     def load(self, request, payload):
@@ -144,7 +145,8 @@ class Server:
 
     def allocate(self, request, payload):
         dims, element = request["dims"], ELEMENTS[request["element"]]
-        self.tensors[request["tensor"]] = [np.zeros(dims, element) for _ in DEVICES]
+        arrays = self.tensors[request["tensor"]] = [np.zeros(dims, element) for _ in DEVICES]
+        self.kinds[request["tensor"]] = Kind(arrays[0])
         return {}, b""
 
     def write(self, request, payload):
@@ -163,7 +165,7 @@ class Server:
         for tensor in request["inputs"]:
             arrays = self.tensors[tensor]
             arrays[:] = [on_device(array, place) for array, place in zip(arrays, PLACES, strict=True)]
-        inputs = [together(self.tensors[tensor]) for tensor in request["inputs"]]
+        inputs = [together(self.kinds[tensor], self.tensors[tensor]) for tensor in request["inputs"]]
         results = self.programs[request["program"]].execute_sharded(inputs)
         results = results.disassemble_into_single_device_arrays()
         for tensor, ranks in zip(request["outputs"], results, strict=True):
@@ -181,6 +183,7 @@ def main():
         payload = requests.read(request["bytes"])
         for tensor in request["dropped"]:
             server.tensors.pop(tensor, None)
+            server.kinds.pop(tensor, None)
         try:
             reply, answer = getattr(server, request["do"])(request, payload)
         except Exception as error:  # noqa: BLE001, the test is told whatever it was

@@ -11,9 +11,6 @@ use crate::unsupported;
 const NKIPY: &str = "NKIPy's hlo.py";
 /// The Neuron SDK's pages on error codes EHCA005 and EVRF015, which list the targets of custom calls.
 const CODES: &str = "the SDK's error codes EHCA005 and EVRF015";
-/// No page that we found names it. Only scales of MXFP8 on Trainium3 need it; whoever has a compiler should ask its
-/// `list-operators`.
-const UNPROVEN: &str = "nobody yet";
 
 /// Which elements an instruction takes and gives.
 #[derive(Clone, Copy, PartialEq)]
@@ -48,7 +45,6 @@ const OPCODES: &[Row] = &[
     ("compare", Elements::Any, NKIPY),
     ("select", Elements::Any, NKIPY),
     ("convert", Elements::Any, NKIPY),
-    ("bitcast-convert", Elements::Any, UNPROVEN),
     ("iota", Elements::Any, NKIPY),
     ("reshape", Elements::Any, NKIPY),
     ("broadcast", Elements::Any, NKIPY),
