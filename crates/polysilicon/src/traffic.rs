@@ -86,9 +86,18 @@ const READERS_MAX: u32 = 4096;
 struct Book<'a> {
     model: &'a Model,
     start: Instant,
-    done: Mutex<(Vec<(usize, Request)>, Vec<f64>)>,
+    done: Mutex<Done>,
     tell: Mutex<&'a mut (dyn FnMut(Progress) + Send)>,
     of: u32,
+}
+
+/// What is over.
+#[derive(Default)]
+struct Done {
+    /// Requests, each with its number.
+    requests: Vec<(usize, Request)>,
+    /// Seconds by which they were sent late.
+    lags: Vec<f64>,
 }
 
 impl Traffic {
@@ -99,7 +108,7 @@ impl Traffic {
         let book = Book {
             model,
             start: Instant::now(),
-            done: Mutex::new((vec![], vec![])),
+            done: Mutex::default(),
             tell: Mutex::new(tell),
             of: self.requests,
         };
@@ -107,7 +116,7 @@ impl Traffic {
             Arrivals::Closed(readers) => self.closed(&book, readers),
             Arrivals::Open(rate) => self.open(&book, rate),
         }
-        let (mut requests, mut lags) = book.done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let Done { mut requests, mut lags } = book.done.into_inner().unwrap_or_else(PoisonError::into_inner);
         requests.sort_by_key(|(number, _)| *number);
         lags.sort_by(f64::total_cmp);
         let after = model.totals()?;
@@ -325,9 +334,9 @@ impl Book<'_> {
     fn keep(&self, number: usize, (request, lags): (Request, Vec<f64>)) {
         // Nobody panics while holding the locks.
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        done.0.push((number, request));
-        done.1.extend(lags);
-        let progress = Progress { done: done.0.len() as u64, total: u64::from(self.of) };
+        done.requests.push((number, request));
+        done.lags.extend(lags);
+        let progress = Progress { done: done.requests.len() as u64, total: u64::from(self.of) };
         drop(done);
         let mut tell = self.tell.lock().unwrap_or_else(PoisonError::into_inner);
         (*tell)(progress);

@@ -192,7 +192,8 @@ impl Emitter<'_> {
         // The greatest power of two that is not larger.
         let bits = self.b.bitcast(largest, Element::U32);
         let mask = self.b.constant(Literal::u32(EXPONENT));
-        let mask = self.b.broadcast(mask, &self.b.dims(bits).to_vec(), &[]);
+        let shape = self.b.dims(bits).to_vec();
+        let mask = self.b.broadcast(mask, &shape, &[]);
         let bits = self.b.binary(Binary::And, bits, mask);
         let power = self.b.bitcast(bits, Element::F32);
         let scale = self.times(power, 2f32.powi(-EMAX_E4M3FN));
@@ -211,7 +212,8 @@ impl Emitter<'_> {
     fn powers(&mut self, exponents: Id) -> Id {
         let bits = self.b.convert(exponents, Element::U32);
         let step = self.b.constant(Literal::u32(1 << 23));
-        let step = self.b.broadcast(step, &self.b.dims(bits).to_vec(), &[]);
+        let dims = self.b.dims(bits).to_vec();
+        let step = self.b.broadcast(step, &dims, &[]);
         let bits = self.b.binary(Binary::Multiply, bits, step);
         self.b.bitcast(bits, Element::F32)
     }
