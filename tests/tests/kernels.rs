@@ -22,9 +22,9 @@ fn folder() -> PathBuf {
 fn python(program: &std::ffi::OsStr, arguments: &[&str], input: &[u8]) -> Vec<u8> {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(folder()).env("PYTHONDONTWRITEBYTECODE", "1");
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(input).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("Python starts");
+    child.stdin.take().expect("it is piped").write_all(input).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
     assert!(output.status.success(), "{arguments:?} ended with {}", output.status);
     output.stdout
 }
@@ -35,7 +35,7 @@ fn twin(kernel: &str, numbers: Json, arrays: &[(&str, &[usize], Vec<u8>)]) -> Ve
     let request = json!({ "kernel": kernel, "numbers": numbers, "arrays": described });
     let mut input = format!("{request}\n").into_bytes();
     arrays.iter().for_each(|(_, _, bytes)| input.extend(bytes));
-    let output = python(&Xla::python().unwrap(), &["twins.py"], &input);
+    let output = python(&Xla::python().expect("the test asked for it"), &["twins.py"], &input);
     output.as_chunks().0.iter().map(|&word| f32::from_le_bytes(word)).collect()
 }
 
