@@ -1,7 +1,7 @@
 //! The CUDA backend as a whole, on a device that is the CPU: whole answers through the engine, tokens chosen on the device,
 //! and how many launches a step is.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -116,24 +116,27 @@ fn kernels(graph: &Graph, bucket: Bucket) -> Vec<Source> {
 const DECODE: Bucket = Bucket { tokens: 1, seqs: 1, queries: 1, pages: 64, rows: 1 };
 const PREFILL: Bucket = Bucket { tokens: 512, seqs: 1, queries: 0, pages: 64, rows: 1 };
 
-/// Texts of the kernels that real models need, in all types that are packed, and of some that are not.
-fn texts() -> BTreeSet<Source> {
-    let mut texts = BTreeSet::new();
-    for (name, target, kv) in [
-        ("llama-3.1-8b", DType::BF16, DType::BF16),
-        ("llama-3.1-8b", DType::Q4_K, DType::F16),
-        ("llama-3.2-1b", DType::Q8_0, DType::BF16),
-        ("qwen3-8b", DType::Q6_K, DType::Q8_0),
-        ("qwen3-0.6b", DType::Q5_K, DType::BF16),
-        ("qwen2.5-7b", DType::Q4_0, DType::BF16),
-        ("gpt-oss-20b", DType::MXFP4, DType::BF16),
-        ("qwen3-0.6b", DType::IQ4_NL, DType::F32),
-    ] {
+/// Texts of the kernels that real models need, in all types that are packed and one that is not: one of each that differs by
+/// more than large numbers.
+fn texts() -> BTreeMap<String, Source> {
+    let mut texts = BTreeMap::new();
+    let mut add = |name, target, kv, buckets: &[Bucket]| {
         let graph = shape(name, target, kv);
-        for bucket in [DECODE, Bucket { tokens: 8, seqs: 8, rows: 8, ..DECODE }, PREFILL] {
-            texts.extend(kernels(&graph, bucket));
+        for source in buckets.iter().flat_map(|bucket| kernels(&graph, *bucket)) {
+            let is_large = |value: &str| value.parse::<u64>().is_ok_and(|number| number > 64);
+            let told = source.macros.iter().filter(|(_, value)| !is_large(value));
+            let key = told.map(|(name, value)| format!(" {name} {value}")).collect::<String>();
+            texts.entry(source.kernel.to_owned() + &key).or_insert(source);
         }
-    }
+    };
+    let batch = Bucket { tokens: 8, seqs: 8, rows: 8, ..DECODE };
+    add("llama-3.1-8b", DType::BF16, DType::BF16, &[DECODE, batch, PREFILL]);
+    add("gpt-oss-20b", DType::MXFP4, DType::BF16, &[DECODE, PREFILL]);
+    add("qwen2.5-7b", DType::Q4_K, DType::F16, &[DECODE]);
+    add("qwen3-0.6b", DType::Q6_K, DType::Q8_0, &[PREFILL]);
+    add("qwen3-0.6b", DType::Q5_K, DType::F32, &[PREFILL]);
+    add("llama-3.2-1b", DType::Q4_0, DType::BF16, &[DECODE]);
+    add("llama-3.2-1b", DType::IQ4_NL, DType::BF16, &[DECODE]);
     texts
 }
 
@@ -143,7 +146,7 @@ fn every_kernel_compiles_for_every_architecture() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cuda-texts");
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("it can be made");
-    for (place, source) in texts().iter().enumerate() {
+    for (place, source) in texts().values().enumerate() {
         let path = folder.join(format!("{}-{place}.cu", source.kernel));
         std::fs::write(path, source.text()).expect("it can be written");
     }
