@@ -31,7 +31,7 @@ fn e4m3(code: u8) -> f32 {
 fn stored(narrow: Narrow, matrix: &Value) -> Value {
     let info = WeightInfo { dtype: matrix.dtype, shape: matrix.shape };
     let [elements, scales] = Form::Narrow(narrow, Dialect::Stock).pack(&info, matrix.data.as_slice::<u8>());
-    let width = *matrix.shape.last().unwrap();
+    let width = *matrix.shape.last().expect("as the test says");
     let scales: Vec<f32> = match narrow {
         Narrow::F8 | Narrow::Int8 => {
             scales.as_chunks().0.iter().map(|&scale| f32::from_le_bytes(scale)).collect()
@@ -57,17 +57,17 @@ fn stored(narrow: Narrow, matrix: &Value) -> Value {
 fn everywhere(narrow: Option<Narrow>, op: &Op, args: &[Value]) -> Vec<Vec<f32>> {
     let (bucket, mut all) = (Bucket::default(), vec![]);
     let emulated = Emulated::with(&[("chip", "trn3")]);
-    let mut chip = Chip::open(&emulated.options()).unwrap();
+    let mut chip = Chip::open(&emulated.options()).expect("as the test says");
     all.push(neuron::eval(&mut chip, &options(narrow, Dialect::Neuron), op, args, PAGE_LEN, &bucket));
     if Xla::is_present() {
         let options = options(narrow, Dialect::Stock);
         all.push(xla::with(|device| neuron::eval(device, &options, op, args, PAGE_LEN, &bucket)));
     }
-    all.into_iter().map(|results| results.unwrap()[0].as_f32s().to_vec()).collect()
+    all.into_iter().map(|results| results.expect("as the test says")[0].as_f32s().to_vec()).collect()
 }
 
 fn by_reference(op: &Op, args: &[Value]) -> Vec<f32> {
-    let results = reference::eval(op, args, PAGE_LEN, &Bucket::default(), false).unwrap();
+    let results = reference::eval(op, args, PAGE_LEN, &Bucket::default(), false).expect("as the test says");
     results[0].as_f32s().to_vec()
 }
 
@@ -176,12 +176,13 @@ fn logits(options: Options, found: DType, stories: &[Vec<u32>]) -> Vec<f32> {
     let graph = describe(&config, &*source, DType::F32);
     let backend = Neuron::new(Xla::start(), "stock XLA", options);
     let context = stories.iter().map(Vec::len).max().unwrap_or(0) as u32;
-    let weights = backend.load(&graph, &*source).unwrap();
-    let mut prefill = Prefill::on(&backend, &graph, weights, stories.len() as u32, context).unwrap();
+    let weights = backend.load(&graph, &*source).expect("as the test says");
+    let mut prefill =
+        Prefill::on(&backend, &graph, weights, stories.len() as u32, context).expect("as the test says");
     let mut logits = vec![];
     for (place, story) in stories.iter().enumerate() {
         for chunk in story.chunks_exact(CHUNK) {
-            logits.extend(prefill.feed_together(&[(place, chunk)], &[]).unwrap().logits);
+            logits.extend(prefill.feed_together(&[(place, chunk)], &[]).expect("as the test says").logits);
         }
     }
     logits

@@ -165,7 +165,7 @@ fn with_kernels(options: &Options, graph: &Graph) -> Module {
 fn calls(module: &Module) -> Vec<serde_json::Value> {
     let of = |it: &hlo::Instruction| match &it.op {
         hlo::Op::CustomCall { target, config, .. } if target == "AwsNeuronCustomNativeKernel" => {
-            Some(serde_json::from_str(config).unwrap())
+            Some(serde_json::from_str(config).expect("it is written below"))
         }
         _ => None,
     };
