@@ -37,20 +37,19 @@ impl Compiler {
             result::create_program(&text, None).map_err(|error| format!("NVRTC takes no text: {error}"))?;
         // SAFETY: the program was just made, and is destroyed after its last use.
         let compiled = unsafe { result::compile_program(program, &self.options) };
-        let code = compiled.map_err(|error| {
+        let compiled = compiled.map_err(|error| {
             // SAFETY: as above.
             let log = unsafe { result::get_program_log(program) }.unwrap_or_default();
             let log = log.iter().map(|&c| c.cast_unsigned()).take_while(|&c| c != 0).collect::<Vec<_>>();
             format!("{} refuses {label}: {error}\n{}", self.identity(), String::from_utf8_lossy(&log))
         });
-        let code = code.and_then(|()| {
+        let made = compiled.and_then(|()| {
             // SAFETY: it was compiled just now.
-            let code = unsafe { code(program) };
-            code.map_err(|error| format!("NVRTC gives no code for {label}: {error}"))
+            unsafe { code(program) }.map_err(|error| format!("NVRTC gives no code for {label}: {error}"))
         });
         // SAFETY: as above.
         let _ = unsafe { result::destroy_program(program) };
-        code
+        made
     }
 }
 
