@@ -43,14 +43,13 @@ impl Compiler {
             let log = log.iter().map(|&c| c.cast_unsigned()).take_while(|&c| c != 0).collect::<Vec<_>>();
             format!("{} refuses {label}: {error}\n{}", self.identity(), String::from_utf8_lossy(&log))
         });
-        let code = compiled.and_then(|()| {
+        let made = compiled.and_then(|()| {
             // SAFETY: it was compiled just now.
-            let code = unsafe { code(program) };
-            code.map_err(|error| format!("NVRTC gives no code for {label}: {error}"))
+            unsafe { code(program) }.map_err(|error| format!("NVRTC gives no code for {label}: {error}"))
         });
         // SAFETY: as above.
         let _ = unsafe { result::destroy_program(program) };
-        code
+        made
     }
 }
 
