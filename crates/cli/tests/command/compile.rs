@@ -26,8 +26,8 @@ fn without_a_compiler_modules_are_written_and_what_to_do_is_said() {
     let text = ended.text();
     // 1,235,814,400 parameters, of which norms are whole; and the tied table twice, cut along each axis.
     for line in [
-        "chip        trn2, 2 logical cores",
-        "module      decode-2x64: at best ",
+        "chip       trn2, 2 logical cores",
+        "module     decode-2x64: at best ",
         "bound by memory (predicted, not measured)",
     ] {
         assert!(text.contains(line), "{text}");
