@@ -1,5 +1,6 @@
-//! Kernels as text, for devices whose compilers are asked at run time. One folder a language.
+//! Sources of kernels, as text, that chips' own compilers turn into code. One folder a language.
 
 #![forbid(unsafe_code)]
 
 pub mod cuda;
+pub mod neuron;

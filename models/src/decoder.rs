@@ -1,6 +1,6 @@
 //! The numbers a pre-norm decoder is made of, and the walk from tokens to logits that all of them share.
 
-use graph::{Act, FuncBuilder, GraphBuilder, Input, Op, ValueId};
+use graph::{Act, FuncBuilder, GraphBuilder, Input, Op, Shard, ValueId};
 use tensor::DType;
 
 use crate::config::{Config, ConfigError, HEAD_WIDTH_MAX, HEADS_MAX, LAYERS_MAX};
@@ -165,7 +165,10 @@ pub fn decoder(
         assert_eq!(group, dims.group(layer), "groups are made in the order in which layers need them");
     }
     let tokens = g.input(Input::Tokens);
-    let table = g.weight("embed_tokens.weight", &[dims.vocab, dims.width]);
+    let matrix = |g: &mut GraphBuilder<'_>, name: &str| {
+        g.weight_by(name, &[dims.vocab, dims.width], Shard::Vocabulary)
+    };
+    let table = matrix(g, "embed_tokens.weight");
     let mut x = g.op(Op::Embed, &[tokens, table]);
     g.name(x, "embed");
     for i in 0..dims.layers {
@@ -179,7 +182,7 @@ pub fn decoder(
     let norm = g.weight("norm.weight", &[dims.width]);
     let x = g.op(Op::RmsNorm { eps: dims.eps }, &[x, norm]);
     g.name(x, "norm");
-    let head = if dims.tied { table } else { g.weight("lm_head.weight", &[dims.vocab, dims.width]) };
+    let head = if dims.tied { table } else { matrix(g, "lm_head.weight") };
     let logits = g.op(Op::Linear, &[x, head]);
     g.name(logits, "logits")
 }

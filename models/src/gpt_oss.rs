@@ -1,7 +1,7 @@
 //! gpt-oss: attention with sinks and biases in alternating windows, YaRN, and a mixture of experts with a clamped
 //! activation, whose MXFP4 weights stay MXFP4.
 
-use graph::{Act, FuncBuilder, GraphBuilder, Op, ValueId};
+use graph::{Act, FuncBuilder, GraphBuilder, Op, Shard, ValueId};
 
 use crate::blocks::{Attention, Blocks};
 use crate::decoder::{Decoder, Defaults, decoder, window_or};
@@ -62,14 +62,18 @@ impl Experts {
 
     fn apply(&self, f: &mut FuncBuilder<'_>, name: &str, x: ValueId, inner: u32) -> ValueId {
         let width = f.width(x);
-        let scores = f.linear(&format!("{name}.router"), x, self.count, true);
+        let scores = f.linear(&format!("{name}.router"), x, self.count, true, Shard::Whole);
         let chosen = f.ops(Op::Route { k: self.chosen }, &[scores]);
         let mut args = vec![x, chosen[0], chosen[1]];
-        for (part, out, of) in [("gate", inner, width), ("up", inner, width), ("down", width, inner)] {
-            args.push(f.weight(&format!("{name}.experts.{part}_proj.weight"), &[self.count, out, of]));
+        // Ranks divide each expert in itself: whichever a token chooses, all of them read as much.
+        let [gate, up] = ["gate", "up"].map(|part| (part, inner, width, Shard::Even(1), Shard::Even(1)));
+        let parts = [gate, up, ("down", width, inner, Shard::Even(2), Shard::Once)];
+        for (part, out, of, shard, _) in parts {
+            let name = format!("{name}.experts.{part}_proj.weight");
+            args.push(f.weight_by(&name, &[self.count, out, of], shard));
         }
-        for (part, out) in [("gate", inner), ("up", inner), ("down", width)] {
-            args.push(f.weight(&format!("{name}.experts.{part}_proj.bias"), &[self.count, out]));
+        for (part, out, _, _, shard) in parts {
+            args.push(f.weight_by(&format!("{name}.experts.{part}_proj.bias"), &[self.count, out], shard));
         }
         let x = f.op(Op::ExpertFfn { act: self.act, biased: true }, &args);
         f.name(x, "mlp")

@@ -3,10 +3,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod bringup;
 pub mod conformance;
 pub mod cuda_host;
 pub mod divergence;
 pub mod embedded;
+pub mod emulated;
 pub mod golden;
+pub mod lockstep;
 pub mod prefill;
 pub mod xla;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use graph::{
     Backend, BackendError, Bucket, Budget, Executor, Feed, Fetch, Graph, Group, GroupCounts, GroupFeed,
-    PageId, ProgramId, ProgramSpec, Row, Sampling, StepCounts, Token, Weights,
+    PageId, ProgramId, ProgramSpec, Row, Sampling, StepCounts, StepId, Token, Weights,
 };
 use tensor::WeightSource;
 
@@ -85,6 +85,48 @@ impl Prefill {
         rows: &[Row<'_>],
         taps: &[String],
     ) -> Result<Fetch, BackendError> {
+        let tokens = parts.iter().map(|(_, ids)| ids.iter().map(|&id| Token::Host(id)).collect::<Vec<_>>());
+        let tokens = tokens.collect::<Vec<_>>();
+        let parts = parts.iter().zip(&tokens).map(|(&(sequence, _), tokens)| (sequence, &tokens[..]));
+        let step = self.launch(&parts.collect::<Vec<_>>(), rows, taps)?;
+        self.fetch(step)
+    }
+
+    /// Greedy tokens of the first sequence behind this one. Each step is launched before the one before it is fetched,
+    /// and takes its token from that one; `launched` hears of each.
+    pub fn follow(
+        &mut self,
+        id: u32,
+        count: usize,
+        launched: &mut dyn FnMut(usize),
+    ) -> Result<Vec<u32>, BackendError> {
+        let (mut ids, mut before, mut token) = (vec![], None, Token::Host(id));
+        for number in 1..=count {
+            let step = self.launch(&[(0, &[token])], &[Row::new(0, &Sampling::GREEDY)], &[])?;
+            launched(number);
+            if let Some(before) = before.replace(step) {
+                ids.push(self.fetch(before)?.sampled[0].id);
+            }
+            token = Token::Previous(0);
+        }
+        if let Some(last) = before {
+            ids.push(self.fetch(last)?.sampled[0].id);
+        }
+        Ok(ids)
+    }
+
+    fn fetch(&mut self, step: StepId) -> Result<Fetch, BackendError> {
+        let mut fetch = Fetch::default();
+        self.executor.finish(step, &mut fetch)?;
+        Ok(fetch)
+    }
+
+    fn launch(
+        &mut self,
+        parts: &[(usize, &[Token])],
+        rows: &[Row<'_>],
+        taps: &[String],
+    ) -> Result<StepId, BackendError> {
         let step = self.step(parts);
         let group = GroupFeed {
             table: &step.table,
@@ -111,25 +153,23 @@ impl Prefill {
             counts: &counts,
         };
         let program = self.program(feed.bucket(), taps)?;
-        let step = self.executor.launch(program, &feed)?;
-        let mut fetch = Fetch::default();
-        self.executor.finish(step, &mut fetch)?;
-        for (sequence, ids) in parts {
-            self.positions[*sequence] += ids.len() as u32;
+        let launched = self.executor.launch(program, &feed)?;
+        for (sequence, tokens) in parts {
+            self.positions[*sequence] += tokens.len() as u32;
         }
-        Ok(fetch)
+        Ok(launched)
     }
 
     /// Where the tokens of a step stand, and where their states go.
-    fn step(&self, parts: &[(usize, &[u32])]) -> Step {
+    fn step(&self, parts: &[(usize, &[Token])]) -> Step {
         let mut step = Step::default();
-        for (place, &(sequence, ids)) in (0..).zip(parts) {
+        for (place, &(sequence, tokens)) in (0..).zip(parts) {
             // Pages in reverse, so that nothing works by their order.
             let first = sequence as u32 * self.pages + 1;
             let pages = (first..first + self.pages).rev();
-            for (position, &id) in (self.positions[sequence]..).zip(ids) {
+            for (position, &token) in (self.positions[sequence]..).zip(tokens) {
                 let page = first + self.pages - 1 - position / self.page_len;
-                step.tokens.push(Token::Host(id));
+                step.tokens.push(token);
                 step.positions.push(position);
                 step.sequences.push(place);
                 step.slots.push(page * self.page_len + position % self.page_len);

@@ -58,7 +58,7 @@ fn a_gpu_gives_the_logits_of_transformers() {
 #[test]
 fn modules_for_neuron_give_the_logits_of_transformers_on_xla() {
     if Xla::is_present() {
-        let options = Options { precision: Precision::F32, dialect: Dialect::Stock };
+        let options = Options::new(Precision::F32, Dialect::Stock);
         gives_the_logits(&Neuron::new(Xla::start(), "stock XLA", options));
     }
 }

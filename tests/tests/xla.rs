@@ -3,13 +3,13 @@
 
 use graph::{Bucket, Fetch, Row, Sampler, Sampling};
 use models::shapes;
-use neuron::{Bundle, Dialect, Neuron, Options, Precision, Target};
+use neuron::{Bundle, Dialect, Neuron, Options, Precision, Target, bucket_named};
 use polysilicon_tests::golden::{Golden, root};
 use polysilicon_tests::prefill::Prefill;
 use polysilicon_tests::xla::Xla;
 use tensor::{DType, ErrorStats, WeightSource};
 
-const STOCK: Options = Options { precision: Precision::F32, dialect: Dialect::Stock };
+const STOCK: Options = Options::new(Precision::F32, Dialect::Stock);
 
 #[test]
 fn steps_that_bring_no_logits_give_the_same_tokens() {
@@ -79,9 +79,8 @@ fn modules_of_a_real_shape_are_taken_by_xla() {
     let prompt = Bucket { tokens: 512, seqs: 1, queries: 0, pages: 256, rows: 1 };
     let folder = tempfile::tempdir().unwrap();
     let target = Target::named("trn2").unwrap();
-    let manifest = Bundle { target, options: Options::default(), buckets: vec![decode, prompt] }
-        .write(&graph, folder.path())
-        .unwrap();
+    let bundle = Bundle { target, options: Options::default(), ranks: 1, buckets: vec![decode, prompt] };
+    let manifest = bundle.write(&graph, folder.path(), None, 1, &|_| ()).unwrap();
     let mut xla = Xla::start();
     for program in manifest["programs"].as_array().unwrap() {
         let module = std::fs::read(folder.path().join(program["module"].as_str().unwrap())).unwrap();
@@ -93,4 +92,32 @@ fn modules_of_a_real_shape_are_taken_by_xla() {
     assert_eq!(manifest["bytes_per_core"]["states"], (8 * 4096 + 16) * 131_072u64);
     assert_eq!(manifest["programs"][0]["predicted"]["bound"], "memory");
     assert_eq!(manifest["programs"][1]["predicted"]["bound"], "compute");
+}
+
+/// The same on the four logical cores of a chip.
+#[test]
+fn modules_of_ranks_of_a_real_shape_are_taken_by_xla() {
+    let options = models::Options { kv: DType::BF16, page_len: 16 };
+    let config = shapes::config("llama-3.1-8b").unwrap();
+    let source = shapes::weights(&config, &options, weights::Target::One(DType::BF16)).unwrap();
+    let source: &dyn WeightSource = &source;
+    let graph = models::describe("llama-3.1-8b", &config, &options, &source).unwrap();
+    let buckets = ["decode-8x4096", "prefill-512x4096"].map(|name| bucket_named(name, 16).unwrap()).to_vec();
+    let folder = tempfile::tempdir().unwrap();
+    let target = Target::named("trn2").unwrap();
+    let bundle = Bundle { target, options: Options::default(), ranks: 4, buckets };
+    let manifest = bundle.write(&graph, folder.path(), None, 1, &|_| ()).unwrap();
+    // A quarter of 8,029,995,008 elements of matrices in bf16, and 266,240 of norms in f32; and a quarter of eight times
+    // 4096 positions of 128 KiB, and of the bin.
+    assert_eq!(manifest["bytes_per_core"]["weights"], 2_007_498_752u64 * 2 + 266_240 * 4);
+    assert_eq!(manifest["bytes_per_core"]["states"], (8 * 4096 + 16) * 32_768u64);
+    assert_eq!(manifest["programs"][0]["predicted"]["bound"], "memory");
+    if !Xla::is_present() {
+        return;
+    }
+    let mut xla = Xla::start_on(4);
+    for program in manifest["programs"].as_array().unwrap() {
+        let module = std::fs::read(folder.path().join(program["module"].as_str().unwrap())).unwrap();
+        xla.verify(&module).unwrap_or_else(|error| panic!("{}: {error}", program["name"]));
+    }
 }

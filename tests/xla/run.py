@@ -1,15 +1,16 @@
 """Runs HLO modules on stock XLA, for Rust tests: a device that speaks over standard input and output.
 
-    python tests/xla/run.py
+    python tests/xla/run.py RANKS
 
-Needs jaxlib and numpy alone. Each request is a line of JSON, then as many bytes as its `bytes` says; so is each
+Needs jaxlib and numpy alone. Every program runs on all ranks together, each a device of XLA's CPU client, which then
+exchange what their modules say; a tensor is one of its kind on each. Each request is a line of JSON, then as many bytes as its `bytes` says; so is each
 reply, whose `error` says what went wrong. Requests:
 
     load      a serialized HloModuleProto -> program
     verify    a serialized HloModuleProto: whether XLA takes it, without making it ready
     allocate  tensor, element, dims: zeros
-    write     tensor, offset, and bytes
-    read      tensor, offset, count -> bytes
+    write     tensor, rank or null for all, offset, and bytes
+    read      tensor, rank, offset, count -> bytes
     run       program, inputs, outputs: tensors in the module's order
 
 Every request may tell of tensors `dropped` since the last. Programs stay until the end.
@@ -20,7 +21,11 @@ import os
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false")
+RANKS = int(sys.argv[1])
+# A module says where something is rounded, and that is to be done.
+EXACT = "--xla_allow_excess_precision=false"
+FLAGS = f"--xla_cpu_multi_thread_eigen=false {EXACT} --xla_force_host_platform_device_count={RANKS}"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {FLAGS}"
 
 import ml_dtypes  # noqa: E402, brought along by jaxlib
 import numpy as np  # noqa: E402
@@ -41,28 +46,38 @@ ELEMENTS = {
 }
 
 CLIENT = xla_client.make_cpu_client()
-DEVICE = CLIENT.local_devices()[0]
-DEVICES = _jax.DeviceList((DEVICE,))
+DEVICES = CLIENT.local_devices()
 
 
+def placed(sharding):
+    """What jax adds to shardings in Python is more than we need, but for these; none of them takes a second base."""
+    sharding.memory_kind = None
+    sharding._to_xla_hlo_sharding = lambda self, _rank: _hlo.HloSharding.replicate()
+    sharding._device_assignment = property(lambda self: self.devices)
+    sharding._internal_device_list = property(lambda self: _jax.DeviceList(self.devices))
+    return sharding
+
+
+@placed
 class OneDevice(_jax.SingleDeviceSharding):
-    """Everything on the one device. What jax adds to this class in Python is more than we need, but for these."""
+    """Everything on one device."""
 
-    memory_kind = None
-
-    def _to_xla_hlo_sharding(self, _rank):
-        return _hlo.HloSharding.replicate()
-
-    @property
-    def _device_assignment(self):
-        return (DEVICE,)
-
-    @property
-    def _internal_device_list(self):
-        return DEVICES
+    def __init__(self, device):
+        super().__init__(device)
+        self.devices = (device,)
 
 
-PLACE = OneDevice(DEVICE)
+@placed
+class AllDevices(_jax.GSPMDSharding):
+    """An array of its own on every device."""
+
+    def __init__(self, devices):
+        super().__init__(_jax.DeviceList(devices), _hlo.HloSharding.replicate())
+        self.devices = devices
+
+
+PLACES = [OneDevice(device) for device in DEVICES]
+EVERYWHERE = AllDevices(tuple(DEVICES))
 
 
 class Kind:
@@ -74,22 +89,31 @@ class Kind:
         self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
 
 
-def on_device(array):
+def on_device(array, place):
+    if not isinstance(array, np.ndarray):
+        return array
     return xla_client.batched_device_put(
         Kind(array),
-        PLACE,
+        place,
         [array],
-        [DEVICE],
+        list(place.devices),
         enable_x64=False,
         host_buffer_semantics=_jax.HostBufferSemantics.IMMUTABLE_ONLY_DURING_CALL,
     )
 
 
-def on_host(tensor):
-    """A tensor as an array that can be written to."""
-    if isinstance(tensor, np.ndarray):
-        return tensor
-    array, _ = tensor._single_device_array_to_np_array_did_copy()
+def together(kind, arrays):
+    """What lies on each device as one argument."""
+    if RANKS == 1:
+        return arrays[0]
+    return _jax.ArrayImpl(kind, EVERYWHERE, arrays, committed=True, _skip_checks=True)
+
+
+def on_host(array):
+    """A rank's tensor as an array that can be written to."""
+    if isinstance(array, np.ndarray):
+        return array
+    array, _ = array._single_device_array_to_np_array_did_copy()
     return np.array(array, order="C")
 
 
@@ -98,16 +122,21 @@ def octets(array):
 
 
 class Server:
-    """Tensors are on the host until a program wants them, and come back when they are read."""
+    """Tensors are lists of a rank's each, on the host until a program wants them; they come back when they are read."""
 
     def __init__(self):
         self.tensors = {}
+        self.kinds = {}
         self.programs = []
 
     def load(self, request, payload):
         options = xla_client.CompileOptions()
+        options.num_replicas = options.executable_build_options.num_replicas = RANKS
+        places = np.arange(RANKS).reshape(RANKS, 1)
+        options.device_assignment = xla_client.DeviceAssignment.create(places)
         module = _jax.mlir.hlo_to_stablehlo(payload)
-        self.programs.append(CLIENT.compile_and_load(module, DEVICES, options))
+        devices = _jax.DeviceList(tuple(DEVICES))
+        self.programs.append(CLIENT.compile_and_load(module, devices, options))
         return {"program": len(self.programs) - 1}, b""
 
     def verify(self, request, payload):
@@ -115,29 +144,32 @@ class Server:
         return {}, b""
 
     def allocate(self, request, payload):
-        self.tensors[request["tensor"]] = np.zeros(request["dims"], ELEMENTS[request["element"]])
+        dims, element = request["dims"], ELEMENTS[request["element"]]
+        arrays = self.tensors[request["tensor"]] = [np.zeros(dims, element) for _ in DEVICES]
+        self.kinds[request["tensor"]] = Kind(arrays[0])
         return {}, b""
 
     def write(self, request, payload):
-        array = self.tensors[request["tensor"]] = on_host(self.tensors[request["tensor"]])
-        start = request["offset"]
-        octets(array)[start : start + len(payload)] = np.frombuffer(payload, np.uint8)
+        arrays, start = self.tensors[request["tensor"]], request["offset"]
+        for rank in range(RANKS) if request["rank"] is None else [request["rank"]]:
+            arrays[rank] = on_host(arrays[rank])
+            octets(arrays[rank])[start : start + len(payload)] = np.frombuffer(payload, np.uint8)
         return {}, b""
 
     def read(self, request, payload):
         start = request["offset"]
-        array = on_host(self.tensors[request["tensor"]])
+        array = on_host(self.tensors[request["tensor"]][request["rank"]])
         return {}, octets(array)[start : start + request["count"]].tobytes()
 
     def run(self, request, payload):
         for tensor in request["inputs"]:
-            if isinstance(self.tensors[tensor], np.ndarray):
-                self.tensors[tensor] = on_device(self.tensors[tensor])
-        inputs = [self.tensors[tensor] for tensor in request["inputs"]]
+            arrays = self.tensors[tensor]
+            arrays[:] = [on_device(array, place) for array, place in zip(arrays, PLACES, strict=True)]
+        inputs = [together(self.kinds[tensor], self.tensors[tensor]) for tensor in request["inputs"]]
         results = self.programs[request["program"]].execute_sharded(inputs)
         results = results.disassemble_into_single_device_arrays()
-        for tensor, (result,) in zip(request["outputs"], results, strict=True):
-            self.tensors[tensor] = result
+        for tensor, ranks in zip(request["outputs"], results, strict=True):
+            self.tensors[tensor] = list(ranks)
         return {}, b""
 
 
@@ -151,6 +183,7 @@ def main():
         payload = requests.read(request["bytes"])
         for tensor in request["dropped"]:
             server.tensors.pop(tensor, None)
+            server.kinds.pop(tensor, None)
         try:
             reply, answer = getattr(server, request["do"])(request, payload)
         except Exception as error:  # noqa: BLE001, the test is told whatever it was

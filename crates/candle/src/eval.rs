@@ -6,7 +6,7 @@ use tensor::Value;
 use crate::array::Array;
 use crate::program::Program;
 use crate::run::run;
-use crate::{failed, unsupported};
+use crate::{NAME, failed, unsupported};
 
 /// The results of one operation on concrete values, composites through their expansion. A state is a value
 /// `[pages, S, ..]` with pages of `page_len` slots; `bucket` binds what variables the operation's shape has.
@@ -14,6 +14,7 @@ pub fn eval(op: &Op, args: &[Value], page_len: u32, bucket: &Bucket) -> Result<V
     let types = args.iter().map(|arg| Ty::new(arg.dtype, arg.shape)).collect::<Vec<_>>();
     let graph =
         Graph::of_op(op, &types, page_len).map_err(|error| unsupported(op.to_string(), error.to_string()))?;
+    graph.check_alone(NAME)?;
     let spec = ProgramSpec { bucket: *bucket, ..ProgramSpec::default() };
     let program = Program::compile(&graph, &spec)?;
     let arrays = args.iter().map(|arg| Array::from_bytes(arg.dtype, &arg.shape, arg.data.as_slice()));

@@ -65,6 +65,7 @@ impl Backend for Candle {
     }
 
     fn load(&self, graph: &Graph, source: &dyn WeightSource) -> Result<Arc<dyn Weights>, BackendError> {
+        graph.check_alone(NAME)?;
         Ok(Arc::new(CandleWeights::load(graph, source)?))
     }
 

@@ -1,5 +1,7 @@
 //! Arguments that several commands take.
 
+use std::path::PathBuf;
+
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, ValueEnum, value_parser};
 use polysilicon::hub::{self, Hub};
@@ -32,7 +34,7 @@ pub struct DeviceArgs {
     pub device: Device,
     /// Threads to work with [default: one per core]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
-    threads: Option<usize>,
+    pub threads: Option<usize>,
     /// Bytes for weights, keys and values and work space, e.g. 8GiB [default: what is available]
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     memory: Option<u64>,
@@ -46,6 +48,12 @@ pub struct DeviceArgs {
     /// rounds nothing
     #[arg(long, value_name = "WORD", default_value = "auto")]
     precision: Precision,
+    /// Neuron cores that run the model together, each with its part of the weights [default: 1, or the bundle's]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1024))]
+    tp: Option<u32>,
+    /// Take the programs of Neuron cores from this folder, which `compile` wrote, and compile nothing
+    #[arg(long, value_name = "DIR")]
+    bundle: Option<PathBuf>,
 }
 
 /// How activations are rounded for products.
@@ -116,6 +124,12 @@ impl DeviceArgs {
         }
         if let Some(dtype) = self.kv {
             builder = builder.kv(dtype);
+        }
+        if let Some(ranks) = self.tp {
+            builder = builder.ranks(ranks);
+        }
+        if let Some(folder) = &self.bundle {
+            builder = builder.bundle(folder.clone());
         }
         builder.on_progress(move |progress| bar.show(progress.done, progress.total))
     }

@@ -25,6 +25,7 @@ pub fn eval(
     let unsupported =
         |reason: String| BackendError::Unsupported { device: NAME, what: op.to_string(), reason };
     let graph = Graph::of_op(op, &types, page_len).map_err(|error| unsupported(error.to_string()))?;
+    graph.check_alone(NAME)?;
     let graph = expand(&graph, bucket, &program::takes);
     let (plan, places, weights) = placed(&graph, args)?;
     let states = put_in(&plan, &places, args)?;

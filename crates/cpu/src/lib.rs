@@ -84,6 +84,7 @@ impl Backend for Cpu {
     }
 
     fn load(&self, graph: &Graph, source: &dyn WeightSource) -> Result<Arc<dyn Weights>, BackendError> {
+        graph.check_alone(NAME)?;
         Ok(Arc::new(weights::Loaded::load(graph, source)?))
     }
 

@@ -152,6 +152,11 @@ impl Batch {
         result
     }
 
+    /// Tokens that were added to fill the bucket of the feed before.
+    pub(crate) fn padding(&self) -> u32 {
+        self.counts.padding
+    }
+
     fn clear(&mut self) {
         self.tokens.clear();
         self.positions.clear();

@@ -14,6 +14,7 @@ use crate::event::Record;
 use crate::flight::{Flight, give_up};
 use crate::limits::check_answers;
 use crate::line::Line;
+use crate::meter::{Account, Meter};
 use crate::pages::Pages;
 use crate::policy::admission;
 use crate::policy::sharing::Kind;
@@ -59,6 +60,8 @@ pub struct Engine {
     pub(crate) fetch: Fetch,
     pub(crate) events: Vec<Record>,
     pub(crate) clock: Clock,
+    /// Where time goes.
+    pub(crate) meter: Meter,
 }
 
 impl Engine {
@@ -100,6 +103,7 @@ impl Engine {
             doubles: vec![],
             fetch: Fetch::default(),
             events: vec![],
+            meter: Meter::new(clock.now()),
             clock,
         })
     }
@@ -182,6 +186,27 @@ impl Engine {
             && self.unasked.is_empty()
             && self.line.first().is_none()
             && running.all(|&(_, id)| self.roster[id].is_paused())
+    }
+
+    /// Where the time went since the step before, though no step has landed: to know it until now.
+    pub fn read_meter(&mut self) -> Account<'_> {
+        self.meter.begin(self.clock.now());
+        self.end_account();
+        self.meter.account()
+    }
+
+    /// Does something that no request asked for, so that its time is told apart from theirs.
+    pub fn aside<T>(&mut self, work: impl FnOnce(&mut Engine) -> T) -> T {
+        self.meter.step_aside(self.clock.now());
+        let result = work(self);
+        self.meter.step_back(self.clock.now());
+        result
+    }
+
+    /// A step is over, or there was none.
+    pub(crate) fn end_account(&mut self) {
+        let resting = self.is_resting();
+        self.meter.end(self.clock.now(), resting);
     }
 
     /// How long until the next deadline, where one was asked for.

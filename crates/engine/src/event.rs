@@ -8,6 +8,7 @@ use std::time::Duration;
 use graph::Fetch;
 
 use crate::beams::Answer;
+use crate::meter::Account;
 use crate::{EngineError, SequenceId};
 
 /// Something that happened to a sequence. Every sequence ends in exactly one [`Event::Finished`] or
@@ -121,12 +122,18 @@ pub struct Usage {
 pub struct Events<'a> {
     pub(crate) records: slice::Iter<'a, Record>,
     pub(crate) fetch: &'a Fetch,
+    pub(crate) account: Account<'a>,
 }
 
-impl Events<'_> {
+impl<'a> Events<'a> {
     /// How long the device worked on the step these events come from.
     pub fn device_time(&self) -> Duration {
         Duration::from_nanos(self.fetch.device_ns)
+    }
+
+    /// Where the time went since the events before these.
+    pub fn account(&self) -> Account<'a> {
+        self.account
     }
 }
 

@@ -5,9 +5,10 @@ use std::ops::Range;
 
 use graph::{Copy, Fetch, PageId, StepId};
 
-use crate::EngineError;
 use crate::batch::Part;
+use crate::meter::Ran;
 use crate::pages::Pages;
+use crate::{EngineError, SequenceId};
 
 /// A step in flight.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub(crate) struct Flight {
     pub number: u64,
     /// What the device calls it.
     pub step: Option<StepId>,
+    /// Tokens added to fill its bucket.
+    pub padding: u32,
     /// What sequences do in it.
     pub parts: Vec<Flown>,
     /// Pages that it copies before all else.
@@ -32,6 +35,18 @@ pub(crate) struct Flown {
     pub top: usize,
     /// Floats of `Fetch::logits` per row.
     pub logits: usize,
+    /// Who asked for it: for beams their search.
+    pub owner: SequenceId,
+    /// Whether its tokens are a prompt's, or again those of an answer that had lost its pages.
+    pub prefill: bool,
+}
+
+impl Flown {
+    /// What it does, for the account of its step.
+    pub(crate) fn ran(&self) -> Ran {
+        let Part { from, count, rows, .. } = self.part;
+        Ran { sequence: self.owner, from, count, rows, prefill: self.prefill }
+    }
 }
 
 impl Flight {

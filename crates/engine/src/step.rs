@@ -26,7 +26,7 @@ impl Engine {
             self.launch_next();
         }
         self.land_oldest();
-        Events { records: self.events.iter(), fetch: &self.fetch }
+        self.tell()
     }
 
     /// As [`Engine::step`], but launches nothing; `None` where no step is in flight any more.
@@ -36,18 +36,24 @@ impl Engine {
         }
         self.begin_events();
         self.land_oldest();
-        Some(Events { records: self.events.iter(), fetch: &self.fetch })
+        Some(self.tell())
+    }
+
+    fn tell(&mut self) -> Events<'_> {
+        self.end_account();
+        Events { records: self.events.iter(), fetch: &self.fetch, account: self.meter.account() }
     }
 
     /// Forgets the events of the step before, and ends whatever ends without a step.
     fn begin_events(&mut self) {
+        let now = self.clock.now();
+        self.meter.begin(now);
         self.events.clear();
         self.fetch.clear();
         while let Some(id) = self.unasked.pop() {
             let finish = self.roster.find(id).and_then(|sequence| sequence.finish());
             self.finish(id, finish.unwrap_or(Finish::Length));
         }
-        let now = self.clock.now();
         while let Some(id) = self.line.overdue(now) {
             self.finish(id, Finish::Deadline);
         }
@@ -132,7 +138,7 @@ impl Engine {
     fn note_launch(&mut self, step: StepId) -> Flight {
         self.steps += 1;
         let mut flight = self.landed.pop().unwrap_or_default();
-        (flight.number, flight.step) = (self.steps, Some(step));
+        (flight.number, flight.step, flight.padding) = (self.steps, Some(step), self.batch.padding());
         mem::swap(&mut flight.releases, &mut self.plan.releases);
         flight.copies.extend_from_slice(&self.plan.copies);
         let vocab = self.facts.vocab as usize;
@@ -144,7 +150,9 @@ impl Engine {
             let request = sequence.request();
             let logits = if request.logits { vocab } else { 0 };
             let top = vocab.min(request.top_logprobs as usize);
-            flight.parts.push(Flown { part, top, logits });
+            let owner = sequence.search.unwrap_or(part.sequence);
+            let prefill = part.from < sequence.prompt();
+            flight.parts.push(Flown { part, top, logits, owner, prefill });
         }
         flight
     }
@@ -152,7 +160,11 @@ impl Engine {
     /// Waits for the oldest step in flight and delivers what it gave.
     fn land_oldest(&mut self) {
         let Some(flight) = self.flights.pop_front() else { return };
-        match self.wait(&flight) {
+        let landed = self.wait(&flight);
+        // A step that was lost took its time too.
+        let device = Duration::from_nanos(self.fetch.device_ns);
+        self.meter.land(device, flight.padding, flight.parts.iter().map(Flown::ran));
+        match landed {
             Ok(()) => self.deliver(&flight),
             Err(error) => {
                 self.fail_step(flight.parts.iter().map(|flown| flown.part.sequence), &flight.copies, error);

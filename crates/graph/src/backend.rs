@@ -13,6 +13,11 @@ pub trait Backend: Send + Sync {
     /// What the device can do.
     fn caps(&self) -> &Caps;
 
+    /// Whether this is no device but an emulation of one: what it says of time is simulated.
+    fn is_emulated(&self) -> bool {
+        false
+    }
+
     /// Reads and packs the weights of a graph, once; executors share them.
     fn load(&self, graph: &Graph, source: &dyn WeightSource) -> Result<Arc<dyn Weights>, BackendError>;
 

@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use tensor::{DType, WeightInfo};
 
-use crate::{Dim, Dims, Func, GroupId, Input, Node, Op, Param, Ty, TypeError, ValueId};
+use crate::{Dim, Dims, Func, GroupId, Input, Node, Op, Param, Shard, Ty, TypeError, ValueId};
 
 /// Where the builder learns what weights there are.
 pub trait Catalogue {
@@ -73,7 +73,14 @@ pub struct FuncBuilder<'c> {
 
 impl<'c> FuncBuilder<'c> {
     pub(crate) fn new(name: &str, page_len: u32, catalogue: Option<&'c dyn Catalogue>) -> Self {
-        let func = Func { name: name.into(), params: vec![], nodes: vec![], results: vec![], types: vec![] };
+        let func = Func {
+            name: name.into(),
+            params: vec![],
+            shards: vec![],
+            nodes: vec![],
+            results: vec![],
+            types: vec![],
+        };
         FuncBuilder { func, states: vec![], error: None, page_len, catalogue, prefix: String::new() }
     }
 
@@ -104,17 +111,22 @@ impl<'c> FuncBuilder<'c> {
 
     /// A value the caller passes.
     pub fn param(&mut self, ty: Ty) -> ValueId {
-        self.add_param(Param::Value, ty)
+        self.add_param(Param::Value, ty, Shard::Whole)
     }
 
     /// An input of the step.
     pub fn input(&mut self, input: Input) -> ValueId {
         let param = Param::Input(input);
-        self.find_param(&param).unwrap_or_else(|| self.add_param(param, input.ty()))
+        self.find_param(&param).unwrap_or_else(|| self.add_param(param, input.ty(), Shard::Whole))
     }
 
     /// A weight of this shape, named within the function; its type is what the catalogue says.
     pub fn weight(&mut self, name: &str, dims: &[u32]) -> ValueId {
+        self.weight_by(name, dims, Shard::Whole)
+    }
+
+    /// As [`FuncBuilder::weight`], of which each of several ranks has a part.
+    pub fn weight_by(&mut self, name: &str, dims: &[u32], shard: Shard) -> ValueId {
         let param = Param::Weight(name.to_owned());
         if let Some(value) = self.find_param(&param) {
             return value;
@@ -126,6 +138,7 @@ impl<'c> FuncBuilder<'c> {
         self.add_param(
             param,
             Ty::new(dtype, Dims::new(&dims.iter().map(|&n| Dim::Fixed(n)).collect::<Vec<_>>())),
+            shard,
         )
     }
 
@@ -136,13 +149,25 @@ impl<'c> FuncBuilder<'c> {
 
     /// A state with one slot of these dimensions per position, named within the function.
     pub fn state(&mut self, name: &str, group: GroupId, dtype: DType, slot: &[u32]) -> State {
-        let mut axes = vec![Dim::Pool(group), Dim::Fixed(self.page_len)];
-        axes.extend(slot.iter().map(|&n| Dim::Fixed(n)));
-        self.add_state(name, group, Ty::new(dtype, Dims::new(&axes)))
+        self.state_by(name, group, dtype, slot, Shard::Whole)
     }
 
-    pub(crate) fn add_state(&mut self, name: &str, group: GroupId, ty: Ty) -> State {
-        let value = self.add_param(Param::State(name.to_owned(), group), ty);
+    /// As [`FuncBuilder::state`], of which each of several ranks has a part; axes are those of a slot.
+    pub fn state_by(
+        &mut self,
+        name: &str,
+        group: GroupId,
+        dtype: DType,
+        slot: &[u32],
+        shard: Shard,
+    ) -> State {
+        let mut axes = vec![Dim::Pool(group), Dim::Fixed(self.page_len)];
+        axes.extend(slot.iter().map(|&n| Dim::Fixed(n)));
+        self.add_state(name, group, Ty::new(dtype, Dims::new(&axes)), shard)
+    }
+
+    pub(crate) fn add_state(&mut self, name: &str, group: GroupId, ty: Ty, shard: Shard) -> State {
+        let value = self.add_param(Param::State(name.to_owned(), group), ty, shard);
         self.states.push(value);
         State(self.states.len() - 1)
     }
@@ -215,9 +240,10 @@ impl<'c> FuncBuilder<'c> {
     }
 
     #[track_caller]
-    pub(crate) fn add_param(&mut self, param: Param, ty: Ty) -> ValueId {
+    pub(crate) fn add_param(&mut self, param: Param, ty: Ty, shard: Shard) -> ValueId {
         let op = Op::Param(self.func.params.len() as u32);
         self.func.params.push(param);
+        self.func.shards.push(shard);
         self.push(Node { op, args: vec![], results: 1, at: Location::caller(), name: None }, &[ty])[0]
     }
 }

@@ -4,7 +4,7 @@ use std::panic::Location;
 
 use tensor::{DType, WeightInfo};
 
-use crate::{Bucket, BuildError, Dims, FuncBuilder, Op, Ty};
+use crate::{BackendError, Bucket, BuildError, Dims, FuncBuilder, Op, Part, Shard, Ty};
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -54,6 +54,8 @@ pub struct Graph {
     pub page_len: u32,
     /// Vocabulary: `V`.
     pub vocab: u32,
+    /// How many ranks run it together, each on its part of weights and states; one, unless [`crate::shard`] made it.
+    pub ranks: u32,
 }
 
 impl Graph {
@@ -82,8 +84,21 @@ impl Graph {
             groups: vec![],
             page_len,
             vocab: 0,
+            ranks: match op {
+                Op::AllReduce { ranks } | Op::AllGather { ranks, .. } => *ranks,
+                _ => 1,
+            },
         };
         error.map_or(Ok(graph), Err)
+    }
+
+    /// Refuses a graph of several ranks, for a device that computes alone.
+    pub fn check_alone(&self, device: &'static str) -> Result<(), BackendError> {
+        if self.ranks == 1 {
+            return Ok(());
+        }
+        let (what, reason) = (format!("a graph of {} ranks", self.ranks), "it computes alone".to_owned());
+        Err(BackendError::Unsupported { device, what, reason })
     }
 
     /// Every name by which a value can be probed, in the order the values are made.
@@ -196,8 +211,21 @@ pub type Visit<'a> = dyn FnMut(&str, &Op, &[Ty], &[Ty]) + 'a;
 pub struct WeightSpec {
     /// Its canonical name, `layers.0.self_attn.q_proj.weight`.
     pub name: String,
-    /// Type and shape as found.
+    /// Type and shape as found; of one rank, of its part.
     pub info: WeightInfo,
+    /// What part of the weight it is.
+    pub part: Part,
+}
+
+impl WeightSpec {
+    /// Type and shape of the weight as it was found, whatever part of it this is.
+    pub fn whole(&self) -> WeightInfo {
+        let mut axes = self.info.shape.to_vec();
+        if let Part::Slice { axis, whole, .. } = self.part {
+            axes[usize::from(axis)] = whole as usize;
+        }
+        WeightInfo { dtype: self.info.dtype, shape: tensor::Shape::new(&axes) }
+    }
 }
 
 /// A state that outlives the step: one slot per position (or per sequence), in pages.
@@ -209,8 +237,10 @@ pub struct StateSpec {
     pub group: GroupId,
     /// Type of the stored elements.
     pub dtype: DType,
-    /// Shape of one slot, `[K, D]`.
+    /// Shape of one slot, `[K, D]`; of one rank, of its part.
     pub slot: Dims,
+    /// What part of the state it is.
+    pub part: Part,
 }
 
 /// States that are addressed alike.
@@ -249,6 +279,8 @@ pub struct Func {
     pub name: String,
     /// What it takes; `Op::Param` nodes make values of it.
     pub params: Vec<Param>,
+    /// How each parameter is divided where several ranks compute together; what is no weight or state is not.
+    pub shards: Vec<Shard>,
     /// What it does, each node after the nodes it reads.
     pub nodes: Vec<Node>,
     /// What it gives.

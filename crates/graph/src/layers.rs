@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 
 use crate::builder::{BuildError, Catalogue, FuncBuilder};
-use crate::{Func, FuncId, Graph, Group, GroupId, Node, Op, Param, StateSpec, Ty, ValueId, WeightSpec};
+use crate::{Func, FuncId, Graph, Group, GroupId, Node, Op, Param, Part, StateSpec, Ty, ValueId, WeightSpec};
 
 /// Builds a graph. Everything a [`FuncBuilder`] can do, it does to the main function.
 pub struct GraphBuilder<'c> {
@@ -87,20 +87,21 @@ impl<'c> GraphBuilder<'c> {
                     let dims = ty.dims.iter().filter_map(|dim| dim.number()).collect::<Vec<_>>();
                     let info =
                         catalogue.find(name, &dims).ok_or(BuildError::NoWeight { name: name.clone() })?;
-                    weights.push(WeightSpec { name: name.clone(), info });
+                    weights.push(WeightSpec { name: name.clone(), info, part: Part::Whole });
                 }
                 Param::State(name, group) => states.push(StateSpec {
                     name: name.clone(),
                     group: *group,
                     dtype: ty.dtype,
                     slot: crate::Dims::new(&ty.dims[2..]),
+                    part: Part::Whole,
                 }),
                 Param::Value | Param::Input(_) => {}
             }
         }
         let main = FuncId(funcs.len() as u32);
         funcs.push(func);
-        Ok(Graph { name, funcs, main, weights, states, groups, page_len, vocab })
+        Ok(Graph { name, funcs, main, weights, states, groups, page_len, vocab, ranks: 1 })
     }
 
     /// What main passes for each parameter of a layer: the arguments for values, its own parameters for the rest.
@@ -108,15 +109,17 @@ impl<'c> GraphBuilder<'c> {
         let mut args = args.iter();
         let types = func.param_types();
         let mut passed = vec![];
-        for (param, ty) in func.params.iter().zip(types) {
+        for ((param, &shard), ty) in func.params.iter().zip(&func.shards).zip(types) {
             passed.push(match param {
                 Param::Value => {
                     *args.next().expect("a layer has as many value parameters as it was given arguments")
                 }
                 Param::Input(input) => self.main.input(*input),
-                Param::Weight(weight) => self.main.add_param(Param::Weight(format!("{name}.{weight}")), ty),
+                Param::Weight(weight) => {
+                    self.main.add_param(Param::Weight(format!("{name}.{weight}")), ty, shard)
+                }
                 Param::State(state, group) => {
-                    let state = self.main.add_state(&format!("{name}.{state}"), *group, ty);
+                    let state = self.main.add_state(&format!("{name}.{state}"), *group, ty, shard);
                     self.main.read(state)
                 }
             });
@@ -143,8 +146,8 @@ impl<'c> GraphBuilder<'c> {
 
     fn intern(&mut self, mut func: Func) -> FuncId {
         let alike = |known: &Func| {
-            (&known.params, &known.nodes, &known.results, &known.types)
-                == (&func.params, &func.nodes, &func.results, &func.types)
+            (&known.params, &known.shards, &known.nodes, &known.results, &known.types)
+                == (&func.params, &func.shards, &func.nodes, &func.results, &func.types)
         };
         let place = self.funcs.iter().position(alike).unwrap_or_else(|| {
             func.name = format!("layer_{}", (b'a' + (self.funcs.len() % 26) as u8) as char);

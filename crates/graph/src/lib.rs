@@ -1,8 +1,8 @@
 //! One step of a model as a small graph of large operations: how it is written, checked, bound to concrete shapes,
-//! fused, expanded into simpler operations, planned, printed and counted; and the two traits through which devices run
+//! divided among ranks, fused, expanded into simpler operations, planned, printed and counted; and the two traits through which devices run
 //! it.
 //!
-//! The passes are pure functions: build, [`verify`], [`bind`], [`fuse`], [`expand`], [`Plan::of`]. This crate does no
+//! The passes are pure functions: build, [`verify`], [`shard()`], [`bind`], [`fuse`], [`expand`], [`Plan::of`]. This crate does no
 //! I/O, spawns no threads and knows no device.
 
 #![forbid(unsafe_code)]
@@ -21,6 +21,7 @@ mod op;
 mod plan;
 mod program;
 mod sampling;
+mod shard;
 mod step;
 mod sugar;
 mod text;
@@ -42,7 +43,8 @@ pub use layers::GraphBuilder;
 pub use op::{Act, BinaryOp, CompareOp, Literal, Op, ReduceOp, UnaryOp};
 pub use plan::{ARENA_ALIGN, Place, Placed, Plan, Planned};
 pub use program::{PlanLine, PlanReport, ProgramId, ProgramSpec};
-pub use sampling::{Choice, Dry, Penalties, RowStats, Sampler, Sampling, normaliser};
+pub use sampling::{Choice, Dry, Largest, Penalties, RowStats, Sampler, Sampling, normaliser};
+pub use shard::{Part, RANKS_MAX, Shard, ShardError, shard};
 pub use step::{
     Copy, Feed, Fetch, GroupCounts, GroupFeed, PageId, Row, Sampled, Seen, StepCounts, StepId, Token,
 };

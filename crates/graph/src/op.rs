@@ -79,6 +79,19 @@ pub enum Op {
     StateRead,
     /// `(state, slots: i32[T], values: f32[T, ..]) -> state`: row `t` goes to slot `slots[t]` (page * S + place).
     StateWrite,
+    /// `f32[..] -> f32[..]`: what every rank made, summed; every rank gets the sum. Of one rank it is what it made.
+    AllReduce {
+        /// How many ranks there are.
+        ranks: u32,
+    },
+    /// `f32[.., N, ..] -> f32[.., ranks * N, ..]`: what every rank made, rank after rank along `axis`; every rank gets
+    /// all of it.
+    AllGather {
+        /// The axis that grows.
+        axis: u8,
+        /// How many ranks there are.
+        ranks: u32,
+    },
 
     // ---- composite: each has an expansion into the above
     /// `(tokens: i32[T], table: [V, E]) -> f32[T, E]`.
@@ -282,6 +295,8 @@ impl Op {
             Op::TopK(_) => "top_k",
             Op::StateRead => "state_read",
             Op::StateWrite => "state_write",
+            Op::AllReduce { .. } => "all_reduce",
+            Op::AllGather { .. } => "all_gather",
             Op::Embed => "embed",
             Op::Linear => "linear",
             Op::RmsNorm { .. } => "rms_norm",
@@ -322,6 +337,8 @@ impl fmt::Display for Op {
             Op::Reduce(op) => write!(f, "reduce {}", format!("{op:?}").to_lowercase()),
             Op::Matmul { transposed: true } => write!(f, "matmul transposed"),
             Op::TopK(k) => write!(f, "top_k {k}"),
+            Op::AllReduce { ranks } => write!(f, "all_reduce of {ranks}"),
+            Op::AllGather { axis, ranks } => write!(f, "all_gather axis {axis} of {ranks}"),
             Op::RmsNorm { eps } => write!(f, "rms_norm eps {eps:?}"),
             Op::Rope { scale } if *scale != 1.0 => write!(f, "rope scale {scale:?}"),
             Op::GatedAct(act) => write!(f, "gated_act {act}"),

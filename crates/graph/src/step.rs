@@ -108,6 +108,16 @@ impl<'a> Row<'a> {
             logits: false,
         }
     }
+
+    /// Whether its token is chosen by the logits as they come: nothing is added, taken or forbidden.
+    pub fn is_plain(&self) -> bool {
+        self.sampling.penalties.is_none() && self.bias.is_empty() && self.mask.is_none()
+    }
+
+    /// Whether it is the likeliest token that is wanted, and nothing besides.
+    pub fn is_greedy(&self) -> bool {
+        self.sampling.temperature <= 0.0 && self.is_plain() && self.top == 0 && !self.logits
+    }
 }
 
 /// How often a token has been seen.

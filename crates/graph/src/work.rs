@@ -17,6 +17,8 @@ pub struct Work {
     pub state_bytes: f64,
     /// Bytes of values read and written between operations.
     pub value_bytes: f64,
+    /// Bytes that a rank sends to others, where several compute together.
+    pub link_bytes: f64,
 }
 
 impl Work {
@@ -41,6 +43,7 @@ impl Add for Work {
             weight_bytes: self.weight_bytes + other.weight_bytes,
             state_bytes: self.state_bytes + other.state_bytes,
             value_bytes: self.value_bytes + other.value_bytes,
+            link_bytes: self.link_bytes + other.link_bytes,
         }
     }
 }
@@ -128,6 +131,18 @@ impl Op {
             Op::StateRead => Work {
                 state_bytes: element_bytes(&args[0]) * out,
                 value_bytes: all(results),
+                ..Work::default()
+            },
+            // Round a ring, every part goes once to each of the others to be summed, and once more to be known.
+            Op::AllReduce { ranks } => Work {
+                operations: out * (1.0 - 1.0 / f64::from(*ranks)),
+                link_bytes: 2.0 * all(results) * (1.0 - 1.0 / f64::from(*ranks)),
+                value_bytes: values(1),
+                ..Work::default()
+            },
+            Op::AllGather { ranks, .. } => Work {
+                link_bytes: all(results) * (1.0 - 1.0 / f64::from(*ranks)),
+                value_bytes: values(1),
                 ..Work::default()
             },
             // Only the rows taken are read, whatever the table's size.

@@ -53,6 +53,8 @@ fn any_core() -> impl Strategy<Value = Op> {
         select(vec![ReduceOp::Sum, ReduceOp::Max]).prop_map(Op::Reduce),
         any::<bool>().prop_map(|transposed| Op::Matmul { transposed }),
         any_number().prop_map(Op::TopK),
+        any_number().prop_map(|ranks| Op::AllReduce { ranks }),
+        (0u8..8, any_number()).prop_map(|(axis, ranks)| Op::AllGather { axis, ranks }),
         select(vec![Op::Gather, Op::Select, Op::Dequantize, Op::Softmax, Op::StateRead, Op::StateWrite]),
     ]
 }

@@ -37,6 +37,7 @@ fn linear() {
         state_bytes: 0.0,
         // 3 * 32 in and 3 * 5 out, of four bytes.
         value_bytes: 444.0,
+        link_bytes: 0.0,
     };
     assert_eq!(work, wanted);
     assert_eq!(work.bytes(), 624.0);
@@ -66,6 +67,7 @@ fn attention_is_priced_by_what_is_attended() {
         state_bytes: 448.0,
         // Queries in, heads out: 3 * 4 * 8 of four bytes, twice.
         value_bytes: 768.0,
+        link_bytes: 0.0,
     };
     assert_eq!(work(&Op::Attention { scale: 1.0, window: Some(5) }, &args, &counts), wanted);
 }
@@ -114,4 +116,16 @@ fn a_graph_is_all_its_calls() {
     assert_eq!(work.state_bytes, 2.0 * (7.0 + 3.0) * 64.0);
     let products = f64::from(2 * (2 * 3 * layer + 4 * 10 * 32) + 2 * 2 * head);
     assert!(work.operations > products && work.operations < 1.1 * products, "{}", work.operations);
+}
+
+#[test]
+fn collectives_send_what_others_lack() {
+    let x = f32s(&[T, 64.into()]);
+    // Three rows of 64 f32; of four ranks, three quarters of them go out twice.
+    let summed = work(&Op::AllReduce { ranks: 4 }, &[x], &counts());
+    assert_eq!((summed.link_bytes, summed.memory_bytes()), (2.0 * 768.0 * 0.75, 0.0));
+    // Of the three rows of 256 that are put together, a rank gets three quarters from others, as they do from it.
+    let gathered = work(&Op::AllGather { axis: 1, ranks: 4 }, &[x], &counts());
+    assert_eq!((gathered.link_bytes, gathered.operations), (4.0 * 768.0 * 0.75, 0.0));
+    assert_eq!(work(&Op::AllReduce { ranks: 1 }, &[x], &counts()).link_bytes, 0.0);
 }

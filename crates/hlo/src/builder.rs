@@ -89,15 +89,51 @@ impl Builder {
         if let Some(known) = self.computations.iter().position(|known| known.name == name) {
             return ComputationId(known);
         }
+        let scalars = parameters.iter().map(|&element| Shape::scalar(element).into()).collect();
+        self.compute(name, scalars, build)
+    }
+
+    fn compute(
+        &mut self,
+        name: &str,
+        parameters: Vec<Type>,
+        build: impl FnOnce(&mut Builder, &[Id]) -> Id,
+    ) -> ComputationId {
         let path = std::mem::take(&mut self.path);
         let outer = std::mem::take(&mut self.body);
-        let number = |(number, &element)| self.parameter(number, Shape::scalar(element));
-        let ids = parameters.iter().enumerate().map(number).collect::<Vec<_>>();
+        let number = |(number, ty)| self.add(Op::Parameter(number), vec![], ty);
+        let ids = parameters.into_iter().enumerate().map(number).collect::<Vec<_>>();
         let root = build(self, &ids);
         let instructions = std::mem::replace(&mut self.body, outer);
         self.path = path;
         self.computations.push(Computation { name: name.to_owned(), instructions, root });
         ComputationId(self.computations.len() - 1)
+    }
+
+    /// A loop over some values: `body` makes the next ones as long as `condition` gives true for those there are. What
+    /// they give is written when this is called, not when the loop runs.
+    pub fn repeat(
+        &mut self,
+        name: &str,
+        first: &[Id],
+        condition: impl FnOnce(&mut Builder, &[Id]) -> Id,
+        body: impl FnOnce(&mut Builder, &[Id]) -> Vec<Id>,
+    ) -> Vec<Id> {
+        let tuple = self.push(Op::Tuple, first);
+        let (ty, count, unique) = (self.ty(tuple).clone(), first.len(), self.computations.len());
+        let parts =
+            |b: &mut Builder, tuple: Id| (0..count).map(|place| b.part(tuple, place)).collect::<Vec<_>>();
+        let condition = self.compute(&format!("{name}_condition_{unique}"), vec![ty.clone()], |b, tuple| {
+            let parts = parts(b, tuple[0]);
+            condition(b, &parts)
+        });
+        let body = self.compute(&format!("{name}_body_{unique}"), vec![ty], |b, tuple| {
+            let parts = parts(b, tuple[0]);
+            let next = body(b, &parts);
+            b.push(Op::Tuple, &next)
+        });
+        let last = self.push(Op::While { condition, body }, &[tuple]);
+        parts(self, last)
     }
 
     /// The computation that applies one operation to two elements.
@@ -194,6 +230,10 @@ impl Builder {
     /// As it is where it has that type already.
     pub fn convert(&mut self, x: Id, element: Element) -> Id {
         if self.element(x) == element { x } else { self.push(Op::Convert(element), &[x]) }
+    }
+
+    pub fn bitcast(&mut self, x: Id, element: Element) -> Id {
+        self.push(Op::Bitcast(element), &[x])
     }
 
     pub fn iota(&mut self, shape: Shape, dimension: usize) -> Id {

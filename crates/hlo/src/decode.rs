@@ -191,6 +191,14 @@ impl Decoder {
             ),
             "select" => Op::Select,
             "convert" => Op::Convert(array()?.element),
+            "bitcast-convert" => Op::Bitcast(array()?.element),
+            "pad" => pad(it)?,
+            "dynamic-slice" => Op::DynamicSlice(whole(&it.dynamic_slice_sizes)?),
+            "dynamic-update-slice" => Op::DynamicUpdateSlice,
+            "while" => match it.called_computation_ids[..] {
+                [body, condition] => Op::While { condition: self.known(condition)?, body: self.known(body)? },
+                _ => return Err("applies a body and a condition".to_owned()),
+            },
             "iota" => Op::Iota { shape: array()?.clone(), dimension: dimension()? },
             "reshape" => Op::Reshape(array()?.dims.clone()),
             "broadcast" => Op::Broadcast { dims: array()?.dims.clone(), dimensions: dimensions()? },
@@ -224,12 +232,24 @@ impl Decoder {
 
     fn called(&self, it: &HloInstructionProto) -> Result<ComputationId, String> {
         match it.called_computation_ids[..] {
-            [id] => {
-                self.ids.get(&id).copied().ok_or("applies a computation that is not before it".to_owned())
-            }
+            [id] => self.known(id),
             _ => Err("applies one computation".to_owned()),
         }
     }
+
+    fn known(&self, id: i64) -> Result<ComputationId, String> {
+        self.ids.get(&id).copied().ok_or("applies a computation that is not before it".to_owned())
+    }
+}
+
+fn pad(it: &HloInstructionProto) -> Result<Op, String> {
+    let config = it.padding_config.as_ref().ok_or("does not say how it widens")?;
+    if config.dimensions.iter().any(|axis| axis.interior != 0) {
+        return Err("fills between elements, which is not known here".to_owned());
+    }
+    let low = config.dimensions.iter().map(|axis| index(axis.low)).collect::<Result<Vec<_>, _>>()?;
+    let high = config.dimensions.iter().map(|axis| index(axis.high)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Op::Pad { low, high })
 }
 
 fn slice(it: &HloInstructionProto) -> Result<Op, String> {

@@ -5,8 +5,8 @@ use prost::Message;
 use crate::proto::{
     AliasEntryProto, CollectiveDeviceListProto, DotDimensionNumbers, FrontendAttributes,
     GatherDimensionNumbers, HloComputationProto, HloInputOutputAliasProto, HloInstructionProto,
-    HloModuleProto, LayoutProto, LiteralProto, OpMetadata, ProgramShapeProto, ReplicaGroup,
-    ScatterDimensionNumbers, ShapeProto, SliceDimensions,
+    HloModuleProto, LayoutProto, LiteralProto, OpMetadata, PaddingAxis, PaddingConfig, ProgramShapeProto,
+    ReplicaGroup, ScatterDimensionNumbers, ShapeProto, SliceDimensions,
 };
 use crate::{Computation, Element, Literal, Module, Op, Shape, Type};
 
@@ -131,6 +131,15 @@ fn instruction_proto(op: &Op, ty: &Type) -> HloInstructionProto {
         Op::Broadcast { dimensions, .. } | Op::Transpose(dimensions) | Op::Reduce { dimensions, .. } => {
             proto.dimensions = whole(dimensions);
         }
+        Op::Pad { low, high } => {
+            let axis = |(&low, &high)| PaddingAxis { low: low as i64, high: high as i64, interior: 0 };
+            proto.padding_config =
+                Some(PaddingConfig { dimensions: low.iter().zip(high).map(axis).collect() });
+        }
+        Op::DynamicSlice(sizes) => proto.dynamic_slice_sizes = whole(sizes),
+        Op::While { condition, body } => {
+            proto.called_computation_ids = vec![body.0 as i64, condition.0 as i64];
+        }
         Op::Slice { starts, limits } => {
             let axis =
                 |(&start, &limit)| SliceDimensions { start: start as i64, limit: limit as i64, stride: 1 };
@@ -169,7 +178,8 @@ fn instruction_proto(op: &Op, ty: &Type) -> HloInstructionProto {
             proto.custom_call_api_version = 1;
         }
         Op::GetTupleElement(place) => proto.tuple_index = *place as i64,
-        Op::Unary(_) | Op::Binary(_) | Op::Select | Op::Convert(_) | Op::Reshape(_) | Op::Tuple => {}
+        Op::Unary(_) | Op::Binary(_) | Op::Select | Op::Convert(_) | Op::Bitcast(_) => {}
+        Op::Reshape(_) | Op::DynamicUpdateSlice | Op::Tuple => {}
     }
     proto
 }

@@ -1,6 +1,6 @@
 //! What an instruction gives for operands of these types, and why it cannot take them.
 
-use crate::{Binary, Computation, Dot, Element, Gather, Op, Scatter, Shape, Type, Unary};
+use crate::{Binary, Computation, ComputationId, Dot, Element, Gather, Op, Scatter, Shape, Type, Unary};
 
 /// A reason, or a type.
 type Inferred = Result<Type, String>;
@@ -21,6 +21,18 @@ pub(crate) fn infer(op: &Op, operands: &[&Type], computations: &[Computation]) -
             }
             _ => Err("takes a tuple".to_owned()),
         },
+        Op::While { condition, body } => {
+            let [ty] = operands else { return Err("takes one operand, which may be a tuple".to_owned()) };
+            let of = |id: &ComputationId| computations.get(id.0).ok_or("applies computations that there are");
+            let (condition, body) = (of(condition)?, of(body)?);
+            let fits = condition.parameters() == [*ty] && body.parameters() == [*ty];
+            want(fits && body.result() == *ty, "has a body that gives what it takes")?;
+            want(
+                *condition.result() == Type::Array(Shape::scalar(Element::Pred)),
+                "has a condition that gives one pred",
+            )?;
+            Ok((*ty).clone())
+        }
         Op::Sort { dimension, .. } => {
             let shapes = arrays(operands)?;
             let first = shapes.first().ok_or("orders at least one array")?;
@@ -52,11 +64,23 @@ fn array(op: &Op, operands: &[&Shape], computations: &[Computation]) -> Result<S
             want(shape.element != Element::Pred, "counts in numbers")?;
             Ok(shape.clone())
         }
-        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert(_) => {
+        Op::Unary(_) | Op::Binary(_) | Op::Compare(_) | Op::Select | Op::Convert(_) | Op::Bitcast(_) => {
             elementwise(op, operands)
         }
         Op::Reshape(_) | Op::Broadcast { .. } | Op::Transpose(_) | Op::Slice { .. } | Op::Concatenate(_) => {
             layout(op, operands)
+        }
+        Op::Pad { low, high } => pad(low, high, operands),
+        Op::DynamicSlice(sizes) => {
+            let [x, starts @ ..] = operands else { return Err("takes what it cuts".to_owned()) };
+            window(x, sizes, starts)?;
+            Ok(Shape::new(x.element, &sizes[..]))
+        }
+        Op::DynamicUpdateSlice => {
+            let [x, update, starts @ ..] = operands else { return Err("takes an update".to_owned()) };
+            want(x.element == update.element, "takes an update of the operand's type")?;
+            window(x, &update.dims, starts)?;
+            Ok((*x).clone())
         }
         Op::Gather(dims) => gather(dims, operands),
         Op::Scatter(dims) => {
@@ -127,6 +151,12 @@ fn elementwise(op: &Op, operands: &[&Shape]) -> Result<Shape, String> {
             let [x] = take(operands)?;
             Ok(x.of(*element))
         }
+        Op::Bitcast(element) => {
+            let [x] = take(operands)?;
+            want(x.element.bytes() == element.bytes(), "keeps the width of elements")?;
+            want(![x.element, *element].contains(&Element::Pred), "takes numbers")?;
+            Ok(x.of(*element))
+        }
         _ => Err("does not go element by element".to_owned()),
     }
 }
@@ -176,6 +206,24 @@ fn layout(op: &Op, operands: &[&Shape]) -> Result<Shape, String> {
         }
         _ => Err("is no instruction on layout".to_owned()),
     }
+}
+
+fn pad(low: &[usize], high: &[usize], operands: &[&Shape]) -> Result<Shape, String> {
+    let [x, value] = take(operands)?;
+    want(*value == Shape::scalar(x.element), "fills with one element of the operand's type")?;
+    want(low.len() == x.dims.len() && high.len() == x.dims.len(), "widens every axis")?;
+    let widened = low.iter().zip(high).zip(&x.dims);
+    let widened = widened.map(|((low, high), n)| n.checked_add(*low)?.checked_add(*high));
+    let dims = widened.collect::<Option<Vec<_>>>().ok_or("grows beyond all bounds")?;
+    Ok(Shape::new(x.element, dims))
+}
+
+/// Holds a window that is found while the program runs to the array that it lies in.
+fn window(x: &Shape, sizes: &[usize], starts: &[&Shape]) -> Result<(), String> {
+    let fits = sizes.len() == x.dims.len() && sizes.iter().zip(&x.dims).all(|(size, n)| size <= n);
+    want(fits, "takes a window that fits the operand")?;
+    let whole = |start: &&Shape| **start == Shape::scalar(Element::S32);
+    want(starts.len() == sizes.len() && starts.iter().all(whole), "starts at one s32 for each axis")
 }
 
 fn gather(dims: &Gather, operands: &[&Shape]) -> Result<Shape, String> {

@@ -31,6 +31,11 @@ impl Literal {
         Literal::new(Shape::scalar(Element::S32), value.to_le_bytes().to_vec())
     }
 
+    /// One u32.
+    pub fn u32(value: u32) -> Literal {
+        Literal::new(Shape::scalar(Element::U32), value.to_le_bytes().to_vec())
+    }
+
     /// One axis of f32.
     pub fn f32s(values: &[f32]) -> Literal {
         let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();

@@ -20,6 +20,8 @@ pub enum Op {
     Select,
     /// The same values in another type: to the nearest, ties to even; towards zero for whole numbers.
     Convert(Element),
+    /// The same bits as another type of the same width.
+    Bitcast(Element),
     /// `0, 1, 2, ...` along one axis of this shape, repeated along the others.
     Iota {
         /// The result.
@@ -45,6 +47,18 @@ pub enum Op {
         /// Element behind the last one kept, per axis.
         limits: Vec<usize>,
     },
+    /// `(operand, value)`: so many of the value before and behind the elements of each axis.
+    Pad {
+        /// How many in front, per axis.
+        low: Vec<usize>,
+        /// How many behind, per axis.
+        high: Vec<usize>,
+    },
+    /// `(operand, starts..)`: elements of these many along each axis, from where whole numbers without axes say. A start
+    /// from which it would not fit is moved to where it just does.
+    DynamicSlice(Vec<usize>),
+    /// `(operand, update, starts..)`: the operand with the update in the place of as many elements, found as above.
+    DynamicUpdateSlice,
     /// The operands one behind another along this axis.
     Concatenate(usize),
     /// `(operand, indices)`: slices of the operand, one per index.
@@ -69,6 +83,13 @@ pub enum Op {
         dimension: usize,
         /// Says what comes first.
         computation: ComputationId,
+    },
+    /// The body applied to its operand, and to what it gives, as long as the condition says so.
+    While {
+        /// Takes what the body takes and gives one `pred`.
+        condition: ComputationId,
+        /// Gives what it takes.
+        body: ComputationId,
     },
     /// Something the compiler knows by name.
     CustomCall {
@@ -222,17 +243,22 @@ impl Op {
             Op::Compare(_) => "compare",
             Op::Select => "select",
             Op::Convert(_) => "convert",
+            Op::Bitcast(_) => "bitcast-convert",
             Op::Iota { .. } => "iota",
             Op::Reshape(_) => "reshape",
             Op::Broadcast { .. } => "broadcast",
             Op::Transpose(_) => "transpose",
             Op::Slice { .. } => "slice",
+            Op::Pad { .. } => "pad",
+            Op::DynamicSlice(_) => "dynamic-slice",
+            Op::DynamicUpdateSlice => "dynamic-update-slice",
             Op::Concatenate(_) => "concatenate",
             Op::Gather(_) => "gather",
             Op::Scatter(_) => "scatter",
             Op::Reduce { .. } => "reduce",
             Op::Dot(_) => "dot",
             Op::Sort { .. } => "sort",
+            Op::While { .. } => "while",
             Op::CustomCall { .. } => "custom-call",
             Op::AllReduce { .. } => "all-reduce",
             Op::AllGather { .. } => "all-gather",
@@ -241,7 +267,7 @@ impl Op {
         }
     }
 
-    /// The computation that it applies, where it applies one.
+    /// The computation that it applies to elements, where it applies one.
     pub fn computation(&self) -> Option<ComputationId> {
         match self {
             Op::Scatter(Scatter { computation, .. })

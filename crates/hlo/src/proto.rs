@@ -61,6 +61,10 @@ pub(crate) struct HloInstructionProto {
     pub dimensions: Vec<i64>,
     #[prost(message, repeated, tag = "17")]
     pub slice_dimensions: Vec<SliceDimensions>,
+    #[prost(int64, repeated, tag = "20")]
+    pub dynamic_slice_sizes: Vec<i64>,
+    #[prost(message, optional, tag = "21")]
+    pub padding_config: Option<PaddingConfig>,
     #[prost(int64, tag = "26")]
     pub channel_id: i64,
     #[prost(string, tag = "28")]
@@ -109,6 +113,22 @@ pub(crate) struct SliceDimensions {
     pub limit: i64,
     #[prost(int64, tag = "3")]
     pub stride: i64,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PaddingConfig {
+    #[prost(message, repeated, tag = "1")]
+    pub dimensions: Vec<PaddingAxis>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct PaddingAxis {
+    #[prost(int64, tag = "1")]
+    pub low: i64,
+    #[prost(int64, tag = "2")]
+    pub high: i64,
+    #[prost(int64, tag = "3")]
+    pub interior: i64,
 }
 
 #[derive(Clone, PartialEq, Message)]

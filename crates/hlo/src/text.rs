@@ -105,9 +105,19 @@ impl Writer<'_> {
                 commas(&dims.rhs_contracting)
             )?,
             Op::CustomCall { target, config, .. } => {
+                let config = config.replace('"', "\\\"");
                 write!(f, ", custom_call_target=\"{target}\", backend_config=\"{config}\"")?;
             }
             Op::GetTupleElement(place) => write!(f, ", index={place}")?,
+            Op::Pad { low, high } => {
+                let axes = low.iter().zip(high).map(|(low, high)| format!("{low}_{high}"));
+                write!(f, ", padding={}", axes.collect::<Vec<_>>().join("x"))?;
+            }
+            Op::DynamicSlice(sizes) => write!(f, ", dynamic_slice_sizes={{{}}}", commas(sizes))?,
+            Op::While { condition, body } => {
+                let name = |id: &crate::ComputationId| &self.module.computation(*id).name;
+                write!(f, ", condition=%{}, body=%{}", name(condition), name(body))?;
+            }
             _ => {}
         }
         if let Op::AllReduce { groups, .. } | Op::AllGather { groups, .. } = &it.op {

@@ -58,7 +58,27 @@ fn everything() -> Module {
     let groups = vec![vec![0, 1], vec![2, 3]];
     let top = b.push(Op::AllReduce { groups: groups.clone(), computation: add }, &[top]);
     let top = b.push(Op::AllGather { dimension: 0, groups }, &[top]);
-    let outputs = [("top", top), ("ids", ids), ("x_again", x), ("cache", cache)];
+    b.at("loop");
+    let value = b.constant(Literal::f32(0.5));
+    let wide = b.push(Op::Pad { low: vec![1], high: vec![2] }, &[top, value]);
+    let (nought, three, one) = (b.constant(Literal::s32(0)), Literal::s32(3), Literal::s32(1));
+    let looped = b.repeat(
+        "turns",
+        &[nought, wide],
+        |b, values| {
+            let end = b.constant(three);
+            b.compare(Compare::Lt, values[0], end)
+        },
+        |b, values| {
+            let cut = b.push(Op::DynamicSlice(vec![2]), &[values[1], values[0]]);
+            let bits = b.bitcast(cut, Element::U32);
+            let cut = b.bitcast(bits, Element::F32);
+            let next = b.push(Op::DynamicUpdateSlice, &[values[1], cut, values[0]]);
+            let one = b.constant(one);
+            vec![b.binary(Binary::Add, values[0], one), next]
+        },
+    );
+    let outputs = [("top", top), ("ids", ids), ("x_again", x), ("cache", cache), ("looped", looped[1])];
     b.finish("everything", &outputs, &[("cache", "cache.must_alias_input")])
 }
 

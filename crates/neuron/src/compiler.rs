@@ -71,7 +71,7 @@ pub struct Compiled {
 pub enum CompileError {
     /// It does not run at all: the operator should install it or name it.
     #[error(
-        "`{}` does not run: {reason}; install AWS's Neuron compiler (docs/neuron.md says how), name it with --compiler, or serve from a bundle that was compiled elsewhere",
+        "`{}` does not run: {reason}; install AWS's Neuron compiler (docs/neuron.md says how), name it (`compile --compiler`, or POLYSILICON_NEURONX_CC), or serve from a bundle that was compiled elsewhere (--bundle)",
         command.display()
     )]
     Absent {
@@ -154,17 +154,6 @@ impl Compiler {
     pub fn on_path() -> Option<PathBuf> {
         let path = std::env::var_os("PATH")?;
         std::env::split_paths(&path).map(|folder| folder.join(COMMAND)).find(|file| file.is_file())
-    }
-
-    /// Where programs are kept unless the operator says otherwise: `polysilicon/neff` below `XDG_CACHE_HOME` or
-    /// `~/.cache`.
-    pub fn default_cache() -> Option<PathBuf> {
-        let absolute = |variable: &str| {
-            let path = PathBuf::from(std::env::var_os(variable)?);
-            path.is_absolute().then_some(path)
-        };
-        let cache = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-        Some(cache?.join("polysilicon").join("neff"))
     }
 
     /// What it says of its version.
@@ -270,6 +259,17 @@ impl Compiler {
         let neff = Neff::of_file(&folder.join(PROGRAM));
         neff.map_err(|error| CompileError::Neff { name: name(), error })
     }
+}
+
+/// The program of a module that a compiler of any version made: for machines that have none.
+pub(crate) fn kept_by_any(cache: &Path, job: &Job<'_>) -> Option<PathBuf> {
+    let flags = format!("\n{}\n", job.target.flags(MODULE, PROGRAM).join(" "));
+    let made = |entry: &PathBuf| {
+        let made_by = fs::read_to_string(entry.join(MADE_BY)).unwrap_or_default();
+        made_by.ends_with(&flags) && kept(entry, &made_by, job).is_some()
+    };
+    let entry = fs::read_dir(cache).ok()?.flatten().map(|entry| entry.path()).find(made)?;
+    Some(entry.join(PROGRAM))
 }
 
 /// The program of an entry, where it was made of the same and is whole.

@@ -3,6 +3,8 @@
 use graph::BackendError;
 use hlo::{Module, Shape};
 
+use crate::bundle::Packed;
+
 /// Runs modules on tensors that it keeps. Where it has several ranks, a tensor is one of that shape on each of them,
 /// and a program runs on all of them together.
 pub trait Device: Send + 'static {
@@ -18,6 +20,11 @@ pub trait Device: Send + 'static {
     /// How many ranks there are.
     fn ranks(&self) -> u32 {
         1
+    }
+
+    /// The bundle that its programs come from, where they do: it has those for some steps, and no others.
+    fn packed(&self) -> Option<&Packed> {
+        None
     }
 
     /// Makes a module ready.

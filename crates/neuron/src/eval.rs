@@ -4,6 +4,7 @@ use graph::{BackendError, Bucket, Graph, Op, Place, ProgramSpec, Ty};
 use hlo::{Element, Shape};
 use tensor::{DType, Value, WeightInfo};
 
+use crate::uses::uses;
 use crate::weights::Form;
 use crate::{Device, Emitted, Given, Options, emit, unsupported};
 
@@ -22,16 +23,22 @@ pub fn eval<D: Device>(
         Graph::of_op(op, &types, page_len).map_err(|error| unsupported(op.to_string(), error.to_string()))?;
     let spec = ProgramSpec { bucket: *bucket, ..ProgramSpec::default() };
     let Emitted { module, inputs } = emit(&graph, &spec, &[], options)?;
-    let program = device.load(&module)?;
+    let (program, uses) = (device.load(&module)?, uses(&graph));
     let mut given = vec![];
     for (input, ty) in inputs.iter().zip(module.entry().parameters()) {
-        let Given::Main(Place::Argument(place)) = *input else {
+        let (Given::Main(Place::Argument(place)) | Given::Scales(Place::Argument(place))) = *input else {
             unreachable!("an operation takes values alone")
         };
         let arg = &args[place];
         let bytes = arg.data.as_slice::<u8>();
         let info = WeightInfo { dtype: arg.dtype, shape: arg.shape };
-        let packed = arg.dtype.is_block().then(|| Form::of(&info, options).pack(&info, bytes));
+        let form = Form::of(&info, uses[place], options);
+        let is_packed = arg.dtype.is_block() || matches!(form, Form::Narrow(..));
+        let packed = is_packed.then(|| form.pack(&info, bytes));
+        let packed = packed.map(|[elements, scales]| match input {
+            Given::Scales(_) => scales,
+            _ => elements,
+        });
         let shape = ty.array().expect("inputs are arrays");
         let mut tensor = device.allocate("argument", shape)?;
         device.write(&mut tensor, None, 0, packed.as_deref().unwrap_or(bytes))?;

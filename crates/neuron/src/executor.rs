@@ -1,4 +1,5 @@
-//! Steps on a device, one after another: a launched step is done when `launch` returns.
+//! Steps on a device, at most two in flight: a step is begun behind the one that runs, and takes its tokens from it
+//! without the host where the device finds them itself.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -7,17 +8,19 @@ use std::time::Instant;
 
 use graph::{
     BackendError, Budget, Executor, Feed, Fetch, Graph, GroupId, Inputs, PageId, PlanReport, ProgramId,
-    ProgramSpec, Sampler, StepId, Weights, bind,
+    ProgramSpec, Sampler, StepId, Token, Weights, bind,
 };
+use hlo::{Element, Shape};
 
-use crate::emit::emit;
-use crate::program::Program;
+use crate::emit::{KEPT, SAMPLED, emit};
+use crate::program::{Program, SLOTS, Shared};
+use crate::rows::Wanted;
 use crate::states::States;
 use crate::weights::Loaded;
 use crate::{Device, NAME, Options, unsupported};
 
-/// Most steps launched and not yet finished.
-const IN_FLIGHT: usize = 2;
+/// In place of a token that neither the host nor the device knows yet. Rows of the step before are from here on up.
+const UNKNOWN: u32 = 1 << 31;
 
 /// Runs one graph.
 pub(crate) struct Running<D: Device> {
@@ -26,17 +29,32 @@ pub(crate) struct Running<D: Device> {
     device: Arc<Mutex<D>>,
     weights: Arc<Loaded<D>>,
     states: States<D>,
+    sampled: [D::Tensor; SLOTS],
     programs: Vec<Option<Program<D>>>,
     sampler: Sampler,
-    /// Steps done and not yet fetched.
-    done: VecDeque<(StepId, Fetch)>,
-    /// What the step launched last sampled.
+    /// Steps launched and not fetched, the oldest first.
+    flights: VecDeque<Flight<D>>,
+    /// What the step launched last sampled: tokens, or `!row` where the device alone knows, or [`UNKNOWN`].
     previous: Vec<u32>,
     steps: u64,
+    /// When the device was last known to have ended a step.
+    ended: Instant,
+}
+
+/// A step that was launched.
+struct Flight<D: Device> {
+    step: StepId,
+    program: ProgramId,
+    stage: Stage<D>,
+}
+
+enum Stage<D: Device> {
+    Running { run: D::Run, rows: Vec<Wanted>, began: Instant },
+    Over(Result<Fetch, BackendError>),
 }
 
 impl<D: Device> Running<D> {
-    /// Makes room for the states.
+    /// Makes room for the states. The graph is that of one rank.
     pub(crate) fn open(
         graph: &Graph,
         options: &Options,
@@ -48,38 +66,38 @@ impl<D: Device> Running<D> {
             let reason = format!("the graph reads {}", graph.weights.len());
             return Err(unsupported(format!("these {} weights", weights.tensors.len()), reason));
         }
-        let taken = weights.bytes().saturating_add(graph.value_bytes(&budget.bucket));
-        let pages = budget.fit(graph, taken, NAME)?;
+        // Every rank has the same of everything, so that one's share says what fits.
+        let ranks = u64::from(graph.ranks);
+        let taken = (weights.bytes() / ranks).saturating_add(graph.value_bytes(&budget.bucket));
+        let budget = Budget { bytes: budget.bytes.map(|bytes| bytes / ranks), ..budget.clone() };
+        let mut pages = budget.fit(graph, taken, NAME)?;
+        if let Some(packed) = lock(&device).packed() {
+            packed.check(graph)?;
+            let needed = taken.saturating_add(graph.pages_bytes(packed.pages()));
+            let available = budget.bytes.unwrap_or(u64::MAX);
+            if needed > available {
+                let what = "weights, and the keys and values that the bundle was made for";
+                return Err(BackendError::Memory { device: NAME, what, needed, available });
+            }
+            packed.pages().clone_into(&mut pages);
+        }
         let states = States::open(graph, pages, &mut *lock(&device))?;
+        let tokens = || lock(&device).allocate(SAMPLED, &Shape::new(Element::S32, [KEPT]));
+        let sampled = [tokens()?, tokens()?];
         Ok(Running {
             graph: graph.clone(),
             options: *options,
             device,
             weights,
             states,
+            sampled,
             programs: vec![],
             sampler: Sampler::default(),
-            done: VecDeque::new(),
+            flights: VecDeque::new(),
             previous: vec![],
             steps: 0,
+            ended: Instant::now(),
         })
-    }
-
-    fn step(&mut self, program: ProgramId, feed: &Feed<'_>) -> Result<Fetch, BackendError> {
-        let start = Instant::now();
-        let device = &mut *lock(&self.device);
-        let program = self.programs[program.0 as usize].as_mut().expect("checked before the step");
-        for copy in feed.copies {
-            self.states.copy(device, copy)?;
-        }
-        let inputs = Inputs { bucket: program.spec.bucket, feed, previous: &self.previous };
-        program.feed(device, &inputs)?;
-        program.run(device, &self.weights, &self.states)?;
-        let mut fetch = Fetch::default();
-        program.sample(device, feed, &mut self.sampler, &mut fetch)?;
-        program.taps(device, &mut fetch)?;
-        fetch.device_ns = start.elapsed().as_nanos() as u64;
-        Ok(fetch)
     }
 
     fn program(&self, id: ProgramId) -> Result<&Program<D>, BackendError> {
@@ -87,6 +105,70 @@ impl<D: Device> Running<D> {
         program
             .ok_or_else(|| unsupported(format!("program {}", id.0), "it was never compiled here".to_owned()))
     }
+
+    /// Waits for every step in flight; an error where one failed, for what comes after it cannot be begun.
+    fn settle_all(&mut self) -> Result<(), BackendError> {
+        for mut flight in std::mem::take(&mut self.flights) {
+            self.settle(&mut flight);
+            self.flights.push_back(flight);
+        }
+        let failed = self.flights.iter().any(|flight| matches!(flight.stage, Stage::Over(Err(_))));
+        let reason = "the step before this one failed, so it was not begun".to_owned();
+        if failed { Err(BackendError::Device { device: NAME, reason }) } else { Ok(()) }
+    }
+
+    /// Waits for a step, and draws what its rows ask for.
+    fn settle(&mut self, flight: &mut Flight<D>) {
+        let nothing = Stage::Over(Ok(Fetch::default()));
+        let over = match std::mem::replace(&mut flight.stage, nothing) {
+            Stage::Running { run, rows, began } => self.fetch(flight, run, &rows, began),
+            Stage::Over(over) => over,
+        };
+        // The ids are known from now on.
+        if let (Ok(fetch), true) = (&over, flight.step.0 + 1 == self.steps) {
+            self.previous.clear();
+            self.previous.extend(fetch.sampled.iter().map(|sampled| sampled.id));
+        }
+        flight.stage = Stage::Over(over);
+    }
+
+    fn fetch(
+        &mut self,
+        flight: &Flight<D>,
+        run: D::Run,
+        rows: &[Wanted],
+        began: Instant,
+    ) -> Result<Fetch, BackendError> {
+        let device = &mut *lock(&self.device);
+        let waited = device.wait(run);
+        let worked = began.max(self.ended).elapsed();
+        self.ended = Instant::now();
+        let mut fetch = Fetch { device_ns: waited?.unwrap_or(worked.as_nanos() as u64), ..Fetch::default() };
+        let program = self.programs[flight.program.0 as usize].as_ref();
+        let program = program.expect("a program that a step runs is not dropped");
+        let slot = slot(flight.step.0);
+        program.sample(device, slot, rows, &mut self.sampler, &mut fetch)?;
+        program.taps(device, slot, &mut fetch)?;
+        Ok(fetch)
+    }
+
+    /// Begins a step behind those in flight.
+    fn begin(&mut self, id: ProgramId, feed: &Feed<'_>) -> Result<Stage<D>, BackendError> {
+        let device = &mut *lock(&self.device);
+        let program = self.programs[id.0 as usize].as_mut().expect("checked before the step");
+        for copy in feed.copies {
+            self.states.copy(device, copy)?;
+        }
+        let inputs = Inputs { bucket: program.spec.bucket, feed, previous: &self.previous };
+        program.feed(device, slot(self.steps), &inputs)?;
+        let (rows, began) = (feed.rows.iter().map(Wanted::of).collect(), Instant::now());
+        Ok(Stage::Running { run: program.start(device, slot(self.steps))?, rows, began })
+    }
+}
+
+/// The slot in which a step runs.
+fn slot(step: u64) -> usize {
+    (step % SLOTS as u64) as usize
 }
 
 impl<D: Device> Executor for Running<D> {
@@ -95,8 +177,15 @@ impl<D: Device> Executor for Running<D> {
     }
 
     fn compile(&mut self, spec: &ProgramSpec) -> Result<ProgramId, BackendError> {
+        let fitting = lock(&self.device).packed().map(|packed| packed.bucket(&spec.bucket));
+        let bucket = fitting.unwrap_or(Some(spec.bucket)).ok_or_else(|| {
+            let reason = "the bundle has no program for it; compile one with --buckets".to_owned();
+            unsupported(format!("a step of {:?}", spec.bucket), reason)
+        })?;
+        let spec = &ProgramSpec { bucket, ..spec.clone() };
         let emitted = emit(&self.graph, spec, &self.states.pages, &self.options)?;
-        let program = Program::load(&mut *lock(&self.device), &self.graph, spec, emitted)?;
+        let shared = Shared { weights: &self.weights, states: &self.states, sampled: &self.sampled };
+        let program = Program::load(&mut *lock(&self.device), &self.graph, spec, &emitted, &shared)?;
         self.programs.push(Some(program));
         Ok(ProgramId(self.programs.len() as u32 - 1))
     }
@@ -112,21 +201,37 @@ impl<D: Device> Executor for Running<D> {
         if !feed.patches.is_empty() {
             spec.check_patches(NAME, &bind(&self.graph, &spec.bucket), feed.patches)?;
         }
-        assert!(self.done.len() < IN_FLIGHT, "at most two steps are in flight");
-        let fetch = self.step(program, feed)?;
+        assert!(self.flights.len() < SLOTS, "at most two steps are in flight");
+        let is_unknown = |token: &Token| match *token {
+            Token::Previous(row) => self.previous[row as usize] == UNKNOWN,
+            Token::Host(_) => false,
+        };
+        // Pages are copied by the host, and rows that it draws are known when it has drawn them.
+        if !feed.copies.is_empty() || feed.tokens.iter().any(is_unknown) {
+            self.settle_all()?;
+        }
+        let stage = self.begin(program, feed)?;
+        let Stage::Running { rows, .. } = &stage else { unreachable!("it has only begun") };
+        let known = |(place, row): (usize, &Wanted)| match row {
+            Wanted::Greedy if place < KEPT => !(place as u32),
+            _ => UNKNOWN,
+        };
         self.previous.clear();
-        self.previous.extend(fetch.sampled.iter().map(|sampled| sampled.id));
-        let id = StepId(self.steps);
+        self.previous.extend(rows.iter().enumerate().map(known));
+        let step = StepId(self.steps);
         self.steps += 1;
-        self.done.push_back((id, fetch));
-        Ok(id)
+        self.flights.push_back(Flight { step, program, stage });
+        Ok(step)
     }
 
     fn finish(&mut self, step: StepId, fetch: &mut Fetch) -> Result<(), BackendError> {
-        let place = self.done.iter().position(|(id, _)| *id == step);
-        let found = place.and_then(|place| self.done.remove(place));
+        let place = self.flights.iter().position(|flight| flight.step == step);
+        let found = place.and_then(|place| self.flights.remove(place));
         let reason = format!("step {} was never launched or is fetched already", step.0);
-        *fetch = found.ok_or(BackendError::Device { device: NAME, reason })?.1;
+        let mut flight = found.ok_or(BackendError::Device { device: NAME, reason })?;
+        self.settle(&mut flight);
+        let Stage::Over(over) = flight.stage else { unreachable!("it was waited for") };
+        *fetch = over?;
         Ok(())
     }
 

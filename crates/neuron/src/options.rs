@@ -1,5 +1,9 @@
 //! How modules are written.
 
+use graph::BackendError;
+
+use crate::{Narrow, Target};
+
 /// How modules are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -7,6 +11,10 @@ pub struct Options {
     pub precision: Precision,
     /// Who reads the modules.
     pub dialect: Dialect,
+    /// In what matrices are stored that products read; where it is not said, in the type that products take.
+    pub narrow: Option<Narrow>,
+    /// Whether modules for `neuronx-cc` may hold kernels in AWS's kernel language, none of which has ever been run.
+    pub kernels: bool,
 }
 
 /// In what products are computed. Sums, norms, softmaxes and rotations are in f32 either way.
@@ -27,8 +35,20 @@ pub enum Dialect {
     Stock,
 }
 
+impl Options {
+    /// Weights as products take them, and no kernels.
+    pub const fn new(precision: Precision, dialect: Dialect) -> Options {
+        Options { precision, dialect, narrow: None, kernels: false }
+    }
+
+    /// Refuses what a chip has not.
+    pub fn check(&self, target: &Target) -> Result<(), BackendError> {
+        self.narrow.map_or(Ok(()), |narrow| narrow.check(target))
+    }
+}
+
 impl Default for Options {
     fn default() -> Options {
-        Options { precision: Precision::Bf16, dialect: Dialect::Neuron }
+        Options::new(Precision::Bf16, Dialect::Neuron)
     }
 }

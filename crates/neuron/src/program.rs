@@ -1,42 +1,45 @@
 //! A module loaded, with the tensors that its inputs and outputs are bound to.
 
 use graph::{
-    BackendError, Feed, Fetch, Graph, Inputs, Op, Place, PlanReport, ProgramSpec, Row, Sampled, Sampler,
+    BackendError, Fetch, Graph, Inputs, Largest, Op, Place, PlanReport, ProgramSpec, Sampled, Sampler,
 };
-use hlo::Shape;
+use hlo::{Module, Shape};
 
-use crate::emit::{Emitted, GREEDY, Given, LOGITS, lower};
+use crate::emit::{Emitted, GREEDY, Given, LOGITS, SAMPLED, TOP, lower};
+use crate::rows::Wanted;
 use crate::states::States;
 use crate::weights::Loaded;
 use crate::{Device, unsupported};
+
+/// Most steps launched and not yet finished; each has a slot of its own, and takes what the other's left.
+pub(crate) const SLOTS: usize = 2;
 
 /// A program of one bucket.
 pub(crate) struct Program<D: Device> {
     pub(crate) spec: ProgramSpec,
     pub(crate) report: PlanReport,
-    program: D::Program,
-    /// What each input of the module is bound to.
-    inputs: Vec<Bound<D>>,
-    /// What each output of the module is bound to.
-    outputs: Vec<Made<D>>,
+    slots: [Slot<D>; SLOTS],
+    /// What the host may read after each step: names and shapes.
+    own: Vec<(String, Shape)>,
+    vocab: u32,
     filled: Vec<i32>,
 }
 
-enum Bound<D: Device> {
-    Weight(usize),
-    State(usize),
+/// What one step uses while the next is made ready.
+struct Slot<D: Device> {
     /// What the host writes before each step.
-    Fed(Given, D::Tensor),
+    fed: Vec<(Given, D::Tensor)>,
+    /// What the host may read after it, in the order of [`Program::own`].
+    own: Vec<D::Tensor>,
+    bound: D::Bound,
 }
 
-enum Made<D: Device> {
-    State(usize),
-    /// What the host may read after each step, by its name.
-    Own {
-        name: String,
-        shape: Shape,
-        tensor: D::Tensor,
-    },
+/// Tensors that all programs of an executor share.
+pub(crate) struct Shared<'a, D: Device> {
+    pub(crate) weights: &'a Loaded<D>,
+    pub(crate) states: &'a States<D>,
+    /// Of each slot, the tokens that its step finds likeliest.
+    pub(crate) sampled: &'a [D::Tensor; SLOTS],
 }
 
 impl<D: Device> Program<D> {
@@ -44,38 +47,26 @@ impl<D: Device> Program<D> {
         device: &mut D,
         graph: &Graph,
         spec: &ProgramSpec,
-        emitted: Emitted,
+        emitted: &Emitted,
+        shared: &Shared<'_, D>,
     ) -> Result<Program<D>, BackendError> {
-        let Emitted { module, inputs } = emitted;
-        let program = device.load(&module)?;
-        let mut bound = vec![];
-        for ((given, name), ty) in inputs.into_iter().zip(&module.inputs).zip(module.entry().parameters()) {
-            bound.push(match given {
-                Given::Main(Place::Weight(weight)) => Bound::Weight(weight),
-                Given::Main(Place::State(state)) => Bound::State(state),
-                given => Bound::Fed(given, device.allocate(name, ty.array().expect("inputs are arrays"))?),
-            });
-        }
-        let mut outputs = vec![];
-        for (name, shape) in module.outputs.iter().zip(module.entry().result().arrays()) {
-            let state = graph.states.iter().position(|state| state.name == *name);
-            outputs.push(match state {
-                Some(state) => Made::State(state),
-                None => Made::Own {
-                    name: name.clone(),
-                    shape: shape.clone(),
-                    tensor: device.allocate(name, shape)?,
-                },
-            });
-        }
+        let program = device.load(&emitted.module)?;
+        let mut slot = |slot| Slot::new(device, graph, &program, emitted, shared, slot);
+        let slots = [slot(0)?, slot(1)?];
         let report = PlanReport::of(&lower(graph, &spec.bucket), &spec.bucket, &Op::to_string);
-        Ok(Program { spec: spec.clone(), report, program, inputs: bound, outputs, filled: vec![] })
+        let own = own(&emitted.module, graph).map(|(name, shape)| (name.to_owned(), shape.clone()));
+        let (spec, own, vocab) = (spec.clone(), own.collect(), graph.vocab);
+        Ok(Program { spec, report, slots, own, vocab, filled: vec![] })
     }
 
-    /// Writes what the step is given.
-    pub(crate) fn feed(&mut self, device: &mut D, inputs: &Inputs<'_>) -> Result<(), BackendError> {
-        for bound in &mut self.inputs {
-            let Bound::Fed(given, tensor) = bound else { continue };
+    /// Writes what the step in a slot is given.
+    pub(crate) fn feed(
+        &mut self,
+        device: &mut D,
+        slot: usize,
+        inputs: &Inputs<'_>,
+    ) -> Result<(), BackendError> {
+        for (given, tensor) in &mut self.slots[slot].fed {
             match *given {
                 Given::Main(Place::Input(input)) => {
                     inputs.fill(input, &mut self.filled);
@@ -84,107 +75,153 @@ impl<D: Device> Program<D> {
                 Given::Patch(number) => {
                     device.write(tensor, None, 0, &bytes(inputs.feed.patches[number], f32::to_le_bytes))?
                 }
-                Given::Main(place) => {
-                    return Err(unsupported("main".to_owned(), format!("it takes {place:?}")));
-                }
+                given => return Err(unsupported("main".to_owned(), format!("it takes {given:?}"))),
             }
         }
         Ok(())
     }
 
-    /// Runs the module, and waits.
-    pub(crate) fn run(
-        &self,
-        device: &mut D,
-        weights: &Loaded<D>,
-        states: &States<D>,
-    ) -> Result<(), BackendError> {
-        let mut inputs = Vec::with_capacity(self.inputs.len());
-        for bound in &self.inputs {
-            inputs.push(match bound {
-                Bound::Weight(place) => &weights.tensors[*place],
-                Bound::State(place) => &states.tensors[*place],
-                Bound::Fed(_, tensor) => tensor,
-            });
-        }
-        let mut outputs = Vec::with_capacity(self.outputs.len());
-        for made in &self.outputs {
-            outputs.push(match made {
-                Made::State(place) => &states.tensors[*place],
-                Made::Own { tensor, .. } => tensor,
-            });
-        }
-        let bound = device.bind(&self.program, &inputs, &outputs)?;
-        let run = device.start(&bound)?;
-        device.wait(run).map(|_| ())
+    /// Begins the step in a slot.
+    pub(crate) fn start(&self, device: &mut D, slot: usize) -> Result<D::Run, BackendError> {
+        device.start(&self.slots[slot].bound)
     }
 
-    /// What each row became: the likeliest token as the device found it where that is all that is asked for, else what
-    /// is drawn here from the row's logits.
+    /// What each row of the step in a slot became: the likeliest token as the device found it where that is all that is
+    /// asked for, else what is drawn here, from the row's largest logits where they decide it, or from all.
     pub(crate) fn sample(
         &self,
         device: &mut D,
-        feed: &Feed<'_>,
+        slot: usize,
+        rows: &[Wanted],
         sampler: &mut Sampler,
         fetch: &mut Fetch,
     ) -> Result<(), BackendError> {
-        let mut greedy = [const { vec![] }; GREEDY.len()];
-        if feed.rows.iter().any(is_greedy) {
-            for (words, name) in greedy.iter_mut().zip(GREEDY) {
-                *words = self.words(device, name)?;
-            }
+        if rows.is_empty() {
+            return Ok(());
         }
-        let [tokens, logits, normalisers] = greedy;
-        for (place, row) in feed.rows.iter().enumerate() {
-            if is_greedy(row) {
-                let id = u32::from_le_bytes(tokens[place]);
-                let logprob = f32::from_le_bytes(logits[place]) - f32::from_le_bytes(normalisers[place]);
-                fetch.sampled.push(Sampled { id, logprob });
-            } else {
-                sampler.sample(&self.logits(device, place)?, row, fetch);
+        let mut floats =
+            |name| Ok::<_, BackendError>(numbers(&self.words(device, slot, name)?, f32::from_le_bytes));
+        let [_, logits, normalisers] = GREEDY;
+        let (logits, normalisers) = (floats(logits)?, floats(normalisers)?);
+        let drawn = rows.iter().any(|row| matches!(row, Wanted::Drawn(_)));
+        let largest = if drawn { floats(TOP[0])? } else { vec![] };
+        let ids = |words: Vec<[u8; 4]>| numbers(&words, u32::from_le_bytes);
+        let tokens = ids(self.words(device, slot, GREEDY[0])?);
+        let whose = if drawn { ids(self.words(device, slot, TOP[1])?) } else { vec![] };
+        let most = self.shape(TOP[0]).dims[1];
+        for (place, row) in rows.iter().enumerate() {
+            let normaliser = normalisers[place];
+            let Wanted::Drawn(row) = row else {
+                fetch.sampled.push(Sampled { id: tokens[place], logprob: logits[place] - normaliser });
+                continue;
+            };
+            let of_row = place * most..(place + 1) * most;
+            let (ids, logits) = (&whose[of_row.clone()], &largest[of_row]);
+            let known = Largest { ids, logits, vocab: self.vocab, normaliser };
+            if !sampler.sample_largest(&known, &row.row(), fetch) {
+                sampler.sample(&self.logits(device, slot, place)?, &row.row(), fetch);
             }
         }
         Ok(())
     }
 
     /// The values that were asked for by name.
-    pub(crate) fn taps(&self, device: &mut D, fetch: &mut Fetch) -> Result<(), BackendError> {
+    pub(crate) fn taps(&self, device: &mut D, slot: usize, fetch: &mut Fetch) -> Result<(), BackendError> {
         for number in 0..self.spec.taps.len() {
             let name = format!("tap.{number}");
-            let values = self.words(device, &name)?.into_iter().map(f32::from_le_bytes).collect();
-            let (shape, _) = self.own(&name);
-            fetch.taps.push((tensor::Shape::new(&shape.dims), values));
+            let values = numbers(&self.words(device, slot, &name)?, f32::from_le_bytes);
+            fetch.taps.push((tensor::Shape::new(&self.shape(&name).dims), values));
         }
         Ok(())
     }
 
-    fn logits(&self, device: &mut D, row: usize) -> Result<Vec<f32>, BackendError> {
-        let (shape, tensor) = self.own(LOGITS);
-        let mut held = vec![0; shape.dims[1] * 4];
-        device.read(tensor, 0, row * held.len(), &mut held)?;
-        Ok(words(&held).into_iter().map(f32::from_le_bytes).collect())
+    fn logits(&self, device: &mut D, slot: usize, row: usize) -> Result<Vec<f32>, BackendError> {
+        let mut held = vec![0; self.shape(LOGITS).dims[1] * 4];
+        device.read(self.tensor(slot, LOGITS), 0, row * held.len(), &mut held)?;
+        Ok(numbers(&words(&held), f32::from_le_bytes))
     }
 
-    fn words(&self, device: &mut D, name: &str) -> Result<Vec<[u8; 4]>, BackendError> {
-        let (shape, tensor) = self.own(name);
-        let mut held = vec![0; shape.bytes().expect("typed: it can be counted")];
-        device.read(tensor, 0, 0, &mut held)?;
+    fn words(&self, device: &mut D, slot: usize, name: &str) -> Result<Vec<[u8; 4]>, BackendError> {
+        let mut held = vec![0; self.shape(name).bytes().expect("typed: it can be counted")];
+        device.read(self.tensor(slot, name), 0, 0, &mut held)?;
         Ok(words(&held))
     }
 
-    fn own(&self, name: &str) -> (&Shape, &D::Tensor) {
-        let named = |made: &'_ &Made<D>| matches!(made, Made::Own { name: own, .. } if own == name);
-        match self.outputs.iter().find(named) {
-            Some(Made::Own { shape, tensor, .. }) => (shape, tensor),
-            _ => panic!("every program gives {name}"),
-        }
+    fn place(&self, name: &str) -> usize {
+        let place = self.own.iter().position(|(own, _)| own == name);
+        place.unwrap_or_else(|| panic!("every program gives {name}"))
+    }
+
+    fn shape(&self, name: &str) -> &Shape {
+        &self.own[self.place(name)].1
+    }
+
+    fn tensor(&self, slot: usize, name: &str) -> &D::Tensor {
+        &self.slots[slot].own[self.place(name)]
     }
 }
 
-/// Whether a row wants the likeliest token and nothing more.
-fn is_greedy(row: &Row<'_>) -> bool {
-    let adjusted = !row.sampling.penalties.is_none() || !row.bias.is_empty() || row.mask.is_some();
-    row.sampling.temperature <= 0.0 && !adjusted && row.top == 0 && !row.logits
+impl<D: Device> Slot<D> {
+    fn new(
+        device: &mut D,
+        graph: &Graph,
+        program: &D::Program,
+        emitted: &Emitted,
+        shared: &Shared<'_, D>,
+        slot: usize,
+    ) -> Result<Slot<D>, BackendError> {
+        let Emitted { module, inputs: given } = emitted;
+        let Shared { weights, states, sampled } = *shared;
+        let (mut fed, mut own_tensors) = (vec![], vec![]);
+        let shapes = module.entry().parameters();
+        for ((given, name), ty) in given.iter().zip(&module.inputs).zip(shapes) {
+            let is_shared = match given {
+                Given::Main(place) | Given::Scales(place) => {
+                    matches!(place, Place::Weight(_) | Place::State(_))
+                }
+                Given::Previous => true,
+                Given::Patch(_) => false,
+            };
+            if !is_shared {
+                fed.push((*given, device.allocate(name, ty.array().expect("inputs are arrays"))?));
+            }
+        }
+        for (name, shape) in own(module, graph) {
+            own_tensors.push(device.allocate(name, shape)?);
+        }
+        let mut of_fed = fed.iter();
+        let input = |given: &Given| match *given {
+            Given::Main(Place::Weight(place)) => &weights.tensors[place].elements,
+            Given::Scales(Place::Weight(place)) => {
+                let scales = weights.tensors[place].scales.as_ref();
+                scales.expect("weights are loaded in the form in which modules take them")
+            }
+            Given::Main(Place::State(place)) => &states.tensors[place],
+            Given::Previous => &sampled[(slot + 1) % SLOTS],
+            _ => &of_fed.next().expect("one for each").1,
+        };
+        let inputs = given.iter().map(input).collect::<Vec<_>>();
+        let mut of_own = own_tensors.iter();
+        let output = |name: &String| match (state(graph, name), name.as_str()) {
+            (Some(place), _) => &states.tensors[place],
+            (None, SAMPLED) => &sampled[slot],
+            _ => of_own.next().expect("one for each"),
+        };
+        let outputs = module.outputs.iter().map(output).collect::<Vec<_>>();
+        let bound = device.bind(program, &inputs, &outputs)?;
+        Ok(Slot { fed, own: own_tensors, bound })
+    }
+}
+
+/// Results that belong to the program alone.
+fn own<'a>(module: &'a Module, graph: &'a Graph) -> impl Iterator<Item = (&'a str, &'a Shape)> {
+    let results = module.outputs.iter().zip(module.entry().result().arrays());
+    let results = results.filter(|(name, _)| state(graph, name).is_none() && *name != SAMPLED);
+    results.map(|(name, shape)| (name.as_str(), shape))
+}
+
+fn state(graph: &Graph, name: &str) -> Option<usize> {
+    graph.states.iter().position(|state| state.name == name)
 }
 
 fn bytes<T: Copy>(values: &[T], of: impl Fn(T) -> [u8; 4]) -> Vec<u8> {
@@ -193,4 +230,8 @@ fn bytes<T: Copy>(values: &[T], of: impl Fn(T) -> [u8; 4]) -> Vec<u8> {
 
 fn words(bytes: &[u8]) -> Vec<[u8; 4]> {
     bytes.chunks_exact(4).map(|word| [word[0], word[1], word[2], word[3]]).collect()
+}
+
+fn numbers<T>(words: &[[u8; 4]], of: impl Fn([u8; 4]) -> T) -> Vec<T> {
+    words.iter().map(|&word| of(word)).collect()
 }

@@ -2,10 +2,11 @@
 
 use std::io::{Read, Write};
 
-use graph::{BackendError, Copy, Graph, GroupId, PageId, Ty};
+use graph::{BackendError, Copy, Graph, GroupId, PageId};
 
 use crate::Device;
 use crate::emit::state_shape;
+use crate::parts::Pages;
 
 /// All states of a graph.
 pub(crate) struct States<D: Device> {
@@ -13,8 +14,8 @@ pub(crate) struct States<D: Device> {
     pub(crate) tensors: Vec<D::Tensor>,
     /// Pages of each group's pool.
     pub(crate) pages: Vec<u32>,
-    /// Of each state: its group, and bytes of a page.
-    kinds: Vec<(GroupId, usize)>,
+    /// Of each state: its group, and how its pages are spread over ranks.
+    kinds: Vec<(GroupId, Pages)>,
 }
 
 impl<D: Device> States<D> {
@@ -24,15 +25,14 @@ impl<D: Device> States<D> {
         for state in &graph.states {
             let shape = state_shape(graph, state, &pages)?;
             tensors.push(device.allocate(&state.name, &shape)?);
-            let slot = Ty { dtype: state.dtype, dims: state.slot };
-            kinds.push((state.group, slot.bytes() as usize * graph.page_len as usize));
+            kinds.push((state.group, Pages::of(state, graph.page_len)));
         }
         Ok(States { tensors, pages, kinds })
     }
 
     /// Copies a page within its group, on each rank its own part.
     pub(crate) fn copy(&mut self, device: &mut D, copy: &Copy) -> Result<(), BackendError> {
-        for (tensor, &(_, bytes)) in
+        for (tensor, &(_, Pages { bytes, .. })) in
             self.tensors.iter_mut().zip(&self.kinds).filter(|(_, kind)| kind.0 == copy.group)
         {
             let mut page = vec![0; bytes];
@@ -44,7 +44,7 @@ impl<D: Device> States<D> {
         Ok(())
     }
 
-    /// Writes pages of a group, state by state.
+    /// Writes pages of a group, state by state, each put together from what ranks have of it.
     pub(crate) fn export(
         &self,
         device: &mut D,
@@ -52,12 +52,14 @@ impl<D: Device> States<D> {
         pages: &[PageId],
         out: &mut dyn Write,
     ) -> Result<(), BackendError> {
-        for (tensor, &(_, bytes)) in self.tensors.iter().zip(&self.kinds).filter(|(_, kind)| kind.0 == group)
-        {
-            let mut held = vec![0; bytes];
+        for (tensor, (_, kind)) in self.tensors.iter().zip(&self.kinds).filter(|(_, kind)| kind.0 == group) {
+            let (mut slice, mut whole) = (vec![0; kind.bytes], vec![0; kind.whole]);
             for page in pages {
-                device.read(tensor, 0, page.0 as usize * bytes, &mut held)?;
-                out.write_all(&held)?;
+                for (place, rank) in kind.sources(device.ranks()).enumerate() {
+                    device.read(tensor, rank, page.0 as usize * kind.bytes, &mut slice)?;
+                    kind.join(place, &slice, &mut whole);
+                }
+                out.write_all(&whole)?;
             }
         }
         Ok(())
@@ -71,13 +73,19 @@ impl<D: Device> States<D> {
         pages: &[PageId],
         from: &mut dyn Read,
     ) -> Result<(), BackendError> {
-        for (tensor, &(_, bytes)) in
+        let ranks = device.ranks();
+        for (tensor, (_, kind)) in
             self.tensors.iter_mut().zip(&self.kinds).filter(|(_, kind)| kind.0 == group)
         {
-            let mut held = vec![0; bytes];
+            let (mut slice, mut whole) = (vec![0; kind.bytes], vec![0; kind.whole]);
             for page in pages {
-                from.read_exact(&mut held)?;
-                device.write(tensor, None, page.0 as usize * bytes, &held)?;
+                from.read_exact(&mut whole)?;
+                for (place, first) in kind.sources(ranks).enumerate() {
+                    kind.part(place, &whole, &mut slice);
+                    for rank in kind.holders(first) {
+                        device.write(tensor, rank, page.0 as usize * kind.bytes, &slice)?;
+                    }
+                }
             }
         }
         Ok(())

@@ -15,6 +15,8 @@ pub struct Target {
     pub bandwidth: f64,
     /// Multiplications and additions per second of dense bf16.
     pub bf16: f64,
+    /// Bytes per second from a chip to others.
+    pub link: f64,
 }
 
 const GIB: u64 = 1 << 30;
@@ -23,9 +25,33 @@ const GIB: u64 = 1 << 30;
 /// On Trainium2 and 3 each logical core owns one bank of memory. For Trainium3 the guide to NKI says 4.7 TB/s where
 /// its architecture page says 4.9; the smaller stands here.
 pub const TARGETS: [Target; 4] = [
-    Target { name: "inf2", cores: 2, physical: 1, memory_bytes: 16 * GIB, bandwidth: 410e9, bf16: 95e12 },
-    Target { name: "trn1", cores: 2, physical: 1, memory_bytes: 16 * GIB, bandwidth: 410e9, bf16: 95e12 },
-    Target { name: "trn2", cores: 4, physical: 2, memory_bytes: 24 * GIB, bandwidth: 725e9, bf16: 166.75e12 },
+    Target {
+        name: "inf2",
+        cores: 2,
+        physical: 1,
+        memory_bytes: 16 * GIB,
+        bandwidth: 410e9,
+        bf16: 95e12,
+        link: 192e9,
+    },
+    Target {
+        name: "trn1",
+        cores: 2,
+        physical: 1,
+        memory_bytes: 16 * GIB,
+        bandwidth: 410e9,
+        bf16: 95e12,
+        link: 384e9,
+    },
+    Target {
+        name: "trn2",
+        cores: 4,
+        physical: 2,
+        memory_bytes: 24 * GIB,
+        bandwidth: 725e9,
+        bf16: 166.75e12,
+        link: 1.28e12,
+    },
     Target {
         name: "trn3",
         cores: 4,
@@ -33,6 +59,7 @@ pub const TARGETS: [Target; 4] = [
         memory_bytes: 36 * GIB,
         bandwidth: 1175e9,
         bf16: 167.75e12,
+        link: 2.56e12,
     },
 ];
 
@@ -40,6 +67,12 @@ impl Target {
     /// The chip of a name.
     pub fn named(name: &str) -> Option<&'static Target> {
         TARGETS.iter().find(|target| target.name == name)
+    }
+
+    /// Bytes per second that a core sends to others of so many ranks: its share of the chip's links, or of the chip's
+    /// memory where all ranks are on one chip.
+    pub fn link_of_core(&self, ranks: u32) -> f64 {
+        if ranks > self.cores { self.link / f64::from(self.cores) } else { self.bandwidth }
     }
 
     /// What the compiler is called with to turn a module into a program, word by word.

@@ -2,7 +2,7 @@
 
 use graph::{BackendError, Bucket, Catalogue, Dim, Graph, GraphBuilder, Group, Input, Op, ProgramSpec, Var};
 use hlo::{Element, Module};
-use neuron::{Bundle, Dialect, Emitted, Options, Precision, Target, emit};
+use neuron::{Bundle, Dialect, Emitted, Narrow, Options, Precision, Target, emit};
 use tensor::{DType, Shape, WeightInfo};
 
 /// Has every weight: matrices in q4_0, vectors in f32.
@@ -85,7 +85,7 @@ fn only_what_is_read_is_asked_for() {
 #[test]
 fn what_is_encoded_is_decoded() {
     for dialect in [Dialect::Neuron, Dialect::Stock] {
-        let module = module(&Options { precision: Precision::F32, dialect });
+        let module = module(&Options::new(Precision::F32, dialect));
         assert_eq!(Module::decode(&module.encode()).unwrap(), module);
     }
 }
@@ -127,8 +127,8 @@ fn a_bundle_holds_a_module_per_bucket_and_says_what_to_run() {
     let folder = tempfile::tempdir().unwrap();
     let prefill = Bucket { tokens: 8, seqs: 1, queries: 0, pages: 2, rows: 1 };
     let target = Target::named("trn2").unwrap();
-    let bundle = Bundle { target, options: Options::default(), buckets: vec![DECODE, prefill] };
-    let manifest = bundle.write(&decoder(DType::BF16), folder.path()).unwrap();
+    let bundle = Bundle { target, options: Options::default(), ranks: 1, buckets: vec![DECODE, prefill] };
+    let manifest = bundle.write(&decoder(DType::BF16), folder.path(), None, 1, &|_| ()).unwrap();
     for name in ["decode-2x8", "prefill-8x8"] {
         let bytes = std::fs::read(folder.path().join(format!("{name}.hlo.pb"))).unwrap();
         assert!(Module::decode(&bytes).unwrap().outputs.contains(&"token".to_owned()), "{name}");
@@ -149,8 +149,103 @@ fn a_bundle_holds_a_module_per_bucket_and_says_what_to_run() {
 fn a_bundle_that_does_not_fit_a_core_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let bucket = Bucket { pages: 1 << 28, ..DECODE };
-    let bundle =
-        Bundle { target: Target::named("inf2").unwrap(), options: Options::default(), buckets: vec![bucket] };
-    let error = bundle.write(&decoder(DType::BF16), folder.path()).unwrap_err();
+    let target = Target::named("inf2").unwrap();
+    let bundle = Bundle { target, options: Options::default(), ranks: 1, buckets: vec![bucket] };
+    let error = bundle.write(&decoder(DType::BF16), folder.path(), None, 1, &|_| ()).unwrap_err();
     assert!(matches!(error, BackendError::Memory { available: 17_179_869_184, .. }), "{error}");
+}
+
+/// A decoder with kernels asked for, whose two sequences have 128 positions each.
+fn with_kernels(options: &Options, graph: &Graph) -> Module {
+    let bucket = Bucket { pages: 32, ..DECODE };
+    let spec = ProgramSpec { bucket, ..ProgramSpec::default() };
+    emit(graph, &spec, &[65], options).expect("a module").module
+}
+
+fn calls(module: &Module) -> Vec<serde_json::Value> {
+    let of = |it: &hlo::Instruction| match &it.op {
+        hlo::Op::CustomCall { target, config, .. } if target == "AwsNeuronCustomNativeKernel" => {
+            Some(serde_json::from_str(config).expect("it is written below"))
+        }
+        _ => None,
+    };
+    module.entry().instructions.iter().filter_map(of).collect()
+}
+
+#[test]
+fn kernels_are_named_where_they_are_asked_for_and_fit() {
+    let kernels = Options { kernels: true, ..Options::default() };
+    let module = with_kernels(&kernels, &decoder(DType::BF16));
+    let [call] = &calls(&module)[..] else { panic!("one layer attends once") };
+    assert_eq!(call["kernel"], "paged_attention");
+    assert_eq!(call["arguments"][0], serde_json::json!(["bfloat16", [2, 1, 32]]));
+    assert_eq!(call["arguments"][1], serde_json::json!(["bfloat16", [260, 1, 32]]));
+    assert_eq!(call["arguments"][3], serde_json::json!(["uint32", [2, 128]]));
+    assert_eq!(call["numbers"], serde_json::json!([0.25]));
+    assert_eq!(Module::decode(&module.encode()).unwrap(), module);
+    // Nobody asked; another reader; keys in another type; an axis that is no whole tile.
+    let stock = Options { dialect: Dialect::Stock, ..kernels };
+    for (options, kv) in [(Options::default(), DType::BF16), (stock, DType::BF16), (kernels, DType::F32)] {
+        assert_eq!(calls(&with_kernels(&options, &decoder(kv))), [] as [serde_json::Value; 0], "{options:?}");
+    }
+    let spec = ProgramSpec { bucket: DECODE, ..ProgramSpec::default() };
+    let module = emit(&decoder(DType::BF16), &spec, &[5], &kernels).unwrap().module;
+    assert!(calls(&module).is_empty());
+}
+
+/// One product by a matrix.
+fn linear() -> Graph {
+    let mut g = GraphBuilder::new("linear", 64, 4, &Any);
+    let table = g.weight("embed", &[64, 64]);
+    let tokens = g.input(Input::Tokens);
+    let x = g.op(Op::Embed, &[tokens, table]);
+    let w = g.weight("w", &[64, 64]);
+    let x = g.op(Op::Linear, &[x, w]);
+    let rows = g.input(Input::Rows);
+    let x = g.gather(x, rows);
+    let logits = g.op(Op::Linear, &[x, table]);
+    g.finish(logits).expect("a graph")
+}
+
+#[test]
+fn narrow_weights_are_inputs_with_scales_beside_them() {
+    let spec = ProgramSpec { bucket: DECODE, ..ProgramSpec::default() };
+    let shape = |narrow, name: &str| {
+        let options = Options { narrow: Some(narrow), ..Options::default() };
+        let module = emit(&linear(), &spec, &[], &options).unwrap().module;
+        assert_eq!(Module::decode(&module.encode()).unwrap(), module);
+        let place = module.inputs.iter().position(|input| input == name)?;
+        Some(module.entry().parameters()[place].to_string())
+    };
+    let wanted = [
+        (Narrow::F8, "f8e4m3[64,64]", "f32[64]"),
+        (Narrow::Int8, "s8[64,64]", "f32[64]"),
+        (Narrow::Int8Blocks, "s8[64,64]", "f16[64,2]"),
+        (Narrow::Mxfp8, "u32[64,16]", "u8[64,2]"),
+    ];
+    for (narrow, elements, scales) in wanted {
+        assert_eq!(shape(narrow, "w").as_deref(), Some(elements));
+        assert_eq!(shape(narrow, "w.scales").as_deref(), Some(scales));
+    }
+    // A table of embeddings is read by rows, which words of four values are not.
+    assert_eq!(shape(Narrow::F8, "embed").as_deref(), Some("f8e4m3[64,64]"));
+    assert_eq!(shape(Narrow::Mxfp8, "embed").as_deref(), Some("bf16[64,64]"));
+    // What was not found in MXFP4 is not made it.
+    assert_eq!(shape(Narrow::Mxfp4, "w").as_deref(), Some("bf16[64,64]"));
+}
+
+#[test]
+fn a_bundle_for_a_chip_without_mxfp8_is_refused_and_one_in_eight_bits_is_half_as_large() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = |target: &str, narrow| {
+        let options = Options { narrow, ..Options::default() };
+        let target = Target::named(target).unwrap();
+        let bundle = Bundle { target, options, ranks: 1, buckets: vec![DECODE] };
+        bundle.write(&linear(), folder.path(), None, 1, &|_| ())
+    };
+    let refused = bundle("trn2", Some(Narrow::Mxfp8)).unwrap_err();
+    assert!(refused.to_string().contains("weights in mxfp8 on trn2: only trn3"), "{refused}");
+    assert!(bundle("trn3", Some(Narrow::Mxfp8)).is_ok());
+    let bytes = |narrow| bundle("trn2", narrow).unwrap()["bytes_per_core"]["weights"].as_u64().unwrap();
+    assert_eq!((bytes(None), bytes(Some(Narrow::F8))), (2 * 64 * 64 * 2, 2 * (64 * 64 + 64 * 4)));
 }

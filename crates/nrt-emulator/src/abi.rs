@@ -137,16 +137,31 @@ mod tests {
     #[test]
     fn structures_lie_as_documented() {
         assert_eq!(size_of::<Version>(), 4 * 8 + 128 + 64);
-        assert_eq!(offset_of!(Version, git_hash), 160);
+        let at =
+            (offset_of!(Version, rt_major), offset_of!(Version, rt_minor), offset_of!(Version, rt_patch));
+        assert_eq!((at, offset_of!(Version, rt_maintenance)), ((0, 8, 16), 24));
+        assert_eq!((offset_of!(Version, rt_detail), offset_of!(Version, git_hash)), (32, 160));
         assert_eq!((size_of::<InstanceInfo>(), offset_of!(InstanceInfo, device_revision)), (32, 24));
+        let at = (offset_of!(InstanceInfo, family), offset_of!(InstanceInfo, size));
+        assert_eq!((at, offset_of!(InstanceInfo, arch_name)), ((0, 4), 8));
         assert_eq!(size_of::<TensorInfo>(), 296);
         let at = (offset_of!(TensorInfo, usage), offset_of!(TensorInfo, size), offset_of!(TensorInfo, dtype));
         assert_eq!(at, (256, 264, 272));
         assert_eq!((offset_of!(TensorInfo, shape), offset_of!(TensorInfo, ndim)), (280, 288));
         assert_eq!((size_of::<TensorInfoArray>(), offset_of!(TensorInfoArray, tensor_array)), (8, 8));
-        assert_eq!((size_of::<BatchOp>(), offset_of!(BatchOp, buffer)), (24, 16));
-        assert_eq!((size_of::<Batch>(), offset_of!(Batch, num_ops)), (24, 16));
-        assert_eq!((size_of::<DeviceAllocation>(), offset_of!(DeviceAllocation, hbm_index)), (24, 16));
-        assert_eq!((size_of::<MemoryStats>(), size_of::<ModelInfo>()), (16, 4));
+        let at = (offset_of!(BatchOp, offset), offset_of!(BatchOp, size), offset_of!(BatchOp, buffer));
+        assert_eq!((size_of::<BatchOp>(), at), (24, (0, 8, 16)));
+        let at = (offset_of!(Batch, tensor), offset_of!(Batch, ops), offset_of!(Batch, num_ops));
+        assert_eq!((size_of::<Batch>(), at), (24, (0, 8, 16)));
+        let at = (offset_of!(DeviceAllocation, physical_address), offset_of!(DeviceAllocation, size));
+        assert_eq!((size_of::<DeviceAllocation>(), at), (24, (0, 8)));
+        assert_eq!(offset_of!(DeviceAllocation, hbm_index), 16);
+        let at = (offset_of!(MemoryStats, bytes_used), offset_of!(MemoryStats, bytes_limit));
+        assert_eq!((size_of::<MemoryStats>(), at), (16, (0, 8)));
+        assert_eq!((size_of::<ModelInfo>(), offset_of!(ModelInfo, vnc)), (4, 0));
+        let at = (offset_of!(Counts, executions), offset_of!(Counts, alias_copies));
+        assert_eq!((size_of::<Counts>(), at), (40, (0, 8)));
+        let at = (offset_of!(Counts, written_bytes), offset_of!(Counts, read_bytes));
+        assert_eq!((at, offset_of!(Counts, simulated_ns)), ((16, 24), 32));
     }
 }

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use hlo::{Element, Module, Op};
+use hlo::{Computation, Element, Instruction, Module, Op};
 
-use crate::interpret::Program;
+use crate::interpret::{Program, is_scaled};
 use crate::neff::Neff;
 use crate::settings::Chip;
 
@@ -112,12 +112,42 @@ fn order(arguments: &[String]) -> Result<Order, String> {
     })
 }
 
+/// Products, scatters and sums over ranks are computed in f32, so whole numbers of 32 bits are refused.
+fn check_whole_numbers(of: &Computation, it: &Instruction) -> Result<(), String> {
+    let code = match it.op {
+        Op::Dot(_) => "NCC_EVRF035",
+        Op::Scatter(_) => "NCC_EVRF060",
+        Op::AllReduce { .. } => "NCC_EVRF061",
+        _ => return Ok(()),
+    };
+    let first = it.operands.first().and_then(|id| of.instruction(*id).ty.array());
+    match first.map(|shape| shape.element) {
+        Some(element @ (Element::S32 | Element::U32)) => {
+            Err(format!("[{code}] {} does not support operands of {element} on this target", it.op.opcode()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What the compiler is documented to refuse.
 fn check(module: &Module, chip: Chip) -> Result<(), String> {
     let entry = module.entry();
     let elements = entry.instructions.iter().flat_map(|it| it.ty.arrays()).map(|shape| shape.element);
     if chip != Chip::Trn3 && elements.into_iter().any(|element| element == Element::F8E4M3FN) {
-        return Err(format!("f8e4m3fn is for trn3; {} has f8e4m3, at most 240", chip.facts().name));
+        return Err(format!(
+            "[NCC_EVRF051] f8e4m3fn is for trn3; {} has f8e4m3, at most 240",
+            chip.facts().name
+        ));
+    }
+    for computation in &module.computations {
+        computation.instructions.iter().try_for_each(|it| check_whole_numbers(computation, it))?;
+    }
+    let calls = entry.instructions.iter().filter_map(|it| match &it.op {
+        Op::CustomCall { target, .. } => Some(target),
+        _ => None,
+    });
+    if let Some(call) = calls.filter(|call| is_scaled(call)).find(|_| chip != Chip::Trn3) {
+        return Err(format!("[NCC_EVRF051] {call} is for trn3, not for {}", chip.facts().name));
     }
     let root = entry.instruction(entry.root);
     let results: &[hlo::Id] = if root.op == Op::Tuple { &root.operands } else { &[entry.root] };

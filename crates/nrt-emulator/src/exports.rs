@@ -6,6 +6,7 @@
 
 mod control;
 mod later;
+mod links;
 mod models;
 mod ranks;
 mod start;

@@ -7,13 +7,15 @@ mod blocks;
 mod custom;
 mod elementwise;
 mod folds;
+mod loops;
 mod numbers;
 mod product;
 mod value;
 
-use hlo::{Binary, Element, Instruction, Module, Op, Shape, Type};
+use hlo::{Binary, Computation, ComputationId, Element, Instruction, Module, Op, Shape, Type};
 
 use self::blocks::OutOfBounds;
+pub use self::custom::{SCALED_DOT, is_scaled};
 pub use self::numbers::floats;
 pub use self::value::{Lent, Value};
 use crate::abi::{Code, EXEC_HW_ERR_COLLECTIVES, EXEC_OOB};
@@ -22,8 +24,8 @@ use crate::ranks::World;
 /// A module that can be executed.
 pub struct Program {
     pub module: Module,
-    /// For each instruction of the entry, the last that reads it.
-    last: Vec<usize>,
+    /// For each instruction of each computation, the last that reads it.
+    last: Vec<Vec<usize>>,
 }
 
 /// A program's place among those that compute together.
@@ -37,38 +39,43 @@ pub struct Member<'a> {
 impl Program {
     /// The program of a module, unless it holds something that is not executed here.
     pub fn new(module: Module) -> Result<Program, String> {
-        let entry = module.entry();
-        let mut last: Vec<usize> = (0..entry.instructions.len()).collect();
-        for (place, it) in entry.instructions.iter().enumerate() {
-            known(&module, it)?;
-            it.operands.iter().for_each(|operand| last[operand.0] = place);
-        }
-        last[entry.root.0] = entry.instructions.len();
+        executed(&module, module.entry())?;
+        let last = module.computations.iter().map(last_readers).collect();
         Ok(Program { module, last })
     }
 
     /// The results for arguments in the order of the module's inputs.
     pub fn run(&self, arguments: Vec<Value>, member: Option<&Member>) -> Result<Vec<Value>, Code> {
-        let entry = self.module.entry();
-        let mut arguments: Vec<_> = arguments.into_iter().map(Some).collect();
-        let mut values: Vec<Vec<Value>> = Vec::with_capacity(entry.instructions.len());
-        let mut exchanges = 0;
-        for (place, it) in entry.instructions.iter().enumerate() {
+        let entry = ComputationId(self.module.computations.len() - 1);
+        self.computation(entry, arguments.into_iter().map(|value| vec![value]).collect(), member, &mut 0)
+    }
+
+    /// What a computation gives for arguments that are one array or several.
+    fn computation(
+        &self,
+        id: ComputationId,
+        mut arguments: Vec<Vec<Value>>,
+        member: Option<&Member>,
+        exchanges: &mut u64,
+    ) -> Result<Vec<Value>, Code> {
+        let (it, last) = (self.module.computation(id), &self.last[id.0]);
+        let mut values: Vec<Vec<Value>> = Vec::with_capacity(it.instructions.len());
+        for (place, it) in it.instructions.iter().enumerate() {
             let operands = it.operands.iter().enumerate().flat_map(|(n, operand)| {
                 let again = it.operands[n + 1..].contains(operand);
-                match self.last[operand.0] == place && !again {
+                match last[operand.0] == place && !again {
                     true => std::mem::take(&mut values[operand.0]),
                     false => values[operand.0].clone(),
                 }
             });
             let operands: Vec<Value> = match it.op {
-                Op::Parameter(number) => arguments[number].take().into_iter().collect(),
+                Op::Parameter(number) => std::mem::take(&mut arguments[number]),
                 _ => operands.collect(),
             };
-            let result = self.instruction(it, operands, member, &mut exchanges)?;
-            values.push(if self.last[place] > place { result } else { Vec::new() });
+            let result = self.instruction(it, operands, member, exchanges)?;
+            values.push(if last[place] > place { result } else { Vec::new() });
         }
-        Ok(std::mem::take(&mut values[entry.root.0]))
+        Ok(std::mem::take(&mut values[it.root.0]))
     }
 
     fn instruction(
@@ -86,6 +93,16 @@ impl Program {
                 Ok(folds::sort(&operands, *dimension, by.expect("checked when the program was loaded")))
             }
             (Op::CustomCall { target, config, .. }, ty) => Ok(custom::call(target, config, &operands, ty)),
+            (Op::While { condition, body }, _) => {
+                let mut values = operands;
+                loop {
+                    let goes_on = self.computation(*condition, vec![values.clone()], member, exchanges)?;
+                    if goes_on[0].bytes() == [0] {
+                        return Ok(values);
+                    }
+                    values = self.computation(*body, vec![values], member, exchanges)?;
+                }
+            }
             (_, Type::Array(shape)) => {
                 self.array(&it.op, operands, shape.clone(), member, exchanges).map(|value| vec![value])
             }
@@ -114,6 +131,10 @@ impl Program {
             Op::Compare(op) => elementwise::compare(*op, &next(), &next()),
             Op::Select => elementwise::select(&next(), next(), &next()),
             Op::Convert(element) => elementwise::convert(next(), *element),
+            Op::Bitcast(_) => next().reshaped(shape),
+            Op::Pad { low, .. } => blocks::pad(&next(), &next(), low, shape),
+            Op::DynamicSlice(sizes) => blocks::dynamic_slice(&next(), &operands.collect::<Vec<_>>(), sizes),
+            Op::DynamicUpdateSlice => blocks::dynamic_update(next(), &next(), &operands.collect::<Vec<_>>()),
             Op::Reshape(_) => next().reshaped(shape),
             Op::Broadcast { dims, dimensions } => blocks::broadcast(&next(), dims, dimensions),
             Op::Transpose(order) => blocks::transpose(&next(), order),
@@ -138,6 +159,7 @@ impl Program {
             | Op::Tuple
             | Op::GetTupleElement(_)
             | Op::Sort { .. }
+            | Op::While { .. }
             | Op::CustomCall { .. } => unreachable!("done where tuples are"),
         })
     }
@@ -159,24 +181,30 @@ impl Program {
 
     /// The most bytes of intermediate values at one time.
     pub fn scratch_bytes(&self) -> usize {
-        let entry = self.module.entry();
-        let (mut now, mut most, mut ends) = (0usize, 0, vec![0usize; entry.instructions.len() + 1]);
-        for (place, it) in entry.instructions.iter().enumerate() {
-            let shared = matches!(
-                it.op,
-                Op::Parameter(_) | Op::Tuple | Op::GetTupleElement(_) | Op::Reshape(_) | Op::Scatter(_)
-            );
-            let bytes: usize = if shared {
-                0
-            } else {
-                it.ty.arrays().iter().filter_map(Shape::bytes).fold(0, usize::saturating_add)
+        self.scratch(ComputationId(self.module.computations.len() - 1))
+    }
+
+    fn scratch(&self, id: ComputationId) -> usize {
+        let (it, last) = (self.module.computation(id), &self.last[id.0]);
+        let (mut now, mut most, mut ends) = (0usize, 0, vec![0usize; it.instructions.len() + 1]);
+        for (place, it) in it.instructions.iter().enumerate() {
+            let (kept, within) = match it.op {
+                Op::Parameter(_) | Op::Tuple | Op::GetTupleElement(_) => (0, 0),
+                Op::Reshape(_) | Op::Bitcast(_) | Op::Scatter(_) | Op::DynamicUpdateSlice => (0, 0),
+                Op::While { body, .. } => (bytes(it), self.scratch(body)),
+                _ => (bytes(it), 0),
             };
-            now = now.saturating_add(bytes);
-            ends[self.last[place]] = ends[self.last[place]].saturating_add(bytes);
-            most = most.max(now);
+            now = now.saturating_add(kept);
+            ends[last[place]] = ends[last[place]].saturating_add(kept);
+            most = most.max(now.saturating_add(within));
             now = now.saturating_sub(ends[place]);
         }
         most
+    }
+
+    /// How often the body of a loop is run.
+    pub fn turns(&self, it: &Computation, of: &Instruction) -> u64 {
+        loops::turns(&self.module, it, of).expect("counted when the program was loaded")
     }
 
     /// How many ranks there must be for those that it names; none where nothing is exchanged.
@@ -189,16 +217,42 @@ impl Program {
     }
 }
 
-/// Refuses what is not executed here.
-fn known(module: &Module, it: &Instruction) -> Result<(), String> {
+/// Bytes of what an instruction gives.
+pub fn bytes(it: &Instruction) -> usize {
+    it.ty.arrays().iter().filter_map(Shape::bytes).fold(0, usize::saturating_add)
+}
+
+/// For each instruction of a computation, the last that reads it.
+fn last_readers(it: &Computation) -> Vec<usize> {
+    let mut last: Vec<usize> = (0..it.instructions.len()).collect();
+    for (place, it) in it.instructions.iter().enumerate() {
+        it.operands.iter().for_each(|operand| last[operand.0] = place);
+    }
+    last[it.root.0] = it.instructions.len();
+    last
+}
+
+/// Refuses what is not executed here, in a computation and in the loops that it runs.
+fn executed(module: &Module, computation: &Computation) -> Result<(), String> {
+    for it in &computation.instructions {
+        known(module, computation, it)?;
+        if let Op::While { condition, body } = it.op {
+            loops::turns(module, computation, it)?;
+            executed(module, module.computation(condition))?;
+            executed(module, module.computation(body))?;
+        }
+    }
+    Ok(())
+}
+
+fn known(module: &Module, of: &Computation, it: &Instruction) -> Result<(), String> {
     let computation = it.op.computation().map(|id| module.computation(id));
     let fine = match (&it.op, computation) {
         (Op::Reduce { .. } | Op::AllReduce { .. }, Some(folded)) => folds::operation(folded).is_some(),
         (Op::Scatter(_), Some(replaced)) => folds::gives_second(replaced),
         (Op::Sort { .. }, Some(compared)) => folds::precedence(compared).is_some(),
         (Op::CustomCall { target, config, ty }, _) => {
-            let operands: Vec<&Type> =
-                it.operands.iter().map(|id| &module.entry().instruction(*id).ty).collect();
+            let operands: Vec<&Type> = it.operands.iter().map(|id| &of.instruction(*id).ty).collect();
             return custom::check(target, config, &operands, ty);
         }
         _ => true,

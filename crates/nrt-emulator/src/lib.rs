@@ -25,6 +25,7 @@ mod paths;
 mod ranks;
 mod settings;
 mod time;
+mod unit;
 
 pub use compiler::compile;
 pub use control::Control;

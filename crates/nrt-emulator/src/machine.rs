@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::abi::{CLOSED, Code, Handle, INVALID, INVALID_HANDLE, LOAD_NOT_ENOUGH_NC, UNINITIALIZED};
-use crate::core::{Core, Gate};
+use crate::core::Core;
 use crate::faults::Faults;
 use crate::memory::Tensor;
 use crate::model::{Counters, Model};
 use crate::ranks::World;
 use crate::settings::{Settings, Sight};
+use crate::unit::Gate;
 
 /// Bytes that a program's code takes on each core, by AWS's page on device memory.
 pub const CODE_BYTES: usize = 96 << 20;

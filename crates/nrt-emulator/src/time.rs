@@ -4,8 +4,8 @@
 
 use hlo::{Computation, Element, Id, Instruction, Op, Shape, Unary};
 
-use crate::interpret::Program;
-use crate::settings::Chip;
+use crate::interpret::{Program, SCALED_DOT, bytes};
+use crate::settings::{Chip, Facts};
 
 /// What the host pays for starting a program on a core that waits for it, in nanoseconds: AWS's documentation of
 /// vLLM on Neuron gives 437 µs a step. A program that was queued in time starts behind its predecessor.
@@ -14,46 +14,86 @@ pub const LAUNCH_NS: u64 = 437_000;
 /// Nanoseconds of one execution on a logical core of so many cores, without its start.
 pub fn execution_ns(program: &Program, chip: Chip, logical: u32) -> u64 {
     let facts = chip.facts();
-    let entry = program.module.entry();
     let share = f64::from(logical) / f64::from(facts.cores);
-    let memory = memory_bytes(program, entry) as f64 / (facts.bytes_per_s * share);
-    let mut products = 0.0;
-    let mut link = 0.0;
-    for it in &entry.instructions {
-        let bytes: usize = it.ty.arrays().iter().filter_map(Shape::bytes).sum();
+    let entry = program.module.entry();
+    let cost = cost(program, entry, &facts);
+    let memory = cost.bytes + new_bytes(program) as f64;
+    let busy = (memory / (facts.bytes_per_s * share)).max(cost.products_s / share);
+    ((busy + cost.link_s) * 1e9).ceil() as u64
+}
+
+/// What a computation takes of a whole chip.
+#[derive(Default)]
+struct Cost {
+    /// Bytes read and replaced.
+    bytes: f64,
+    /// Seconds of the tensor engines.
+    products_s: f64,
+    /// Seconds of the links between cores.
+    link_s: f64,
+}
+
+fn cost(program: &Program, of: &Computation, facts: &Facts) -> Cost {
+    let mut cost = Cost { bytes: read_bytes(of) as f64, ..Cost::default() };
+    for it in &of.instructions {
         match &it.op {
             Op::Dot(dims) => {
-                let a = entry.instruction(it.operands[0]).ty.arrays()[0].clone();
+                let a = operand(of, it);
                 let sum: usize = dims.lhs_contracting.iter().map(|&axis| a.dims[axis]).product();
                 let rate = match a.element {
                     Element::F32 => facts.f32_per_s,
                     Element::BF16 | Element::F16 => facts.bf16_per_s,
                     _ => facts.f8_per_s,
                 };
-                let results = it.ty.arrays()[0].elements().unwrap_or(0);
-                products += 2.0 * results as f64 * sum as f64 / (rate * share);
+                cost.products_s += operations(it, sum) / rate;
+            }
+            // Four elements of eight bits are packed in one.
+            Op::CustomCall { target, .. } if target == SCALED_DOT => {
+                let sum = operand(of, it).dims.last().map_or(0, |words| 4 * words);
+                cost.products_s += operations(it, sum) / facts.f8_per_s;
             }
             // Each rank sends and receives about twice what the result has, in a ring.
-            Op::AllReduce { .. } => link += 2.0 * bytes as f64 / facts.link_bytes_per_s,
-            Op::AllGather { .. } => link += bytes as f64 / facts.link_bytes_per_s,
+            Op::AllReduce { .. } => cost.link_s += 2.0 * bytes(it) as f64 / facts.link_bytes_per_s,
+            Op::AllGather { .. } => cost.link_s += bytes(it) as f64 / facts.link_bytes_per_s,
+            Op::While { body, .. } => {
+                let turns = program.turns(of, it) as f64;
+                let turn = self::cost(program, program.module.computation(*body), facts);
+                cost.bytes += turns * turn.bytes;
+                cost.products_s += turns * turn.products_s;
+                cost.link_s += turns * turn.link_s;
+            }
             _ => {}
         }
     }
-    ((memory.max(products) + link) * 1e9).ceil() as u64
+    cost
 }
 
-/// Bytes from and to the device's memory: arguments as far as they are used, results as far as they are new.
-fn memory_bytes(program: &Program, entry: &Computation) -> usize {
-    let readers = readers(entry);
-    let parameter = |place: &usize| matches!(entry.instructions[*place].op, Op::Parameter(_));
-    let read: usize =
-        (0..entry.instructions.len()).filter(parameter).map(|p| touched(entry, &readers, p)).sum();
-    let aliases = &program.module.aliases;
-    let new = |(place, shape): (usize, &Shape)| {
-        let aliased = aliases.iter().any(|alias| alias.output == place);
-        if aliased { 0 } else { shape.bytes().unwrap_or(0) }
+fn operand<'a>(of: &'a Computation, it: &Instruction) -> &'a Shape {
+    of.instruction(it.operands[0]).ty.array().expect("factors are arrays, as was inferred")
+}
+
+fn operations(it: &Instruction, sum: usize) -> f64 {
+    2.0 * it.ty.arrays()[0].elements().unwrap_or(0) as f64 * sum as f64
+}
+
+/// Bytes of results that take no argument's place.
+fn new_bytes(program: &Program) -> usize {
+    let is_new = |place: &usize| program.module.aliases.iter().all(|alias| alias.output != *place);
+    let results = program.results().iter().enumerate().filter(|(place, _)| is_new(place));
+    results.filter_map(|(_, shape)| shape.bytes()).sum()
+}
+
+/// Bytes of what a computation is given, as far as they are used.
+fn read_bytes(of: &Computation) -> usize {
+    let readers = readers(of);
+    let given = |place: &usize| match of.instructions[*place] {
+        Instruction { op: Op::Parameter(_), ref ty, .. } => ty.array().is_some(),
+        Instruction { op: Op::GetTupleElement(_), ref operands, .. } => {
+            matches!(of.instruction(operands[0]).op, Op::Parameter(_))
+        }
+        _ => false,
     };
-    read + program.results().iter().enumerate().map(new).sum::<usize>()
+    (0..of.instructions.len()).filter(given).map(|place| touched(of, &readers, place)).sum()
 }
 
 fn readers(entry: &Computation) -> Vec<Vec<usize>> {
@@ -75,14 +115,14 @@ fn touched(entry: &Computation, readers: &[Vec<usize>], place: usize) -> usize {
             Op::Scatter(_) if first => {
                 bytes(entry.instruction(it.operands[2])).saturating_add(touched(entry, readers, reader))
             }
-            Op::Reshape(_) | Op::Unary(Unary::Copy) => touched(entry, readers, reader),
+            Op::DynamicSlice(_) if first => bytes(it),
+            Op::DynamicUpdateSlice if first => {
+                bytes(entry.instruction(it.operands[1])).saturating_add(touched(entry, readers, reader))
+            }
+            Op::Reshape(_) | Op::Bitcast(_) | Op::Unary(Unary::Copy) => touched(entry, readers, reader),
             Op::Tuple => 0,
             _ => whole,
         }
     };
     readers[place].iter().map(by).fold(0, usize::saturating_add).min(whole)
-}
-
-fn bytes(it: &Instruction) -> usize {
-    it.ty.arrays().iter().filter_map(Shape::bytes).fold(0, usize::saturating_add)
 }

@@ -25,7 +25,7 @@ fn options_are_checked_then_set_then_seen() {
     lab.options.logical_core = Some(LogicalCore::One);
     lab.options.collectives_root = Some("127.0.0.1:62182".parse().unwrap());
     let runtime = lab.runtime();
-    assert_eq!(runtime.cores(), 2);
+    assert_eq!(runtime.seen().cores, 2);
     assert_eq!(runtime.core(0).unwrap().memory().unwrap().limit, 12 << 30, "half of what two cores have");
     let set = lab.options.variables().unwrap();
     assert_eq!(set.len(), 3);

@@ -3,43 +3,8 @@
 
 mod lab;
 
-use hlo::{Binary, Builder, Compare, Dot, Element, Gather, Id, Literal, Op, Scatter, Shape, Type, Unary};
-use lab::{Bench, Lab};
-
-/// What an instruction over constants gives, converted to f32.
-fn eval(build: impl Fn(&mut Builder) -> Id) -> Vec<f32> {
-    let mut b = Builder::new();
-    let made = build(&mut b);
-    let made = b.convert(made, Element::F32);
-    // Programs take at least one argument, as those of the engine do.
-    let x = b.input("x", Shape::new(Element::F32, [1]));
-    let x = b.unary(Unary::Copy, x);
-    let module = b.finish("eval", &[("y", made), ("x", x)], &[]);
-    let lab = Lab::new();
-    let runtime = lab.runtime();
-    let bench = Bench::new(&runtime.core(0).unwrap(), &lab.neff(&module));
-    match bench.run() {
-        Err(error) if error.status() == Some(nrt::Status::ExecCompletedWithNumErr) => {}
-        outcome => outcome.unwrap(),
-    }
-    bench.read("y")
-}
-
-fn f32s(b: &mut Builder, dims: &[usize], values: &[f32]) -> Id {
-    let bytes = lab::bytes(values);
-    b.constant(Literal::new(Shape::new(Element::F32, dims), bytes))
-}
-
-fn s32s(b: &mut Builder, dims: &[usize], values: &[i32]) -> Id {
-    let bytes = values.iter().flat_map(|x| x.to_le_bytes()).collect();
-    b.constant(Literal::new(Shape::new(Element::S32, dims), bytes))
-}
-
-/// `0, 1, 2, ...` in this shape.
-fn count(b: &mut Builder, dims: &[usize]) -> Id {
-    let n = dims.iter().product::<usize>();
-    f32s(b, dims, &(0..n).map(|x| x as f32).collect::<Vec<_>>())
-}
+use hlo::{Binary, Builder, Compare, Dot, Element, Gather, Literal, Op, Scatter, Shape, Type, Unary};
+use lab::eval::{count, eval, f32s, s32s};
 
 #[test]
 fn unary_operations() {
@@ -310,6 +275,7 @@ fn products() {
     assert_eq!(batched, [5.0, 14.0, 86.0, 122.0]);
     let whole = eval(|b| {
         let (x, y) = (s32s(b, &[2, 2], &[1, -2, 3, 4]), s32s(b, &[2, 1], &[5, 6]));
+        let (x, y) = (b.convert(x, Element::S8), b.convert(y, Element::S8));
         b.dot(Dot { element: Element::S32, ..dims(&[1], &[0], &[]) }, x, y)
     });
     assert_eq!(whole, [-7.0, 39.0]);

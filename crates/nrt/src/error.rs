@@ -37,9 +37,7 @@ pub enum Error {
         rule: &'static str,
     },
     /// For the operator: the environment and the options disagree.
-    #[error(
-        "the environment says {name}={is}, but the options ask for {wanted}; unset the variable or leave the option out"
-    )]
+    #[error("the environment says {name}={is}, the options {wanted}; leave one of the two out")]
     Environment {
         /// The variable.
         name: &'static str,
@@ -86,9 +84,7 @@ pub enum Error {
         limit: Duration,
     },
     /// For the operator: an earlier call left the device in doubt.
-    #[error(
-        "the Neuron runtime is not used any more since an earlier call failed ({because}); restart the process"
-    )]
+    #[error("libnrt is not called any more since an earlier call failed ({because}); restart the process")]
     Poisoned {
         /// The failure.
         because: String,

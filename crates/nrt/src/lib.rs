@@ -24,7 +24,7 @@ pub use safe::core::{Core, Rank};
 pub use safe::model::{Direction, Model, TensorInfo};
 pub use safe::options::{LogicalCore, Options};
 pub use safe::run::Run;
-pub use safe::runtime::Runtime;
+pub use safe::runtime::{Runtime, Seen};
 pub use safe::tensor::{Tensor, TensorSet};
 pub use status::{Remedy, Status};
 pub use sys::{Counts, MemoryStats};

@@ -28,5 +28,8 @@ fn structures_lie_as_documented() {
     assert_eq!((offset_of!(TensorInfos, count), offset_of!(TensorInfos, first)), (0, 8));
     assert_eq!((size_of::<MemoryStats>(), offset_of!(MemoryStats, used)), (16, 0));
     assert_eq!(offset_of!(MemoryStats, limit), 8);
-    assert_eq!((size_of::<Counts>(), offset_of!(Counts, simulated_ns)), (40, 32));
+    let at = [offset_of!(Counts, executions), offset_of!(Counts, alias_copies)];
+    assert_eq!((size_of::<Counts>(), at), (40, [0, 8]));
+    let at = [offset_of!(Counts, written_bytes), offset_of!(Counts, read_bytes)];
+    assert_eq!((at, offset_of!(Counts, simulated_ns)), ([16, 24], 32));
 }

@@ -88,7 +88,7 @@ impl Model {
                     let text = self.text_of(&ids);
                     all.push(Found { ids, text, logprob, score, finish_reason: finish.into() });
                 }
-                Some(Message::Ended(_)) => return Ok(all),
+                Some(Message::Ended(..)) => return Ok(all),
                 Some(Message::Failed(error)) => return Err(error),
                 Some(Message::Token { .. } | Message::Prompt(_)) => {}
                 None => return Err(Error::Stopped),

@@ -86,6 +86,7 @@ impl Builder {
         let mut report = Report {
             model: self.opened.name().to_owned(),
             random: self.opened.is_random(),
+            emulated: backend.is_emulated(),
             device: backend.caps().description.clone(),
             threads,
             kv: graph.states.first().map(|state| state.dtype),

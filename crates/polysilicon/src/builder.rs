@@ -1,23 +1,26 @@
 //! Choices between finding a model and running it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
+use cost::{Ledger, Price};
 use cpu::Precision;
 use cpu::measure::available_memory;
 use engine::{DraftModel, Engine, Facts, limits::CHUNK};
-use graph::{Backend, Caps, Executor, Graph, Weights};
+use graph::{Backend, BackendError, Caps, Executor, Graph, Weights};
 use tensor::DType;
 use weights::Target;
 
 use crate::device::Choices;
+use crate::model::Extras;
 use crate::open::PAGE_LEN;
 use crate::progress::Watched;
 use crate::speculation::check_draft;
 use crate::tokens::Tokens;
 use crate::worker::Worker;
-use crate::{Device, Error, Model, Opened, Progress};
+use crate::{Device, Error, Model, Opened, Progress, books};
 
 /// Requests that run at a time unless said.
 const SEQUENCES: u32 = 64;
@@ -37,11 +40,14 @@ pub struct Builder {
     pub(crate) device: Device,
     context: Option<u32>,
     sequences: u32,
-    kv: Option<DType>,
+    pub(crate) kv: Option<DType>,
     pub(crate) choices: Choices,
     memory: Option<u64>,
     ids_only: bool,
     draft: Option<Box<Builder>>,
+    pub(crate) price: Option<Price>,
+    /// The largest steps of the bundle, as [`neuron::Packed::most`] gives them.
+    bundled: Option<[u32; 3]>,
     tell: Tell,
 }
 
@@ -82,6 +88,8 @@ impl Builder {
             memory: None,
             ids_only: false,
             draft: None,
+            price: None,
+            bundled: None,
             tell,
         }
     }
@@ -128,6 +136,23 @@ impl Builder {
         self
     }
 
+    /// How many Neuron cores run it together, each with its part of the weights; one unless said.
+    #[must_use]
+    pub fn ranks(mut self, ranks: u32) -> Self {
+        self.choices.ranks = Some(ranks);
+        self
+    }
+
+    /// The folder of a bundle that [`Compile`] wrote: Neuron cores take their programs from it, and nothing is compiled
+    /// here. It bounds contexts, requests that run at a time, and cores.
+    ///
+    /// [`Compile`]: crate::Compile
+    #[must_use]
+    pub fn bundle(mut self, folder: PathBuf) -> Self {
+        self.choices.bundle = Some(folder);
+        self
+    }
+
     /// Bytes for weights, keys and values, and work space; what is available unless said.
     #[must_use]
     pub fn memory(mut self, bytes: u64) -> Self {
@@ -161,6 +186,22 @@ impl Builder {
         self
     }
 
+    /// What an hour of the machine costs: receipts then tell dollars.
+    ///
+    /// ```
+    /// # use polysilicon::{Model, Sampling, cost::Catalogue};
+    /// let price = Catalogue::built_in()?.price("c7a.48xlarge", "2026-11-28".parse()?)?;
+    /// let model = Model::open("embedded")?.price(price).load()?;
+    /// let answer = model.generate("The cat", &Sampling::default().max_tokens(4))?.finish()?;
+    /// assert!(answer.cost.dollars().is_some_and(|dollars| dollars > 0.0));
+    /// # Ok::<(), polysilicon::Error>(())
+    /// ```
+    #[must_use]
+    pub fn price(mut self, price: Price) -> Self {
+        self.price = Some(price);
+        self
+    }
+
     /// Tells how far loading is.
     #[must_use]
     pub fn on_progress(mut self, tell: impl Fn(Progress) + Send + Sync + 'static) -> Self {
@@ -177,13 +218,17 @@ impl Builder {
     /// As [`Builder::load`], on a backend of the caller's own.
     pub fn load_on(mut self, backend: &dyn Backend) -> Result<Model, Error> {
         let start = Instant::now();
+        self.look_into_bundle()?;
         let draft = match self.draft.take() {
             Some(draft) => Some(self.load_draft(*draft, backend)?),
             None => None,
         };
+        let (price, runs_here) = (self.price.take(), self.device.runs_here());
         let Ready { opened, tokens, graph, caps, facts, executor, pool } = self.ready(backend)?;
-        let worker = Worker::start(Engine::new(executor, facts)?, pool);
-        Ok(Model::new(opened, tokens, graph, caps, draft, worker, start.elapsed()))
+        let ledger = Ledger::new(&graph, books::rates(runs_here, pool.current_num_threads()));
+        let worker = Worker::start(Engine::new(executor, facts)?, pool, ledger);
+        let extras = Extras { emulated: backend.is_emulated(), draft, price };
+        Ok(Model::new(opened, tokens, graph, caps, extras, worker, start.elapsed()))
     }
 
     /// Loads the model that guesses for this one, and leaves this one its share of the memory: as their weights are.
@@ -201,7 +246,7 @@ impl Builder {
             // What is longer it guesses nothing for.
             context: Some(self.context_asked()?.min(draft.context_asked()?)),
             sequences: self.sequences,
-            choices: self.choices,
+            choices: self.choices.clone(),
             memory: share,
             ids_only: true,
             draft: None,
@@ -214,6 +259,15 @@ impl Builder {
     /// The backend that will run it.
     pub(crate) fn backend(&self) -> Result<Box<dyn Backend>, Error> {
         self.device.backend(&self.choices)
+    }
+
+    /// Learns what steps the bundle has programs for, where there is one.
+    fn look_into_bundle(&mut self) -> Result<(), Error> {
+        if let (Some(folder), Device::Neuron(_)) = (&self.choices.bundle, self.device) {
+            let packed = neuron::Packed::open(folder).map_err(BackendError::from)?;
+            self.bundled = Some(packed.most());
+        }
+        Ok(())
     }
 
     /// The graph that will run, and what the device can do.
@@ -246,6 +300,8 @@ impl Builder {
     /// What the engine must know for contexts of so many tokens.
     pub(crate) fn facts(&self, backend: &dyn Backend, graph: &Graph, context: u32) -> Facts {
         let caps = backend.caps();
+        let [_, sequences, tokens] = self.bundled.unwrap_or([u32::MAX; 3]);
+        let sequences = self.sequences.min(sequences).max(1);
         Facts {
             groups: graph.groups.clone(),
             page_len: PAGE_LEN,
@@ -253,8 +309,8 @@ impl Builder {
             vocab: graph.vocab,
             buckets: caps.buckets,
             // No step is longer than all sequences together.
-            chunk: CHUNK.min(context.saturating_mul(self.sequences)),
-            max_seqs: self.sequences,
+            chunk: CHUNK.min(context.saturating_mul(sequences)).min(tokens).max(1),
+            max_seqs: sequences,
             usual: USUAL,
             overlap: caps.overlap,
             mixed_steps: caps.mixed_steps,
@@ -285,7 +341,8 @@ impl Builder {
 
     /// The most tokens of prompt and answer together: as asked for, or as the model declares.
     pub(crate) fn context_asked(&self) -> Result<u32, Error> {
-        let declared = self.opened.context()?;
+        let [positions, ..] = self.bundled.unwrap_or([u32::MAX; 3]);
+        let declared = self.opened.context()?.min(positions);
         match self.context {
             Some(0) => Err(Error::Word("a context holds at least one token".to_owned())),
             Some(asked) if asked > declared => Err(Error::Word(format!(

@@ -1,8 +1,10 @@
 //! Devices by name, and which of them are here.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
+use cost::{Catalogue, Price};
 use cpu::Precision;
 use cpu::measure::available_memory;
 use graph::{Backend, Caps};
@@ -12,7 +14,7 @@ pub use cpu::measure::{
     Bound, Gauge, Limits, Measured, Node as MemoryNode, Progress as Measuring, Rates, Unit,
 };
 
-use crate::Error;
+use crate::{Error, neuron_chips};
 
 /// Where a model runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -46,6 +48,8 @@ pub struct DeviceInfo {
     pub kv: Vec<tensor::DType>,
     /// Whether `auto` selects it.
     pub auto: bool,
+    /// Whether it is no device but an emulation of one, whose times are simulated.
+    pub emulated: bool,
     /// This machine's processor, where the device runs on it.
     pub processor: Option<Processor>,
 }
@@ -86,6 +90,9 @@ fn describe(measured: Option<Measured>) -> Vec<DeviceInfo> {
         measured,
     };
     let info = |&device: &Device| {
+        if let Device::Neuron(_) = device {
+            return neuron_chips::look().ok().map(|seen| DeviceInfo::of_neuron(&seen));
+        }
         let Caps { description, kv, memory_bytes, .. } =
             device.made(&Choices::default()).ok()?.caps().clone();
         let memory_bytes = memory_bytes.or_else(available_memory);
@@ -96,15 +103,33 @@ fn describe(measured: Option<Measured>) -> Vec<DeviceInfo> {
             memory_bytes,
             kv,
             auto: device == Device::Auto.chosen(),
+            emulated: false,
             processor,
         })
     };
     here().iter().filter_map(info).collect()
 }
 
-/// Every device of this build that needs nothing else, the best first.
-const PRESENT: &[Device] = &[
+impl DeviceInfo {
+    /// Neuron chips as they can be seen without starting them, which takes their cores from everybody else.
+    fn of_neuron(seen: &::neuron::Seen) -> DeviceInfo {
+        DeviceInfo {
+            name: Device::Neuron(0).to_string(),
+            description: neuron_chips::description(seen),
+            memory_bytes: None,
+            kv: ::neuron::KV.to_vec(),
+            auto: false,
+            emulated: seen.emulated,
+            processor: None,
+        }
+    }
+}
+
+/// Every device of this build but GPUs, the best first. Neuron chips stand behind the CPU as long as nobody has run this
+/// on one.
+const BUILT: &[Device] = &[
     Device::Cpu,
+    Device::Neuron(0),
     Device::Reference,
     #[cfg(feature = "candle")]
     Device::Candle,
@@ -114,22 +139,34 @@ const PRESENT: &[Device] = &[
 /// without asking for it.
 fn here() -> Vec<Device> {
     let gpus = cuda::find().unwrap_or_default();
-    PRESENT.iter().copied().chain(gpus.iter().map(|gpu| Device::Cuda(gpu.number))).collect()
+    let built = BUILT.iter().copied().filter(|device| device.absent().is_none());
+    built.chain(gpus.iter().map(|gpu| Device::Cuda(gpu.number))).collect()
 }
 
 /// How a device is to be used, where it leaves a choice.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Choices {
     /// Threads; one per core where `None`.
     pub threads: Option<usize>,
     /// How activations are rounded.
     pub precision: Precision,
+    /// Neuron cores that run a model together; one where `None`.
+    pub ranks: Option<u32>,
+    /// A bundle that `compile` wrote, which Neuron cores take their programs from.
+    pub bundle: Option<PathBuf>,
 }
 
 impl Device {
     /// The best one present.
     pub fn auto() -> Device {
         Device::Auto
+    }
+
+    /// What an hour of this machine would cost as a part of one that can be rented, and whether that has the same processor;
+    /// `None` where the device is not this machine's processor.
+    pub fn rented(self, catalogue: &Catalogue) -> Option<(Price, bool)> {
+        let found = || catalogue.host(&cpu::measure::name(), cpu::measure::cores());
+        self.runs_here().then(found).flatten()
     }
 
     /// Whether this machine's processor does the work.
@@ -139,19 +176,15 @@ impl Device {
 
     /// The best device where nobody chose one.
     fn chosen(self) -> Device {
-        if self == Device::Auto { PRESENT[0] } else { self }
+        if self == Device::Auto { BUILT[0] } else { self }
     }
 
     /// The backend for this device, or an error that says what was looked for and what there is.
     pub fn backend(self, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
         let wanted = self.chosen();
-        let looked = match wanted {
-            Device::Cuda(number) => match missing_gpu(number) {
-                None => return wanted.made(choices),
-                Some(reason) => reason,
-            },
-            _ if PRESENT.contains(&wanted) => return wanted.made(choices),
-            _ => wanted.looked().to_owned(),
+        let looked = match wanted.absent() {
+            None => return wanted.made(choices),
+            Some(looked) => looked,
         };
         let present = here().iter().map(Device::to_string).collect::<Vec<_>>().join(", ");
         Err(Error::NoDevice { device: self.to_string(), looked, present })
@@ -159,20 +192,27 @@ impl Device {
 
     /// The backend of a device that is present.
     fn made(self, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
-        let Choices { threads, precision } = *choices;
+        let Choices { threads, precision, .. } = *choices;
         Ok(match self {
             #[cfg(feature = "candle")]
             Device::Candle => Box::new(candle::Candle::new()),
+            Device::Neuron(core) => neuron_chips::open(core, choices)?,
             Device::Reference => Box::new(reference::Reference::new()),
             Device::Cuda(number) => Box::new(gpu(number, precision)?),
             _ => Box::new(cpu::Cpu::new(&cpu::Options { threads, precision, isa: None })?),
         })
     }
 
-    fn looked(self) -> &'static str {
+    /// Where it is not here: what was looked for.
+    fn absent(self) -> Option<String> {
         match self {
-            Device::Candle => "this build was made without it; build with `--features candle`",
-            _ => "this build has no backend for it",
+            Device::Neuron(_) => neuron_chips::look().err(),
+            Device::Cuda(number) => missing_gpu(number),
+            _ if BUILT.contains(&self) => None,
+            Device::Candle => {
+                Some("this build was made without it; build with `--features candle`".to_owned())
+            }
+            _ => Some("this build has no backend for it".to_owned()),
         }
     }
 }

@@ -18,16 +18,20 @@
 mod beams;
 pub mod bench;
 mod best;
+mod books;
 mod budget;
 mod builder;
+mod compile;
 mod device;
 mod diff;
+mod energy;
 #[doc(hidden)]
 pub mod entry;
 mod error;
 mod facts;
 pub mod hub;
 mod model;
+mod neuron_chips;
 mod open;
 mod partial;
 mod perplexity;
@@ -41,16 +45,20 @@ mod speculation;
 mod stream;
 mod table;
 mod tokens;
+pub mod traffic;
 mod words;
 mod worker;
 
 pub use beams::{Beams, Found};
 pub use budget::Shortage;
 pub use builder::Builder;
+pub use compile::{Compile, Compiled, Compiling};
 /// Chips and prices, plans, and what tokens cost.
 pub use cost;
 /// How activations are rounded for products.
 pub use cpu::Precision;
+/// Cores that this process may use.
+pub use cpu::measure::cores;
 pub use device::{
     Bound, Choices, Device, DeviceInfo, Gauge, Limits, Measured, Measuring, MemoryNode, Processor, Rates,
     Unit, devices, measure_devices,
@@ -62,6 +70,8 @@ pub use facts::Facts;
 pub use graph;
 /// What tokens lose that would go on with a repetition.
 pub use graph::Dry;
+/// One step of a model.
+pub use graph::Graph;
 pub use model::{Logits, Model, Probed};
 pub use open::Opened;
 pub use perplexity::{Against, Fit, Perplexity, Scores};
@@ -71,7 +81,7 @@ pub use sampling::Sampling;
 pub use session::{Session, SessionError};
 pub use show::Stage;
 pub use speculation::Speculation;
-pub use stream::{FinishReason, Piece, Prompt, Receipt, Stream, Told};
+pub use stream::{Cost, FinishReason, Piece, Prompt, Receipt, Stream, Told};
 /// The type of weights, and of keys and values.
 pub use tensor::DType;
 pub use text::{Conversation, GrammarError, GrammarSource, MAX_GRAMMAR_BYTES};

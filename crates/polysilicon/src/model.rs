@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use cost::{Price, Totals};
 use engine::{DraftModel, Request};
 use graph::{Caps, Graph};
 use safetensors::{Dtype, tensor::TensorView};
@@ -34,11 +35,24 @@ struct Shared {
     words: Words,
     graph: Graph,
     caps: Caps,
+    emulated: bool,
     /// The model that guesses for this one.
     draft: Option<DraftModel>,
+    /// What an hour of the machine costs.
+    price: Option<Price>,
     load: Duration,
     /// What tells it from other models, once somebody has asked.
     digest: OnceLock<u64>,
+}
+
+/// What a model may have beside it.
+pub(crate) struct Extras {
+    /// Whether the device is only emulated.
+    pub(crate) emulated: bool,
+    /// The model that guesses for it.
+    pub draft: Option<DraftModel>,
+    /// What an hour of the machine costs.
+    pub price: Option<Price>,
 }
 
 /// Logits of every position of a prompt.
@@ -82,12 +96,13 @@ impl Model {
         tokens: Tokens,
         graph: Graph,
         caps: Caps,
-        draft: Option<DraftModel>,
+        Extras { emulated, draft, price }: Extras,
         worker: Worker,
         load: Duration,
     ) -> Model {
         let words = Words::new(graph.vocab, &tokens.end);
-        let shared = Shared { opened, tokens, words, graph, caps, draft, load, digest: OnceLock::new() };
+        let digest = OnceLock::new();
+        let shared = Shared { opened, tokens, words, graph, caps, emulated, draft, price, load, digest };
         Model { shared: Arc::new(shared), worker: Arc::new(worker) }
     }
 
@@ -104,6 +119,26 @@ impl Model {
     /// The name of the device it runs on.
     pub fn device(&self) -> &str {
         self.shared.caps.name
+    }
+
+    /// Whether a request's tokens are the same bits whatever else runs.
+    pub fn is_batch_invariant(&self) -> bool {
+        self.shared.caps.batch_invariant
+    }
+
+    /// The device, in words.
+    pub fn device_description(&self) -> &str {
+        &self.shared.caps.description
+    }
+
+    /// A number that tells its weights and its graph from others'.
+    pub fn fingerprint(&self) -> Result<u64, Error> {
+        self.digest()
+    }
+
+    /// Whether that is no device but an emulation of one: what it says of time is simulated.
+    pub fn is_emulated(&self) -> bool {
+        self.shared.emulated
     }
 
     /// The most tokens of prompt and answer together.
@@ -265,9 +300,27 @@ impl Model {
                 Some(_) => tokenizer.decoder_within(true),
                 None => tokenizer.decoder(true),
             });
-            Stream::new(listener, decoder, stops.clone(), prompt_tokens)
+            Stream::new(listener, decoder, stops.clone(), prompt_tokens).priced(self.shared.price.clone())
         };
         Ok(self.worker.generate(request, answers)?.into_iter().map(stream).collect())
+    }
+
+    /// What an hour of the machine costs, where anybody has said.
+    pub fn price(&self) -> Option<&Price> {
+        self.shared.price.as_ref()
+    }
+
+    /// Where the machine's time went since the model was loaded. All parts together are what the clock has gone on by.
+    ///
+    /// ```
+    /// let model = polysilicon::Model::open("embedded")?.load()?;
+    /// let answer = model.generate("The cat", &polysilicon::Sampling::default().max_tokens(4))?.finish()?;
+    /// let totals = model.totals()?;
+    /// assert!((totals.receipts_s - answer.cost.charge.seconds()).abs() < 1e-9);
+    /// # Ok::<(), polysilicon::Error>(())
+    /// ```
+    pub fn totals(&self) -> Result<Totals, Error> {
+        self.worker.totals()
     }
 
     /// A conversation whose state can be kept, forked and taken back.

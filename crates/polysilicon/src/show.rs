@@ -1,10 +1,11 @@
 //! A model's graph as text, at the stages between its description and what a device runs.
 
 use graph::{Backend, Bucket, Graph, PlanLine, PlanReport, ProgramSpec, Work};
+use tensor::DType;
 
 use crate::open::PAGE_LEN;
 use crate::table::{self, table};
-use crate::{Builder, Error};
+use crate::{Builder, Device, Error};
 
 /// How far a graph has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,8 @@ pub enum Stage {
     Expand,
     /// What the device runs for that token, kernel by kernel, and what it moves and computes.
     Plan,
+    /// The module that is compiled for a Neuron chip for that token, as HLO.
+    Hlo,
 }
 
 impl Builder {
@@ -32,6 +35,9 @@ impl Builder {
         if stage == Stage::Plan {
             return self.plan();
         }
+        if stage == Stage::Hlo {
+            return self.hlo();
+        }
         let backend = self.backend()?;
         let graph = self.graph(&*backend)?;
         if stage == Stage::Build {
@@ -43,6 +49,21 @@ impl Builder {
             Stage::Fuse => fused(&bound),
             _ => graph::expand(&bound, &bucket, &|_| false).to_string(),
         })
+    }
+
+    /// Needs no chip and nothing of its software.
+    fn hlo(self) -> Result<String, Error> {
+        if !matches!(self.device, Device::Neuron(_)) {
+            return Err(Error::Word("only Neuron chips run HLO; add --device neuron".to_owned()));
+        }
+        let graph = self.opened.graph(self.kv.unwrap_or(DType::BF16))?;
+        let pages = self.context_asked()?.div_ceil(PAGE_LEN).next_power_of_two();
+        let bucket = Bucket { tokens: 1, seqs: 1, queries: 1, pages, rows: 1 };
+        let spec = ProgramSpec { bucket, ..ProgramSpec::default() };
+        let ranks = self.choices.ranks.unwrap_or(1);
+        let graph = graph::shard(&graph, ranks).map_err(|error| Error::Word(error.to_string()))?;
+        let pools = vec![pages + 1; graph.groups.len()];
+        Ok(neuron::emit(&graph, &spec, &pools, &neuron::Options::default())?.module.to_string())
     }
 
     fn plan(self) -> Result<String, Error> {

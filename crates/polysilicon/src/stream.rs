@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use cost::{Charge, Price};
 use engine::{Finish, Usage};
 use text::{Decoder, Stops};
 
@@ -130,6 +131,24 @@ pub struct Receipt {
     pub decode: Duration,
     /// What the device worked.
     pub device: Duration,
+    /// What it was charged, and what that costs.
+    pub cost: Cost,
+}
+
+/// What a generation was charged, and what that costs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cost {
+    /// Its share of the steps that it was in.
+    pub charge: Charge,
+    /// What an hour of the machine costs, where anybody has said: see [`Builder::price`](crate::Builder::price).
+    pub price: Option<Price>,
+}
+
+impl Cost {
+    /// Dollars, where there is a price.
+    pub fn dollars(&self) -> Option<f64> {
+        Some(self.charge.dollars(self.price.as_ref()?))
+    }
 }
 
 impl Receipt {
@@ -155,6 +174,8 @@ pub struct Stream {
     first: Option<Instant>,
     last: Instant,
     usage: Usage,
+    charge: Charge,
+    price: Option<Price>,
     receipt: Option<Receipt>,
     /// The session that the tokens become part of.
     record: Option<Recording>,
@@ -181,6 +202,8 @@ impl Stream {
             first: None,
             last: start,
             usage: Usage::default(),
+            charge: Charge::default(),
+            price: None,
             receipt: None,
             record: None,
         }
@@ -189,6 +212,12 @@ impl Stream {
     /// Lets the tokens become part of a session as they are read.
     pub(crate) fn recorded(mut self, record: Recording) -> Stream {
         self.record = Some(record);
+        self
+    }
+
+    /// Puts a price on what it is charged.
+    pub(crate) fn priced(mut self, price: Option<Price>) -> Stream {
+        self.price = price;
         self
     }
 
@@ -205,7 +234,7 @@ impl Stream {
 
     /// What the device has worked for it so far.
     pub fn device_time(&self) -> Duration {
-        self.usage.device
+        Duration::from_secs_f64(self.charge.device_s())
     }
 
     /// Everything that is still to come, and then the receipt.
@@ -216,10 +245,9 @@ impl Stream {
         self.receipt.ok_or(Error::Stopped)
     }
 
-    /// Takes a token that the engine made at a time, having used so much.
-    fn token(&mut self, Token { id, logprob, top }: Token, at: Instant, usage: Usage) -> Piece {
+    /// Takes a token that the engine made at a time.
+    fn token(&mut self, Token { id, logprob, top }: Token, at: Instant) -> Piece {
         self.last = at;
-        self.usage = usage;
         self.first.get_or_insert(at);
         self.ids.push(id);
         self.logprob += f64::from(logprob);
@@ -230,6 +258,8 @@ impl Stream {
         let passed = self.stops.push(&decoded);
         self.text += &passed.text;
         if passed.stop.is_some() {
+            // The model's thread does not know yet that nothing more is wanted.
+            self.listener.take().into_iter().for_each(|listener| listener.settle(self.charge));
             self.end(FinishReason::Stop);
         }
         Piece { text: passed.text, id: Some(id), logprob, top }
@@ -262,7 +292,8 @@ impl Stream {
             accepted_tokens: self.usage.accepted_tokens,
             first_token: first - self.start,
             decode: self.last - first,
-            device: self.usage.device,
+            device: Duration::from_secs_f64(self.charge.device_s()),
+            cost: Cost { charge: self.charge, price: self.price.take() },
         });
     }
 }
@@ -276,10 +307,13 @@ impl Stream {
                 return None;
             }
             Some(Message::Answer { .. }) => return None,
-            Some(Message::Token { token, at, usage }) => Some(Ok(self.token(token, at, usage))),
-            Some(Message::Ended(ending)) => {
+            Some(Message::Token { token, at, usage, charge }) => {
+                (self.usage, self.charge) = (usage, charge);
+                Some(Ok(self.token(token, at)))
+            }
+            Some(Message::Ended(ending, charge)) => {
                 let rest = self.rest();
-                self.usage = ending.usage;
+                (self.usage, self.charge) = (ending.usage, charge);
                 self.end(ending.finish.into());
                 rest.map(Ok)
             }

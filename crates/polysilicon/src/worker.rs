@@ -4,14 +4,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvError, channel, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use cost::{Charge, Ledger, Totals};
 use engine::limits::SEQUENCES;
 use engine::{BeamSearch, Ending, Engine, Event, Finish, Probe, RefuseError, Request, SequenceId, Usage};
 use graph::Fetch;
 
+use crate::books::Books;
 use crate::pipe::{Reader, Writer, pipe};
 use crate::{Error, Told};
 
@@ -28,10 +30,10 @@ pub(crate) struct Worker {
 
 /// What a generation tells.
 pub(crate) enum Message {
-    Token { token: Token, at: Instant, usage: Usage },
+    Token { token: Token, at: Instant, usage: Usage, charge: Charge },
     Prompt(Told),
     Answer { ids: Vec<u32>, logprob: f64, score: f64, finish: Finish },
-    Ended(Ending),
+    Ended(Ending, Charge),
     Failed(Error),
 }
 
@@ -61,17 +63,21 @@ enum Job {
         to: Reply,
     },
     Resume(Number),
-    Cancel(Number),
+    /// Nobody listens any more; what it was charged, where its listener has taken that for its receipt.
+    Cancel(Number, Option<Charge>),
+    /// The sums so far.
+    Totals(SyncSender<Totals>),
     /// Something done with the engine while no step is in flight.
     Call(Box<dyn FnOnce(&mut Engine) + Send>),
 }
 
 impl Worker {
     /// Moves the engine to a thread of its own, which works with the pool's threads.
-    pub fn start(engine: Engine, pool: Arc<rayon::ThreadPool>) -> Worker {
+    pub fn start(engine: Engine, pool: Arc<rayon::ThreadPool>, ledger: Ledger<SequenceId>) -> Worker {
         let context = engine.context();
         let (jobs, inbox) = channel();
-        let work = Work { engine, listeners: HashMap::new(), numbers: HashMap::new() };
+        let books = Books::new(ledger);
+        let work = Work { engine, books, listeners: HashMap::new(), numbers: HashMap::new() };
         let work = move || pool.install(|| work.run(inbox));
         let thread = std::thread::Builder::new().name("polysilicon-engine".to_owned()).spawn(work);
         Worker {
@@ -105,7 +111,7 @@ impl Worker {
         let pairs = (0..count).map(|_| {
             let (writer, messages) = pipe();
             let number = self.asked.fetch_add(1, Ordering::Relaxed);
-            (Listener { messages, number, worker: self.clone() }, (number, writer))
+            (Listener { messages, number, worker: self.clone(), receipted: None }, (number, writer))
         });
         let (listeners, to) = pairs.unzip();
         if alive.saturating_add(count) > SEQUENCES {
@@ -122,6 +128,13 @@ impl Worker {
         let (to, from) = sync_channel(1);
         // A receiver that is gone wants no answer.
         self.send(Job::Call(Box::new(move |engine| drop(to.send(work(engine))))))?;
+        from.recv().map_err(|_| Error::Stopped)
+    }
+
+    /// The sums of all time since the model was loaded.
+    pub fn totals(&self) -> Result<Totals, Error> {
+        let (to, from) = sync_channel(1);
+        self.send(Job::Totals(to))?;
         from.recv().map_err(|_| Error::Stopped)
     }
 
@@ -168,9 +181,16 @@ pub(crate) struct Listener {
     number: Number,
     /// The model's thread lives as long as anyone listens to it.
     worker: Arc<Worker>,
+    /// What was taken for the receipt before the end.
+    receipted: Option<Charge>,
 }
 
 impl Listener {
+    /// Ends here, with a receipt for so much.
+    pub fn settle(mut self, charge: Charge) {
+        self.receipted = Some(charge);
+    }
+
     /// Waits for what comes next; `None` where the model's thread is gone.
     pub fn read(&self) -> Option<Message> {
         self.read_with(self.messages.read())
@@ -193,12 +213,13 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         self.worker.listening.fetch_sub(1, Ordering::Relaxed);
-        let _ = self.worker.send(Job::Cancel(self.number));
+        let _ = self.worker.send(Job::Cancel(self.number, self.receipted));
     }
 }
 
 struct Work {
     engine: Engine,
+    books: Books,
     /// Who listens to which sequence.
     listeners: HashMap<SequenceId, Reply>,
     numbers: HashMap<Number, SequenceId>,
@@ -208,8 +229,10 @@ impl Work {
     /// Steps and takes jobs until nobody can send any: whoever listens could.
     fn run(mut self, inbox: Receiver<Job>) {
         while self.take_jobs(&inbox) {
-            let Work { engine, listeners, numbers } = &mut self;
-            let full = deliver(engine.step(), listeners, numbers);
+            let Work { engine, books, listeners, numbers } = &mut self;
+            let events = engine.step();
+            books.enter(&events.account());
+            let full = deliver(events, books, listeners, numbers);
             full.into_iter().for_each(|id| self.engine.pause(id));
         }
     }
@@ -243,15 +266,21 @@ impl Work {
             Job::Resume(number) => {
                 self.numbers.get(&number).into_iter().for_each(|&id| self.engine.resume(id))
             }
-            Job::Cancel(number) => {
+            Job::Cancel(number, receipted) => {
                 if let Some(id) = self.numbers.remove(&number) {
                     self.listeners.remove(&id);
                     self.engine.cancel(id);
+                    self.books.ledger.settle(id, receipted.as_ref());
                 }
+            }
+            Job::Totals(to) => {
+                self.books.enter(&self.engine.read_meter());
+                // A receiver that is gone wants no answer.
+                drop(to.send(self.books.ledger.totals()));
             }
             Job::Call(work) => {
                 self.drain();
-                work(&mut self.engine);
+                self.engine.aside(work);
             }
         }
     }
@@ -260,6 +289,7 @@ impl Work {
         match self.engine.start_answers(request, to.len() as u32) {
             Ok(ids) => {
                 for (id, (number, writer)) in ids.into_iter().zip(to) {
+                    self.books.ledger.open(id);
                     self.numbers.insert(number, id);
                     self.listeners.insert(id, (number, writer));
                 }
@@ -275,6 +305,7 @@ impl Work {
     fn search(&mut self, search: BeamSearch, (number, writer): Reply) {
         match self.engine.start_beams(search) {
             Ok(id) => {
+                self.books.ledger.open(id);
                 self.numbers.insert(number, id);
                 self.listeners.insert(id, (number, writer));
             }
@@ -284,10 +315,11 @@ impl Work {
 
     /// Lands all steps in flight, and launches none.
     fn drain(&mut self) {
-        let Work { engine, listeners, numbers } = self;
+        let Work { engine, books, listeners, numbers } = self;
         let mut full = vec![];
         while let Some(events) = engine.drain() {
-            full.extend(deliver(events, listeners, numbers));
+            books.enter(&events.account());
+            full.extend(deliver(events, books, listeners, numbers));
         }
         full.into_iter().for_each(|id| self.engine.pause(id));
     }
@@ -296,6 +328,7 @@ impl Work {
 /// Hands the events of a step to those who listen; the sequences whose readers should be waited for.
 fn deliver(
     events: engine::Events<'_>,
+    books: &mut Books,
     listeners: &mut HashMap<SequenceId, Reply>,
     numbers: &mut HashMap<Number, SequenceId>,
 ) -> Vec<SequenceId> {
@@ -305,7 +338,8 @@ fn deliver(
         let (id, message) = match event {
             Event::Token { sequence, id, logprob, top, usage, .. } => {
                 let token = Token { id, logprob, top: top.to_vec() };
-                (sequence, Message::Token { token, at, usage })
+                let charge = books.ledger.read(sequence).copied().unwrap_or_default();
+                (sequence, Message::Token { token, at, usage, charge })
             }
             Event::Prompt { sequence, id, logprob, top, .. } => {
                 (sequence, Message::Prompt(Told { id, logprob, top: top.to_vec() }))
@@ -313,10 +347,13 @@ fn deliver(
             Event::Answer { sequence, tokens, logprob, score, finish } => {
                 (sequence, Message::Answer { ids: tokens.to_vec(), logprob, score, finish })
             }
-            Event::Finished { sequence, ending } => (sequence, Message::Ended(ending)),
-            Event::Failed { sequence, error } => (sequence, Message::Failed(Error::Step(error))),
+            Event::Finished { sequence, ending } => (sequence, Message::Ended(ending, books.close(sequence))),
+            Event::Failed { sequence, error } => {
+                books.ledger.settle(sequence, None);
+                (sequence, Message::Failed(Error::Step(error)))
+            }
         };
-        let is_last = matches!(message, Message::Ended(_) | Message::Failed(_));
+        let is_last = matches!(message, Message::Ended(..) | Message::Failed(_));
         if let Some((number, writer)) = listeners.get(&id) {
             if is_last {
                 numbers.remove(number);

@@ -58,6 +58,7 @@ impl Backend for Reference {
     }
 
     fn load(&self, graph: &Graph, source: &dyn WeightSource) -> Result<Arc<dyn Weights>, BackendError> {
+        graph.check_alone(NAME)?;
         let read = |spec: &graph::WeightSpec| {
             let name = || spec.name.clone();
             let bytes = spec.info.bytes().ok_or_else(|| SourceError::TooLarge { name: name() })?;

@@ -73,6 +73,13 @@ pub fn run(root: &Path, fast: bool) -> bool {
     if total.ignored > 0 {
         summary += &format!("  {} tests were ignored\n", total.ignored);
     }
+    if total.skipped > 0 {
+        summary += &format!(
+            "  {} TESTS DID NOTHING, and said so in lines that begin with `skipped:`. Where they ask for stock XLA, \
+             set POLYSILICON_XLA_PYTHON as .ci/run does.\n",
+            total.skipped
+        );
+    }
     println!("check: the steps and their times\n{summary}{total}");
     total.failed == 0
 }

@@ -58,6 +58,8 @@ kinds! {
     Op::TopK(_) => "top_k",
     Op::StateRead => "state_read",
     Op::StateWrite => "state_write",
+    Op::AllReduce { .. } => "all_reduce",
+    Op::AllGather { .. } => "all_gather",
     Op::Embed => "embed",
     Op::Linear => "linear",
     Op::RmsNorm { .. } => "rms_norm",

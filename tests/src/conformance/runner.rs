@@ -10,6 +10,7 @@ use tensor::{DType, ErrorStats, Value};
 use super::{Case, PAGE_LEN};
 use crate::cuda_host;
 use crate::xla::{self, Xla};
+use crate::{bringup, emulated};
 
 /// A backend, or one way of running it.
 pub struct Runner {
@@ -38,6 +39,18 @@ macro_rules! cpu {
         }
     };
 }
+
+/// What no module for a Neuron chip does.
+const NEURON_IGNORES: &[(&str, &str)] = &[
+    ("state_read/q8_0", "the chip keeps states in dense types only"),
+    ("state_write/q8_0", "the chip keeps states in dense types only"),
+    ("attention/q8_0", "the chip keeps states in dense types only"),
+    ("reshape/rows of blocks", "blocks are unpacked on their way to the chip"),
+    ("gather/q", "blocks are unpacked on their way to the chip"),
+    ("gather/iq4", "blocks are unpacked on their way to the chip"),
+    ("gather/mxfp4", "blocks are unpacked on their way to the chip"),
+    ("gather/experts", "blocks are unpacked on their way to the chip"),
+];
 
 /// Every backend there is. The reference is here for the cases whose results were worked out by hand, and once more
 /// with every composite expanded.
@@ -68,20 +81,28 @@ pub const RUNNERS: &[Runner] = &[
         name: "xla",
         present: Xla::is_present,
         eval: |case| {
-            let options =
-                neuron::Options { precision: neuron::Precision::F32, dialect: neuron::Dialect::Stock };
+            let options = neuron::Options::new(neuron::Precision::F32, neuron::Dialect::Stock);
             xla::with(|device| neuron::eval(device, &options, &case.op, &case.args, PAGE_LEN, &case.bucket))
         },
-        ignore: &[
-            ("state_read/q8_0", "the chip keeps states in dense types only"),
-            ("state_write/q8_0", "the chip keeps states in dense types only"),
-            ("attention/q8_0", "the chip keeps states in dense types only"),
-            ("reshape/rows of blocks", "blocks are unpacked on their way to the chip"),
-            ("gather/q", "blocks are unpacked on their way to the chip"),
-            ("gather/iq4", "blocks are unpacked on their way to the chip"),
-            ("gather/mxfp4", "blocks are unpacked on their way to the chip"),
-            ("gather/experts", "blocks are unpacked on their way to the chip"),
-        ],
+        ignore: NEURON_IGNORES,
+    },
+    Runner {
+        name: "emulator",
+        present: always,
+        eval: |case| {
+            let options = &emulated::OPTIONS;
+            emulated::with(|chip| neuron::eval(chip, options, &case.op, &case.args, PAGE_LEN, &case.bucket))
+        },
+        ignore: NEURON_IGNORES,
+    },
+    Runner {
+        name: "neuron",
+        present: bringup::is_present,
+        eval: |case| {
+            let options = &emulated::OPTIONS;
+            bringup::with(|chip| neuron::eval(chip, options, &case.op, &case.args, PAGE_LEN, &case.bucket))
+        },
+        ignore: NEURON_IGNORES,
     },
     Runner {
         name: "cuda",

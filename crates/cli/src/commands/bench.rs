@@ -1,5 +1,7 @@
 //! `bench`: how fast a model runs, and where the time goes.
 
+mod requests;
+
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -8,15 +10,21 @@ use clap::{Args, value_parser};
 use polysilicon::Error;
 use polysilicon::bench::{Detail, Report, Workload};
 
+use self::requests::RequestArgs;
 use crate::args::{DeviceArgs, ModelArgs};
 use crate::failure::Failure;
 use crate::output::print;
+use crate::prices::PriceArgs;
 use crate::progress::Bar;
+use crate::reports::ReportArgs;
 
 #[derive(Args)]
 #[command(
-    after_help = "Each figure is the median of its rounds, beside what memory gave while they ran.\n\n\
-                        Example: polysilicon bench shape:llama-3.2-1b@q4_0 --ops --prompt 0 --depth 4096"
+    after_help = "Steps are timed alone, each figure the median of its rounds beside what memory gave while they ran. Where anything \
+                  is asked that only requests can tell (a price, a limit of latency, a rate, a page), the model serves requests \
+                  instead, of the first --prompt and of --output tokens, --concurrency at a time.\n\n\
+                  Example: polysilicon bench shape:llama-3.2-1b@q4_0 --ops --prompt 0 --depth 4096\n\
+                  Example: polysilicon bench path/to/model --concurrency 1,4 --slo 2000/100 --html report.html"
 )]
 pub struct Bench {
     /// Tokens of a prompt; several separated by commas, none where 0
@@ -49,11 +57,20 @@ pub struct Bench {
     model: ModelArgs,
     #[command(flatten)]
     device: DeviceArgs,
+    #[command(flatten)]
+    requests: RequestArgs,
+    #[command(flatten)]
+    report: ReportArgs,
+    #[command(flatten)]
+    price: PriceArgs,
 }
 
 impl Bench {
     /// Runs it.
     pub fn execute(self) -> Result<(), Failure> {
+        if self.requests.are_asked() || self.report.is_asked() || self.price.is_named() {
+            return self.serve();
+        }
         let dash = Path::new("-");
         let path = self.json.as_deref().filter(|path| *path != dash);
         // Before minutes are spent on what cannot be written.

@@ -56,6 +56,7 @@ fn report(devices: &[DeviceInfo]) -> Value {
             "memory_bytes": info.memory_bytes,
             "kv": names(info),
             "auto": info.auto,
+            "emulated": info.emulated,
             "features": info.processor.as_ref().map(|processor| &processor.features),
             "quiet": measured.map(|measured| measured.quiet),
             "isa": measured.map(|measured| measured.isa.to_string()),

@@ -3,12 +3,15 @@
 mod bench;
 mod chat;
 mod chips;
+mod compile;
 mod devices;
 mod diff;
 mod inspect;
 mod logits;
 mod perplexity;
+mod predict;
 mod quantize;
+mod reprice;
 mod run;
 mod show;
 
@@ -17,6 +20,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use crate::failure::Failure;
+pub use predict::{Told, parse_share};
 
 /// What to do.
 #[derive(Subcommand)]
@@ -35,12 +39,18 @@ pub enum Command {
     Show(show::Show),
     /// Write a model as a GGUF file, its weights in another type
     Quantize(quantize::Quantize),
+    /// Make a model's programs for Neuron chips, ahead of time
+    Compile(compile::Compile),
     /// Find the first value in which two devices differ
     Diff(diff::Diff),
     /// List the devices present
     Devices(devices::Devices),
     /// List chips and instances with their prices, each with its date and its source
     Chips(chips::Chips),
+    /// Tell what a model would take and cost on chips that are not here
+    Predict(predict::Predict),
+    /// Tell what recorded results cost under other prices
+    Reprice(reprice::Reprice),
     /// Time a model, and its kernels
     Bench(bench::Bench),
 }
@@ -56,9 +66,12 @@ impl Command {
             Command::Inspect(inspect) => inspect.execute(),
             Command::Show(show) => show.execute(),
             Command::Quantize(quantize) => quantize.execute(),
+            Command::Compile(compile) => compile.execute(),
             Command::Diff(diff) => return diff.execute(),
             Command::Devices(devices) => devices.execute(),
             Command::Chips(chips) => chips.execute(),
+            Command::Predict(predict) => predict.execute(),
+            Command::Reprice(reprice) => reprice.execute(),
             Command::Bench(bench) => bench.execute(),
         }
         .map(|()| ExitCode::SUCCESS)

@@ -4,13 +4,16 @@ use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use polysilicon::cost::Phase;
 use polysilicon::{Model, Piece, Receipt, Sampling};
 use serde_json::{Value, json};
 
 use crate::answers::{AnswerArgs, SpeculationArgs, print_all, report_all};
 use crate::args::{DeviceArgs, ModelArgs};
 use crate::failure::Failure;
+use crate::neighbours::neighbours;
 use crate::output::{note, print, print_json};
+use crate::prices::{Known, PriceArgs, today};
 use crate::sampling::{FormArgs, SamplingArgs, formed};
 use crate::units::parse_id;
 
@@ -53,6 +56,8 @@ pub struct Run {
     answers: AnswerArgs,
     #[command(flatten)]
     speculation: SpeculationArgs,
+    #[command(flatten)]
+    price: PriceArgs,
 }
 
 impl Run {
@@ -61,7 +66,13 @@ impl Run {
         let start = Instant::now();
         let text = self.text()?;
         let form = self.form.source()?;
+        let catalogue = self.price.catalogue()?;
+        let known = self.price.known(&catalogue, self.device.device)?;
         let builder = self.device.builder(self.model.open()?).sequences(self.answers.sequences());
+        let builder = match &known {
+            Some(known) => builder.price(known.price.clone()),
+            None => builder,
+        };
         let model = self.speculation.load(builder)?;
         let load = start.elapsed();
         let prompt = match (&self.ids, &text) {
@@ -88,11 +99,16 @@ impl Run {
         }
         let receipt = stream.receipt().ok_or(polysilicon::Error::Stopped)?;
         if self.json {
-            return print_json(&self.report(&model, &prompt, load, &pieces, receipt));
+            let mut report = self.report(&model, &prompt, load, &pieces, receipt);
+            report["cost"] = cost_report(receipt, known.as_ref());
+            return print_json(&report);
         }
         print("\n")?;
-        note(&closing_line(&model, receipt));
-        Ok(())
+        note(&(closing_line(&model, receipt) + &cost_line(receipt)));
+        match self.is_demonstration() {
+            true => print(&format!("\n{}", neighbours(&model, receipt, &catalogue)?)),
+            false => Ok(()),
+        }
     }
 
     /// Makes several answers, or searches for the best.
@@ -172,12 +188,7 @@ impl Run {
                 "drafted_tokens": receipt.drafted_tokens,
                 "accepted_tokens": receipt.accepted_tokens,
             },
-            "timing": {
-                "load_s": load.as_secs_f64(),
-                "ttft_s": receipt.first_token.as_secs_f64(),
-                "decode_tokens_per_s": receipt.decode_tokens_per_s(),
-            },
-            "cost": null,
+            "timing": timing(model, load, receipt),
         });
         if self.logprobs.is_some() {
             report["logprobs"] = pieces.iter().filter_map(logprobs).collect();
@@ -208,7 +219,25 @@ fn token(id: u32, logprob: f32, top: &[(u32, f32)]) -> Value {
     json!({"id": id, "logprob": logprob, "top": top})
 }
 
+/// What is known of time. Of an emulation, nothing was measured that means anything.
+fn timing(model: &Model, load: Duration, receipt: &Receipt) -> Value {
+    match model.is_emulated() {
+        true => json!({"emulated": true, "simulated_s": receipt.device.as_secs_f64()}),
+        false => json!({
+            "load_s": load.as_secs_f64(),
+            "ttft_s": receipt.first_token.as_secs_f64(),
+            "decode_tokens_per_s": receipt.decode_tokens_per_s(),
+        }),
+    }
+}
+
 fn closing_line(model: &Model, receipt: &Receipt) -> String {
+    if model.is_emulated() {
+        let (tokens, device) = (receipt.completion_tokens, model.device());
+        let simulated = receipt.device.as_secs_f64() * 1e3;
+        let plural = if tokens == 1 { "" } else { "s" };
+        return format!("{tokens} token{plural} in {simulated:.1} ms of simulated time, on {device}");
+    }
     let rate = match receipt.decode_tokens_per_s() {
         0.0 => String::new(),
         rate => format!(" at {rate:.1} tokens/s"),
@@ -218,4 +247,40 @@ fn closing_line(model: &Model, receipt: &Receipt) -> String {
     let plural = if tokens == 1 { "" } else { "s" };
     let random = if model.is_random() { "; the weights are random, so the answer means nothing" } else { "" };
     format!("{tokens} token{plural}{rate}, the first after {first:.1} ms, on {device}{random}")
+}
+
+/// What it cost, with the day of the price.
+fn cost_line(receipt: &Receipt) -> String {
+    let (Some(dollars), Some(price)) = (receipt.cost.dollars(), &receipt.cost.price) else {
+        return String::new();
+    };
+    let per_million = match receipt.completion_tokens {
+        0 => String::new(),
+        tokens => format!(", ${:.2} per million tokens out", 1e6 * dollars / f64::from(tokens)),
+    };
+    format!("; ${dollars:.3e}{per_million}, at {}", price.sentence(today()))
+}
+
+/// The receipt, as scripts want it.
+fn cost_report(receipt: &Receipt, known: Option<&Known>) -> Value {
+    let charge = &receipt.cost.charge;
+    let phase = |phase: &Phase| {
+        let Phase { tokens, seconds, device_s, bytes, operations } = phase;
+        json!({"tokens": tokens, "seconds": seconds, "device_s": device_s, "bytes": bytes, "operations": operations})
+    };
+    json!({
+        "prompt_tokens": receipt.prompt_tokens,
+        "cached_tokens": receipt.cached_tokens,
+        "completion_tokens": receipt.completion_tokens,
+        "prefill": phase(&charge.prefill),
+        "decode": phase(&charge.decode),
+        "seconds": charge.seconds(),
+        "device_s": charge.device_s(),
+        "bytes": charge.bytes(),
+        "operations": charge.operations(),
+        "cached_saved_s": charge.saved_s(receipt.cached_tokens),
+        "joules": charge.joules.map_or(json!("unavailable"), |joules| json!(joules)),
+        "usd": receipt.cost.dollars(),
+        "price": known.map(Known::report),
+    })
 }

@@ -11,7 +11,8 @@ use crate::output::print;
 pub struct Show {
     /// build: as the model describes it; fuse: bound to one token at the end of the context and operations joined;
     /// expand: bound and written out in core operations; plan: what the device runs for that token, kernel by kernel,
-    /// with the bytes it moves from and to memory and within caches, its operations, and the time that takes at best
+    /// with the bytes it moves from and to memory and within caches, its operations, and the time that takes at best;
+    /// hlo: the module that is compiled for that token, with --device neuron
     #[arg(long, value_name = "STAGE", default_value = "build")]
     stage: Stage,
     #[command(flatten)]
@@ -26,6 +27,7 @@ enum Stage {
     Fuse,
     Expand,
     Plan,
+    Hlo,
 }
 
 impl Show {
@@ -36,6 +38,7 @@ impl Show {
             Stage::Fuse => polysilicon::Stage::Fuse,
             Stage::Expand => polysilicon::Stage::Expand,
             Stage::Plan => polysilicon::Stage::Plan,
+            Stage::Hlo => polysilicon::Stage::Hlo,
         };
         print(&self.device.builder(self.model.open()?).show(stage)?)
     }

@@ -13,9 +13,12 @@ fn each_command_explains_itself_with_an_example() {
         "inspect",
         "show",
         "quantize",
+        "compile",
         "diff",
         "devices",
         "chips",
+        "predict",
+        "reprice",
         "bench",
     ] {
         let help = polysilicon(&[command, "--help"]).text();

@@ -3,11 +3,14 @@
 mod bench;
 mod chat;
 mod chips;
+mod compile;
+mod cost;
 mod failures;
 mod forms;
 mod goldens;
 mod help;
 mod inspect;
+mod neuron;
 mod perplexity;
 mod program;
 mod quantize;

@@ -91,7 +91,13 @@ mod tests {
 
     #[test]
     fn the_longer_of_reading_and_multiplying_counts() {
-        let work = |operations| Work { operations, weight_bytes: 3.0, state_bytes: 2.0, value_bytes: 1e9 };
+        let work = |operations| Work {
+            operations,
+            weight_bytes: 3.0,
+            state_bytes: 2.0,
+            value_bytes: 1e9,
+            link_bytes: 0.0,
+        };
         let bound = limits().bound(&work(10.0), None);
         assert_eq!(bound, Bound { bytes: 5.0, operations: 10.0, memory_s: 0.5, compute_s: 0.1 });
         assert_eq!(bound.seconds(), 0.5, "values between operations are in caches");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use graph::Executor;
@@ -13,10 +13,13 @@ use super::plan::{Arrival, Dice, VOCAB, arrivals, facts, faults, pages};
 use crate::engine::Engine;
 use crate::null::{Fault, Null, NullExecutor, continuation};
 use crate::policy::order::Turn;
-use crate::{BeamSearch, Clock, Ending, Event, Facts, Finish, Request, SequenceId};
+use crate::{Account, BeamSearch, Clock, Ending, Event, Facts, Finish, Request, SequenceId};
 
 /// More steps than any of these worlds needs.
 const STEPS: u64 = 30_000;
+
+/// Time that goes by where nobody has anything to do.
+const REST: Duration = Duration::from_micros(7);
 
 /// What happened, summed up.
 #[derive(Clone, Default, Debug, PartialEq)]
@@ -68,6 +71,12 @@ pub struct World {
     watched: BTreeMap<SequenceId, Watched>,
     searches: BTreeMap<SequenceId, Searched>,
     clock: Clock,
+    hands: Arc<AtomicU64>,
+    /// Time that the engine has accounted for, and what of it nobody had anything to do.
+    accounted: Duration,
+    idle: Duration,
+    /// Time that went by while nobody had anything to do.
+    rested: Duration,
     tally: Tally,
     sabotage: Option<Sabotage>,
     /// Whether the engine was broken.
@@ -90,7 +99,7 @@ impl World {
         let null = Null::new(facts.groups.clone(), facts.page_len, pages, VOCAB);
         let null =
             Null { faults, step_ns: 20_000, hands: Some(hands.clone()), strict: !dice.one_in(4), ..null };
-        let clock = Clock::by_hand(hands);
+        let clock = Clock::by_hand(hands.clone());
         let executor = wrap(NullExecutor::new(null));
         let engine = Engine::with_clock(executor, facts.clone(), clock.clone()).expect("there are pages");
         let mut arrivals = arrivals(&mut dice, &Facts { context: engine.context(), ..facts.clone() });
@@ -104,6 +113,10 @@ impl World {
             watched: BTreeMap::new(),
             searches: BTreeMap::new(),
             clock,
+            hands,
+            accounted: Duration::ZERO,
+            idle: Duration::ZERO,
+            rested: Duration::ZERO,
             tally: Tally::default(),
             sabotage: None,
             is_broken: false,
@@ -214,7 +227,8 @@ impl World {
             .collect::<Vec<_>>();
         let mut next = vec![];
         let largest = |logits: &[f32]| logits.iter().position(|&logit| logit == 8.0).expect("there is one");
-        let result = self.engine.logits(&ids, |_, logits| next.push(largest(logits) as u32));
+        let result =
+            self.engine.aside(|engine| engine.logits(&ids, |_, logits| next.push(largest(logits) as u32)));
         match result {
             Ok(()) => {
                 let wanted = (1..=ids.len()).map(|end| continuation(&self.facts.groups, VOCAB, &ids[..end]));
@@ -226,7 +240,9 @@ impl World {
 
     fn drain(&mut self) -> bool {
         let Some(events) = self.engine.drain() else { return false };
+        let account = Spent::of(&events.account());
         let events = events.map(Seen::of).collect::<Vec<_>>();
+        self.account(account);
         events.into_iter().for_each(|event| self.hear(event));
         true
     }
@@ -235,7 +251,10 @@ impl World {
         let now = self.clock.now();
         let before = self.engine.line.running().iter().map(|&(_, id)| id).collect::<Vec<_>>();
         let waiting = self.watched.keys().copied().filter(|&id| waits(&self.engine, id)).collect::<Vec<_>>();
-        let events = self.engine.step().map(Seen::of).collect::<Vec<_>>();
+        let events = self.engine.step();
+        let account = Spent::of(&events.account());
+        let events = events.map(Seen::of).collect::<Vec<_>>();
+        self.account(account);
         self.tally.steps += 1;
         self.tally.copied += self.engine.plan.copies.len() as u64;
         events.into_iter().for_each(|event| self.hear(event));
@@ -258,6 +277,19 @@ impl World {
                 .values_mut()
                 .filter_map(|watched| watched.stalled.as_mut())
                 .for_each(|until| *until = 0);
+        }
+    }
+
+    /// All time is accounted for, and none is taken for waiting that was not: what a step took is not what is left over.
+    fn account(&mut self, Spent { busy, idle, aside, device }: Spent) {
+        self.accounted += busy + idle + aside;
+        self.idle += idle;
+        assert_eq!(self.accounted, self.clock.now(), "each moment is accounted for once");
+        assert_eq!(self.idle, self.rested, "waiting is told as waiting");
+        assert!(device <= busy, "the device works within its step");
+        if self.engine.is_resting() {
+            self.rested += REST;
+            self.hands.fetch_add(REST.as_nanos() as u64, Ordering::Relaxed);
         }
     }
 
@@ -373,6 +405,20 @@ impl World {
             }
             _ => assert!(tokens.starts_with(&watched.tokens), "an answer begins as that of a lone run"),
         }
+    }
+}
+
+/// Where the time went, without what an account borrows.
+struct Spent {
+    busy: Duration,
+    idle: Duration,
+    aside: Duration,
+    device: Duration,
+}
+
+impl Spent {
+    fn of(&Account { busy, idle, aside, device, .. }: &Account<'_>) -> Spent {
+        Spent { busy, idle, aside, device }
     }
 }
 

@@ -50,7 +50,7 @@ pub fn expand_op(
 
 fn expand_once(func: &Func, page_len: u32, bucket: &Bucket, expands: &dyn Fn(&Op) -> bool) -> Func {
     let mut f = FuncBuilder::new(&func.name, page_len, None);
-    f.func.params = func.params.clone();
+    (f.func.params, f.func.shards) = (func.params.clone(), func.shards.clone());
     let mut values = HashMap::new();
     for (first, node) in func.nodes_with_ids() {
         let args = node.args.iter().map(|arg| values[arg]).collect::<Vec<_>>();

@@ -65,6 +65,22 @@ pub(super) fn infer(op: &Op, args: &[Ty]) -> Inferred {
         }
         Op::StateRead => state_read(args),
         Op::StateWrite => state_write(args),
+        Op::AllReduce { ranks } => {
+            let [x] = take(args)?;
+            want(x.dtype == DType::F32 && *ranks >= 1, "sums f32 of at least one rank")?;
+            one(DType::F32, x.dims)
+        }
+        Op::AllGather { axis, ranks } => {
+            let [x] = take(args)?;
+            want(x.dtype == DType::F32 && *ranks >= 1, "joins f32 of at least one rank")?;
+            let mut axes = x.dims.to_vec();
+            let grown =
+                axes.get_mut(usize::from(*axis)).ok_or("joins along an axis that the argument has")?;
+            let len = grown.number().and_then(|n| n.checked_mul(*ranks));
+            *grown =
+                Dim::Fixed(len.ok_or("joins along an axis of known size, to one that 32 bits can count")?);
+            one(DType::F32, Dims::new(&axes))
+        }
         _ => Err("is not a core operation".to_owned()),
     }
 }

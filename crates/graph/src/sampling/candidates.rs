@@ -43,6 +43,26 @@ impl Candidates {
         self.kept.extend(tokens.filter(|token| token.weight > 0 && reaches(token.logit)));
     }
 
+    /// Adds some tokens, in order of their ids, that weigh something.
+    pub(super) fn add_listed(
+        &mut self,
+        tokens: impl Iterator<Item = (u32, f32)>,
+        weight: impl Fn(f32) -> u64,
+    ) {
+        let tokens = tokens.map(|(id, logit)| Candidate { logit, id, weight: weight(logit) });
+        self.kept.extend(tokens.filter(|token| token.weight > 0));
+    }
+
+    /// Leaves those whose logits are larger than this one.
+    pub(super) fn keep_above(&mut self, logit: f32) {
+        self.kept.retain(|token| token.logit > logit);
+    }
+
+    /// The weight of the last by logits; zero where there is none.
+    pub(super) fn lightest(&self) -> u64 {
+        self.kept.iter().max_by(|a, b| by_logit(a, b)).map_or(0, |token| token.weight)
+    }
+
     /// The weight of all.
     pub(super) fn mass(&self) -> u64 {
         mass(&self.kept)

@@ -17,7 +17,10 @@ const FLOORS: [f64; 2] = [8.0, 16.0];
 pub(super) struct Draw {
     peaks: Peaks,
     masses: Vec<u64>,
-    candidates: Candidates,
+    pub(super) candidates: Candidates,
+    /// Of a row of which not all is known: its tokens in order of their ids, and the ids alone.
+    pub(super) listed: Vec<(u32, f32)>,
+    pub(super) ids: Vec<u32>,
 }
 
 impl Draw {
@@ -85,9 +88,14 @@ impl Draw {
             self.gather_mass(logits, all, scale);
             need = Some(all);
         } else {
-            // A halving to spare, for weights are rounded.
-            self.gather(logits, scale.floor(1.0 - f64::from(min_p).log2()), scale);
+            self.gather(logits, scale.min_p_floor(min_p), scale);
         }
+        self.narrow(sampling, scale, need);
+    }
+
+    /// The cuts behind `top_k`, of which `top_p` leaves what weighs `need` where that is known.
+    pub(super) fn narrow(&mut self, sampling: &Sampling, scale: &Scale, need: Option<u64>) {
+        let Sampling { typical, top_p, min_p, .. } = *sampling;
         if typical < 1.0 {
             self.candidates.keep_typical(typical, scale);
         }
@@ -133,6 +141,6 @@ impl Draw {
 }
 
 /// The place among so many units that a number in `[0, 1)` stands for.
-fn place(mass: u64, uniform: f64) -> u64 {
+pub(super) fn place(mass: u64, uniform: f64) -> u64 {
     ((uniform * mass as f64) as u64).min(mass.saturating_sub(1))
 }

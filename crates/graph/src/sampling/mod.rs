@@ -21,6 +21,7 @@ mod candidates;
 mod device;
 mod draw;
 mod dry;
+mod known;
 mod options;
 mod peaks;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use adjust::adjust;
 pub use device::{Choice, normaliser};
 use draw::Draw;
 use dry::Repeats;
+pub use known::Largest;
 pub use options::{Dry, Penalties, Sampling};
 use peaks::{argmax, largest};
 use weight::Scale;
@@ -81,11 +83,28 @@ impl Sampler {
         }
     }
 
+    /// As [`Sampler::sample`], where the device keeps a row to itself but for its largest logits. Says whether those
+    /// decide what becomes of the row, whatever the others are; where they do not, the fetch is as it was.
+    pub fn sample_largest(&mut self, known: &Largest<'_>, row: &Row<'_>, fetch: &mut Fetch) -> bool {
+        let told = row.top.min(known.vocab) as usize;
+        if !row.is_plain() || row.logits || told > known.certain() || !self.draw.list(known) {
+            return false;
+        }
+        let drawn = match row.sampling.temperature <= 0.0 {
+            true => known.first(),
+            false => self.draw.among(known, row.sampling, row.uniform),
+        };
+        let Some((id, logit)) = drawn else { return false };
+        fetch.sampled.push(Sampled { id, logprob: logit - known.normaliser });
+        let top = self.draw.told(known, told);
+        fetch.top.extend(top.iter().map(|token| (token.id, token.logit - known.normaliser)));
+        true
+    }
+
     fn choose(&mut self, logits: &[f32], stats: RowStats, row: &Row<'_>) -> u32 {
         let sampling = row.sampling;
         let is_greedy = sampling.temperature <= 0.0;
-        let is_plain = sampling.penalties.is_none() && row.bias.is_empty() && row.mask.is_none();
-        if is_plain {
+        if row.is_plain() {
             return if is_greedy { stats.largest } else { self.draw.token(logits, sampling, row.uniform) };
         }
         self.adjusted.clear();

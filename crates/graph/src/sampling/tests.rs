@@ -131,6 +131,31 @@ proptest! {
     }
 
     #[test]
+    fn a_draw_from_the_largest_alone_is_that_from_all(
+        logits in rows(),
+        sampling in samplings(),
+        uniform in 0.0f64..1.0,
+        count in 1..400usize,
+        is_greedy in any::<bool>(),
+        top in 0..5u32,
+    ) {
+        let (ids, known) = told(&logits, count);
+        let largest =
+            Largest { ids: &ids, logits: &known, vocab: logits.len() as u32, normaliser: log_sum_exp(&logits) };
+        let temperature = if is_greedy { 0.0 } else { sampling.temperature };
+        let sampling = Sampling { temperature, ..sampling };
+        let row = Row { uniform, top, ..Row::new(0, &sampling) };
+        let (mut sampler, mut from_all, mut from_largest) = <(Sampler, Fetch, Fetch)>::default();
+        sampler.sample(&logits, &row, &mut from_all);
+        if sampler.sample_largest(&largest, &row, &mut from_largest) {
+            prop_assert_eq!(from_largest.sampled, from_all.sampled);
+            prop_assert_eq!(from_largest.top, from_all.top);
+        } else {
+            prop_assert!(from_largest.sampled.is_empty() && from_largest.top.is_empty());
+        }
+    }
+
+    #[test]
     fn repetitions_are_found_as_by_looking_everywhere(
         recent in prop_oneof![vec(0..3u32, 0..60), vec(0..9u32, 0..60)],
         breakers in proptest::sample::subsequence((0..9u32).collect::<Vec<_>>(), 0..3),
@@ -145,6 +170,44 @@ proptest! {
             prop_assert!((-logit - loss).abs() <= 1e-4 * loss, "token {} loses {}, not {}", id, -logit, loss);
         }
     }
+}
+
+/// The largest of a row as a device might tell them: among equals the last first, and as many as were asked for.
+fn told(logits: &[f32], count: usize) -> (Vec<u32>, Vec<f32>) {
+    let key = |logit: f32| if logit.is_nan() { f32::NEG_INFINITY } else { logit + 0.0 };
+    let mut sorted = (0..).zip(logits.iter().map(|&x| key(x))).collect::<Vec<(u32, f32)>>();
+    sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(b.0.cmp(&a.0)));
+    sorted.truncate(count);
+    sorted.into_iter().unzip()
+}
+
+#[test]
+fn the_largest_alone_decide_what_is_usual() {
+    // As logits fall in a language model, with a vocabulary of 128 thousand: quickly, then slowly.
+    let logits = (1..=128_000).map(|rank| -3.0 * (rank as f32).ln()).collect::<Vec<_>>();
+    let (ids, known) = told(&logits, 256);
+    let largest =
+        Largest { ids: &ids, logits: &known, vocab: logits.len() as u32, normaliser: log_sum_exp(&logits) };
+    let usual = Sampling { temperature: 0.8, ..Sampling::GREEDY };
+    let decided = |sampling: Sampling, top: u32| {
+        let places = (0..100).map(|place| f64::from(place) / 100.0);
+        let sampled = places.map(|uniform| {
+            let row = Row { uniform, top, ..Row::new(0, &sampling) };
+            Sampler::default().sample_largest(&largest, &row, &mut Fetch::default())
+        });
+        sampled.filter(|&decides| decides).count()
+    };
+    assert_eq!(decided(Sampling { top_k: 50, top_p: 0.9, ..usual }, 0), 100);
+    assert_eq!(decided(Sampling { top_p: 0.95, ..usual }, 5), 100);
+    assert_eq!(decided(Sampling { min_p: 0.05, ..usual }, 0), 100);
+    assert_eq!(decided(Sampling::GREEDY, 255), 100);
+    // The rest could be drawn, would be told, or counts among the typical.
+    assert_eq!(decided(usual, 0), 0);
+    assert_eq!(decided(Sampling::GREEDY, 256), 0);
+    assert_eq!(decided(Sampling { top_k: 256, ..usual }, 0), 0);
+    assert_eq!(decided(Sampling { typical: 0.9, ..usual }, 0), 0);
+    // Four fifths of the weight of all, but not as far as the largest tell.
+    assert_eq!(decided(Sampling { top_p: 0.9999, ..usual }, 0), 0);
 }
 
 #[test]

@@ -90,6 +90,18 @@ impl Scale {
         self.fall(logit) >= FALL_MAX
     }
 
+    /// A logit below which every weight is less than `min_p` of the likeliest's: a halving to spare, for weights are
+    /// rounded.
+    pub(super) fn min_p_floor(&self, min_p: f32) -> f32 {
+        self.floor(1.0 - f64::from(min_p).log2())
+    }
+
+    /// What no logit up to this one weighs more than: weights are within a millionth of exponentials, and rounded.
+    pub(super) fn most(&self, logit: f32) -> u64 {
+        let weight = self.weight(logit);
+        weight + weight / 1000 + 2
+    }
+
     /// About where weights have fallen by so many halvings.
     pub(super) fn floor(&self, fall: f64) -> f32 {
         (f64::from(self.largest) - fall / f64::from(self.steepness)) as f32

@@ -4,8 +4,12 @@
 //! A value of the graph that is f32 may be held in a narrower type as long as only its layout is changed: a product
 //! then takes a weight or a page of keys as it lies in memory, and whatever else reads it widens it first.
 
+mod accepted;
+mod collectives;
 mod elementwise;
+mod kernels;
 mod layout;
+mod narrow;
 mod products;
 mod rows;
 mod sampling;
@@ -14,16 +18,20 @@ mod states;
 use std::collections::HashMap;
 
 use graph::{
-    BackendError, Bucket, Dims, Func, Graph, GroupId, Input, Literal, Node, Op, Place, ProgramSpec,
-    StateSpec, Ty, ValueId, bind, expand,
+    BackendError, Bucket, Dims, Func, Graph, GroupId, Input, Literal, Node, Op, Part, Place, ProgramSpec,
+    StateSpec, Ty, ValueId, WeightSpec, bind, expand,
 };
 use hlo::{Builder, Element, Id, Module, Shape};
 use tensor::{DType, WeightInfo};
 
-pub(crate) use sampling::GREEDY;
+pub(crate) use narrow::scale_input;
+use sampling::PREVIOUS;
+pub(crate) use sampling::{GREEDY, KEPT, SAMPLED, TOP};
 
+use self::narrow::Scaled;
+use crate::uses::{Use, uses};
 use crate::weights::Form;
-use crate::{Options, unsupported};
+use crate::{Dialect, Options, unsupported};
 
 /// A module, and what its inputs are.
 #[derive(Debug)]
@@ -39,15 +47,19 @@ pub struct Emitted {
 pub enum Given {
     /// What main takes: an input of the step, a weight, a state, or a plain value.
     Main(Place),
+    /// The scales of what main takes, where that is stored in fewer bits.
+    Scales(Place),
     /// The patch of this number.
     Patch(usize),
+    /// The likeliest tokens of the step before.
+    Previous,
 }
 
 /// The result that holds the logits.
 pub(crate) const LOGITS: &str = "logits";
 
-/// The module of a program: its results are the logits, the states by their names, the likeliest tokens, and `tap.N` for
-/// each tap. `pages` are those of each group's pool. A graph of one operation gives `result.N` alone.
+/// The module of a program: its results are the logits, the states by their names, the likeliest tokens and the largest
+/// logits, and `tap.N` for each tap. `pages` are those of each group's pool. A graph of one operation gives `result.N` alone.
 pub fn emit(
     graph: &Graph,
     spec: &ProgramSpec,
@@ -55,8 +67,10 @@ pub fn emit(
     options: &Options,
 ) -> Result<Emitted, BackendError> {
     spec.check(graph)?;
-    let bound = lower(graph, &spec.bucket);
-    let mut emitter = Emitter::new(&bound, spec, pages, options);
+    let bound = bind(graph, &spec.bucket);
+    let whole = kernels::take_attention(&bound, &spec.bucket, options);
+    let bound = expand(&bound, &spec.bucket, &|op| whole && matches!(op, Op::Attention { .. }));
+    let mut emitter = Emitter::new(&bound, spec, pages, options, uses(graph));
     let main = bound.main();
     let mut arguments = vec![];
     for ((place, place_ty), number) in bound.given().zip(main.param_types()).zip(0..) {
@@ -76,8 +90,7 @@ pub fn emit(
         outputs.push((name, emitter.result(id, main.ty(value))?));
     }
     if !of_op {
-        let greedy = emitter.greedy(outputs[0].1);
-        outputs.extend(GREEDY.map(str::to_owned).into_iter().zip(greedy));
+        outputs.extend(emitter.sampling(outputs[0].1));
     }
     emitter.finish(outputs)
 }
@@ -94,24 +107,41 @@ struct Emitter<'a> {
     spec: &'a ProgramSpec,
     pages: &'a [u32],
     options: &'a Options,
+    /// What reads each parameter of main.
+    uses: Vec<Use>,
     given: HashMap<String, Given>,
+    /// Scales of elements that stand for values only together with them.
+    scaled: HashMap<Id, Scaled>,
     taps: Vec<Option<Id>>,
 }
 
 impl<'a> Emitter<'a> {
-    fn new(graph: &'a Graph, spec: &'a ProgramSpec, pages: &'a [u32], options: &'a Options) -> Emitter<'a> {
-        let taps = vec![None; spec.taps.len()];
-        Emitter { b: Builder::new(), graph, spec, pages, options, given: HashMap::new(), taps }
+    fn new(
+        graph: &'a Graph,
+        spec: &'a ProgramSpec,
+        pages: &'a [u32],
+        options: &'a Options,
+        uses: Vec<Use>,
+    ) -> Emitter<'a> {
+        let (given, scaled, taps) = (HashMap::new(), HashMap::new(), vec![None; spec.taps.len()]);
+        Emitter { b: Builder::new(), graph, spec, pages, options, uses, given, scaled, taps }
     }
 
     /// A parameter of main as an input of the module.
     fn argument(&mut self, place: Place, ty: &Ty, number: usize) -> Result<Id, BackendError> {
         let graph = self.graph;
+        let of_weight = |info: &WeightInfo| Form::of(info, self.uses[number], self.options);
         let (name, shape) = match place {
             Place::Input(input) => (input_name(input), Shape::new(Element::S32, self.dims(&ty.dims))),
             Place::Weight(of) => {
                 let spec = &graph.weights[of];
-                (spec.name.clone(), Form::of(&spec.info, self.options).shape(&spec.info))
+                let form = Form::of_weight(spec, self.uses[number], self.options);
+                let name = weight_input(spec);
+                if let Form::Narrow(narrow, _) = form {
+                    self.given.insert(name.clone(), Given::Main(place));
+                    return Ok(self.narrow_argument(place, &name, &spec.info.shape, narrow));
+                }
+                (name, form.shape(&spec.info))
             }
             Place::State(of) => {
                 let state = &graph.states[of];
@@ -119,15 +149,27 @@ impl<'a> Emitter<'a> {
             }
             place => {
                 let info = WeightInfo { dtype: ty.dtype, shape: ty.dims.shape().expect("a graph is bound") };
+                let name = format!("argument.{number}");
+                let form = of_weight(&info);
+                if let Form::Narrow(narrow, _) = form {
+                    self.given.insert(name.clone(), Given::Main(place));
+                    return Ok(self.narrow_argument(place, &name, &info.shape, narrow));
+                }
                 let shape = match ty.dtype.is_block() {
-                    true => Form::of(&info, self.options).shape(&info),
+                    true => form.shape(&info),
                     false => Shape::new(element(ty.dtype, || format!("{place:?}"))?, &info.shape[..]),
                 };
-                (format!("argument.{number}"), shape)
+                (name, shape)
             }
         };
         self.given.insert(name.clone(), Given::Main(place));
-        Ok(self.b.input(&name, shape))
+        let id = self.b.input(&name, shape);
+        if place != Place::Input(Input::Tokens) {
+            return Ok(id);
+        }
+        self.given.insert(PREVIOUS.to_owned(), Given::Previous);
+        let previous = self.b.input(PREVIOUS, Shape::new(Element::S32, [KEPT]));
+        Ok(self.tokens(id, previous))
     }
 
     /// A function's results for these arguments.
@@ -165,6 +207,12 @@ impl<'a> Emitter<'a> {
         let of_args = func.tys(&node.args);
         let ty = func.ty(first);
         let site = Site { op: &node.op, of_args: &of_args, ty, path };
+        let takes_scales = matches!(node.op, Op::Gather | Op::Matmul { .. } | Op::Dequantize);
+        let args = match takes_scales {
+            true => args.to_vec(),
+            false => args.iter().map(|&arg| self.values(arg)).collect(),
+        };
+        let args = &args[..];
         Ok(match &node.op {
             Op::Constant(literal) => vec![self.constant(literal)],
             Op::Cast(to) => vec![self.cast(args[0], *to, &site)?],
@@ -175,7 +223,7 @@ impl<'a> Emitter<'a> {
             Op::Reshape(_) | Op::Broadcast(_) | Op::Transpose(_) | Op::Slice { .. } | Op::Concat { .. } => {
                 vec![self.layout(args, &site)]
             }
-            Op::Gather => vec![self.b.rows(args[0], args[1])],
+            Op::Gather => vec![self.gather(args[0], args[1])],
             Op::Unary(op) => vec![self.unary(*op, args[0])],
             Op::Binary(op) => vec![self.binary(*op, args[0], args[1], &self.dims(&ty.dims))],
             Op::Compare(op) => vec![self.compare(*op, args[0], args[1], &self.dims(&ty.dims))],
@@ -186,8 +234,11 @@ impl<'a> Emitter<'a> {
             Op::Dequantize => vec![args[0]],
             Op::Softmax => vec![self.softmax(args[0])],
             Op::TopK(k) => self.top_k(args[0], *k as usize),
+            Op::Attention { scale, .. } => vec![self.attention(*scale, args, &site)?],
             Op::StateRead => vec![self.state_read(args[0], args[1], &site)?],
             Op::StateWrite => vec![self.state_write(args[0], args[1], args[2], &site)?],
+            Op::AllReduce { ranks } => vec![self.all_reduce(args[0], *ranks)],
+            Op::AllGather { axis, ranks } => vec![self.all_gather(args[0], usize::from(*axis), *ranks)],
             op => unreachable!("{} is expanded, followed or bound before it is emitted", op.name()),
         })
     }
@@ -195,6 +246,10 @@ impl<'a> Emitter<'a> {
     /// Replaces a node's first result where there is a patch for it, and brings it out where there is a tap.
     fn probe(&mut self, path: &str, results: &mut [Id]) -> Result<(), BackendError> {
         let Some(result) = results.first_mut() else { return Ok(()) };
+        let is_probed = |names: &[String]| names.iter().any(|name| name == path);
+        if is_probed(&self.spec.patches) || is_probed(&self.spec.taps) {
+            *result = self.values(*result);
+        }
         if let Some(number) = self.spec.patches.iter().position(|name| name == path) {
             let name = format!("patch.{number}");
             let shape = self.b.shape(*result).of(Element::F32);
@@ -217,6 +272,7 @@ impl<'a> Emitter<'a> {
                 format!("it is of {}, and blocks are unpacked here", ty.dtype),
             ));
         }
+        let id = self.values(id);
         let id = self.b.convert(id, element(ty.dtype, || "a result".to_owned())?);
         // States lie flat from the first step to the last.
         let is_state = ty.dims.iter().any(|dim| matches!(dim, graph::Dim::Pool(_)));
@@ -234,6 +290,9 @@ impl<'a> Emitter<'a> {
         let states = states.collect::<Vec<_>>();
         let aliases = states.iter().map(|(output, input)| (*output, input.as_str())).collect::<Vec<_>>();
         let module = self.b.finish(&module_name(&self.graph.name), &outputs, &aliases);
+        if self.options.dialect == Dialect::Neuron {
+            accepted::check(&module)?;
+        }
         let inputs = module.inputs.iter().map(|name| self.given[name]).collect();
         Ok(Emitted { module, inputs })
     }
@@ -333,6 +392,14 @@ pub(crate) fn state_shape(graph: &Graph, state: &StateSpec, pages: &[u32]) -> Re
         unsupported(format!("state `{}`", state.name), "the size of its slots is not known".to_owned())
     })?;
     Ok(Shape::new(element, [&[slots], &slot[..]].concat()))
+}
+
+/// The name under which a weight is bound: a table may be there twice, cut along each of its axes.
+pub(crate) fn weight_input(weight: &WeightSpec) -> String {
+    match weight.part {
+        Part::Slice { axis, .. } => format!("{}.axis{axis}", weight.name),
+        Part::Whole | Part::First => weight.name.clone(),
+    }
 }
 
 /// The name under which a state is bound as an argument: the compiler then writes it where it lies.

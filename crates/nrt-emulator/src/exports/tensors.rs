@@ -88,7 +88,7 @@ fn tensor(function: &str, handle: Handle) -> Result<Tensor, Code> {
     })
 }
 
-fn read(tensor: &Tensor, to: *mut c_void, offset: usize, size: usize) -> Result<(), Code> {
+pub fn read(tensor: &Tensor, to: *mut c_void, offset: usize, size: usize) -> Result<(), Code> {
     tensor.copy_out(offset, unsafe { bytes_mut(to, size)? })?;
     with(|machine| {
         machine.counters.read_bytes.fetch_add(size as u64, Ordering::Relaxed);
@@ -96,7 +96,7 @@ fn read(tensor: &Tensor, to: *mut c_void, offset: usize, size: usize) -> Result<
     })
 }
 
-fn write(tensor: &Tensor, from: *const c_void, offset: usize, size: usize) -> Result<(), Code> {
+pub fn write(tensor: &Tensor, from: *const c_void, offset: usize, size: usize) -> Result<(), Code> {
     let from = unsafe { bytes(from, size)? };
     tensor.change(offset, size, |to| to.copy_from_slice(from))?;
     with(|machine| {
@@ -179,15 +179,26 @@ pub unsafe extern "C" fn nrt_tensor_copy(
             machine.enter("nrt_tensor_copy")?;
             Ok((machine.tensors.find(from)?.clone(), machine.tensors.find(to)?.clone()))
         })?;
-        if from.core.is_some() && to.core.is_some() && from.core != to.core {
-            return Err(INVALID);
-        }
-        let from = from.slice(from_offset, size)?;
-        let mut bytes = vec![0; size];
-        from.copy_out(0, &mut bytes)?;
-        to.change(to_offset, size, |to| to.copy_from_slice(&bytes))
+        self::copy(&from, from_offset, &to, to_offset, size)
     };
     code(copy())
+}
+
+/// Copies within a core's memory, or between it and the host's.
+pub fn copy(
+    from: &Tensor,
+    from_offset: usize,
+    to: &Tensor,
+    to_offset: usize,
+    size: usize,
+) -> Result<(), Code> {
+    if from.core.is_some() && to.core.is_some() && from.core != to.core {
+        return Err(INVALID);
+    }
+    let from = from.slice(from_offset, size)?;
+    let mut bytes = vec![0; size];
+    from.copy_out(0, &mut bytes)?;
+    to.change(to_offset, size, |to| to.copy_from_slice(&bytes))
 }
 
 #[unsafe(no_mangle)]

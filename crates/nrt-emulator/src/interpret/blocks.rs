@@ -79,6 +79,42 @@ pub fn slice(x: &Value, starts: &[usize], limits: &[usize]) -> Value {
     filled(Shape::new(x.shape.element, dims), x, start, &strides)
 }
 
+/// The array in the middle of a larger one, which holds the value elsewhere.
+pub fn pad(x: &Value, value: &Value, low: &[usize], shape: Shape) -> Value {
+    let all = shape.dims.clone();
+    let mut result = broadcast(value, &all, &[]);
+    put(x, &mut result, low);
+    result
+}
+
+/// The starts of a window, moved to where it fits.
+fn starts(x: &Value, sizes: &[usize], starts: &[Value]) -> Vec<usize> {
+    let room = x.shape.dims.iter().zip(sizes).map(|(n, size)| (n - size) as i64);
+    starts.iter().zip(room).map(|(start, room)| whole(start)[0].clamp(0, room) as usize).collect()
+}
+
+pub fn dynamic_slice(x: &Value, from: &[Value], sizes: &[usize]) -> Value {
+    let starts = starts(x, sizes, from);
+    let limits: Vec<_> = starts.iter().zip(sizes).map(|(start, size)| start + size).collect();
+    slice(x, &starts, &limits)
+}
+
+/// The operand with a window replaced, in place where it can be.
+pub fn dynamic_update(x: Value, update: &Value, from: &[Value]) -> Value {
+    let starts = starts(&x, &update.shape.dims, from);
+    let mut result = x.unshared();
+    put(update, &mut result, &starts);
+    result
+}
+
+/// Writes an array into another, which nobody shares, from these coordinates on.
+fn put(x: &Value, into: &mut Value, at: &[usize]) {
+    let (dims, width, to) = (&x.shape.dims, x.shape.element.bytes(), strides(&into.shape.dims));
+    let start = at.iter().zip(&to).map(|(at, stride)| at * stride).sum();
+    let (source, target) = (Block { start: 0, strides: &strides(dims) }, Block { start, strides: &to });
+    copy(dims, x.bytes(), &source, into.bytes_mut(), &target, width);
+}
+
 pub fn concatenate(parts: &[Value], axis: usize, shape: Shape) -> Value {
     let mut result = Value::zeroed(shape);
     let (to, width, mut start) = (strides(&result.shape.dims), result.shape.element.bytes(), 0);

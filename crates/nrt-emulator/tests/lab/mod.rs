@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "no test uses all of it")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot prepare fails")]
 
+pub mod eval;
+
 use std::time::Duration;
 
 use hlo::{Binary, Builder, Element, Module, Shape};

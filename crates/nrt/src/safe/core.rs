@@ -71,9 +71,6 @@ impl Seat {
 
     /// Handles of two libraries mean nothing to each other.
     pub fn assert_same_runtime(&self, other: &Seat) {
-        assert!(
-            Arc::ptr_eq(&self.runtime, &other.runtime),
-            "handles are used together only within one runtime"
-        );
+        assert!(Arc::ptr_eq(&self.runtime, &other.runtime), "handles of two runtimes do not mix");
     }
 }

@@ -28,10 +28,6 @@ pub struct TensorInfo {
     pub direction: Direction,
     /// Its length.
     pub bytes: usize,
-    /// The type of its elements, as a number of `nrt_dtype_t`.
-    pub dtype: i32,
-    /// Lengths of its axes.
-    pub shape: Vec<u32>,
 }
 
 /// Which way a tensor goes.
@@ -42,9 +38,6 @@ pub enum Direction {
     /// The program gives it.
     Output,
 }
-
-/// The most axes that a description is believed to have.
-const MOST_AXES: u32 = 64;
 
 impl Core {
     /// Loads a program; the bytes are not needed afterwards. One that computes together with others has a rank, and is
@@ -100,14 +93,8 @@ fn describe(calls: &Functions, model: Handle<sys::Model>) -> Result<Vec<TensorIn
     Ok(tensors)
 }
 
-/// A description as a value.
-///
-/// # Safety
-/// `shape` points to `ndim` numbers, or is null.
-unsafe fn tensor(info: &sys::TensorInfo) -> TensorInfo {
-    let axes = if info.shape.is_null() { 0 } else { info.ndim.min(MOST_AXES) as usize };
-    // SAFETY: the caller promises the numbers.
-    let shape = (0..axes).map(|axis| unsafe { *info.shape.add(axis) }).collect();
+/// A description as a value. Types and axes of what a program takes are known to whoever wrote its module.
+fn tensor(info: &sys::TensorInfo) -> TensorInfo {
     let direction = if info.usage == sys::INPUT { Direction::Input } else { Direction::Output };
-    TensorInfo { name: text(&info.name), direction, bytes: info.size, dtype: info.dtype, shape }
+    TensorInfo { name: text(&info.name), direction, bytes: info.size }
 }

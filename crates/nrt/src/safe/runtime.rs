@@ -22,15 +22,32 @@ pub(crate) struct Inner {
     /// The asynchronous functions, where the version has them in the form that is known here.
     pub later: Option<AsyncFunctions>,
     emulator: Option<EmulatorFunctions>,
-    version: String,
-    cores: u32,
+    seen: Seen,
     library: Library,
     lane: Lane,
     /// Why nothing is called any more.
     poison: OnceLock<String>,
 }
 
+/// What a library says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Its version, and more in words.
+    pub version: String,
+    /// Logical cores that this process sees; they are numbered from 0.
+    pub cores: u32,
+    /// Whether this is no chip but the emulator: its times are simulated, never measured.
+    pub emulated: bool,
+}
+
 impl Runtime {
+    /// Looks at the libnrt that would be opened, without starting it: its cores stay free for others.
+    pub fn look(options: &Options) -> Result<Seen, Error> {
+        let library = Library::open(options.library.as_deref())?;
+        let calls = Functions::find(&library)?;
+        Ok(Lane::start("neuron".to_owned())?.call(|| look(&library, &calls))?.0)
+    }
+
     /// Opens libnrt and starts it. There is one at a time in a process; its cores belong to the process until it ends.
     pub fn open(options: &Options) -> Result<Runtime, Error> {
         let library = Library::open(options.library.as_deref())?;
@@ -38,37 +55,21 @@ impl Runtime {
         options.apply()?;
         let lane = Lane::start("neuron".to_owned())?;
         library.claim()?;
-        let (mut version, mut cores) = (MaybeUninit::<sys::Version>::zeroed(), 0);
         let started = lane.call(|| {
-            // SAFETY: the version and the count of cores may be asked for before the start, and the claim says that
-            // the runtime is not started yet.
-            unsafe {
-                calls.nrt_get_version(version.as_mut_ptr(), size_of::<sys::Version>())?;
-                calls.nrt_get_visible_vnc_count(&mut cores)?;
-                calls.nrt_init(sys::NO_FRAMEWORK, c"".as_ptr(), c"".as_ptr())
-            }
+            let seen = look(&library, &calls)?;
+            // SAFETY: the claim says that the runtime is not started yet.
+            unsafe { calls.nrt_init(sys::NO_FRAMEWORK, c"".as_ptr(), c"".as_ptr()) }?;
+            Ok(seen)
         });
-        started.inspect_err(|_| library.release())?;
-        // SAFETY: zeros are a version, whatever of it was written.
-        let version = unsafe { version.assume_init() };
-        let known = (version.major, version.minor) >= ASYNC_SINCE;
-        let later = if known { AsyncFunctions::find(&library).ok() } else { None };
-        let sys::Version { major, minor, patch, maintenance, .. } = version;
-        let version = format!("{major}.{minor}.{patch}.{maintenance} {}", text(&version.detail));
-        let emulator = EmulatorFunctions::find(&library).ok();
-        let poison = OnceLock::new();
-        let inner = Inner { calls, later, emulator, version, cores, library, lane, poison };
-        Ok(Runtime { inner: Arc::new(inner) })
+        let (seen, version) = started.inspect_err(|_: &Error| library.release())?;
+        let later = if version >= ASYNC_SINCE { AsyncFunctions::find(&library).ok() } else { None };
+        let (emulator, poison) = (EmulatorFunctions::find(&library).ok(), OnceLock::new());
+        Ok(Runtime { inner: Arc::new(Inner { calls, later, emulator, seen, library, lane, poison }) })
     }
 
-    /// The version of the library, and what it says of itself.
-    pub fn version(&self) -> &str {
-        &self.inner.version
-    }
-
-    /// Whether programs can be queued behind each other without a thread that waits.
-    pub fn is_async(&self) -> bool {
-        self.inner.later.is_some()
+    /// What the library says of itself.
+    pub fn seen(&self) -> &Seen {
+        &self.inner.seen
     }
 
     /// What the emulator counted, where this is no chip but the emulator: its times are simulated, never measured.
@@ -94,18 +95,26 @@ impl Runtime {
         })
     }
 
-    /// How many logical cores this process sees; they are numbered from 0.
-    pub fn cores(&self) -> u32 {
-        self.inner.cores
-    }
-
     /// A core of this process.
     pub fn core(&self, core: u32) -> Result<Core, Error> {
-        if core >= self.inner.cores {
-            return Err(Error::NoCore { core, visible: self.inner.cores });
-        }
-        Core::new(&self.inner, core)
+        let visible = self.inner.seen.cores;
+        if core < visible { Core::new(&self.inner, core) } else { Err(Error::NoCore { core, visible }) }
     }
+}
+
+/// What a library says of itself, and the numbers of its version that count.
+fn look(library: &Library, calls: &Functions) -> Result<(Seen, (u64, u64)), Error> {
+    let (mut version, mut cores) = (MaybeUninit::<sys::Version>::zeroed(), 0);
+    // SAFETY: both may be asked for before the start, and the size is that of what is pointed to. Zeros are a version,
+    // whatever of it was written.
+    let sys::Version { major, minor, patch, maintenance, detail, .. } = unsafe {
+        calls.nrt_get_version(version.as_mut_ptr(), size_of::<sys::Version>())?;
+        calls.nrt_get_visible_vnc_count(&mut cores)?;
+        version.assume_init()
+    };
+    let version = format!("{major}.{minor}.{patch}.{maintenance} {}", text(&detail));
+    let emulated = EmulatorFunctions::find(library).is_ok();
+    Ok((Seen { version, cores, emulated }, (major, minor)))
 }
 
 impl Inner {

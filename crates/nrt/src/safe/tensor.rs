@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::result::Handle;
 use crate::sys::{self, Functions};
 
-/// Bytes on a core's device. Clones name the same bytes; they are freed with the last clone, slice and set.
+/// Bytes on a core's device. Clones name the same bytes; they are freed with the last clone and set.
 ///
 /// While a program runs that uses a tensor, reading and writing it gives whatever the runtime makes of it.
 #[derive(Clone)]
@@ -23,8 +23,6 @@ struct HeldTensor {
     name: String,
     bytes: usize,
     seat: Arc<Seat>,
-    /// What this is a slice of.
-    _source: Option<Tensor>,
 }
 
 impl Core {
@@ -37,7 +35,7 @@ impl Core {
             Handle::made(|made| unsafe { calls.nrt_tensor_allocate(place, core, bytes, text, made) })
         })?;
         let name = name.to_owned();
-        Ok(Tensor { held: Arc::new(HeldTensor { handle, name, bytes, seat, _source: None }) })
+        Ok(Tensor { held: Arc::new(HeldTensor { handle, name, bytes, seat }) })
     }
 }
 
@@ -45,20 +43,6 @@ impl Tensor {
     /// How many bytes there are.
     pub fn bytes(&self) -> usize {
         self.held.bytes
-    }
-
-    /// Some of these bytes as a tensor, without a copy.
-    pub fn slice(&self, name: &str, range: Range<usize>) -> Result<Tensor, Error> {
-        self.within(&range)?;
-        let (text, source, seat) = (c_name(name)?, self.held.handle, Arc::clone(&self.held.seat));
-        let (start, bytes) = (range.start, range.len());
-        let handle = seat.io(|calls| {
-            let (source, text) = (source.as_ptr(), text.as_ptr());
-            // SAFETY: the source lives as long as `self`, and the slice keeps it from here on.
-            Handle::made(|made| unsafe { calls.nrt_tensor_allocate_slice(source, start, bytes, text, made) })
-        })?;
-        let (name, source) = (name.to_owned(), Some(self.clone()));
-        Ok(Tensor { held: Arc::new(HeldTensor { handle, name, bytes, seat, _source: source }) })
     }
 
     /// Copies bytes of the host to the device.
@@ -100,7 +84,7 @@ impl Tensor {
 impl Drop for HeldTensor {
     fn drop(&mut self) {
         let tensor = self.handle;
-        // SAFETY: slices and sets hold the tensor, so none is left.
+        // SAFETY: sets hold the tensor, so none is left.
         self.seat.release(|calls| unsafe { calls.nrt_tensor_free(&mut tensor.as_ptr()) });
     }
 }

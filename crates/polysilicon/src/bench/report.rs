@@ -16,6 +16,8 @@ pub struct Report {
     pub model: String,
     /// Whether its weights are made up.
     pub random: bool,
+    /// Whether the device is an emulation, so that times are simulated.
+    pub emulated: bool,
     /// The device, in words.
     pub device: String,
     /// Threads.
@@ -200,6 +202,7 @@ impl Report {
             "model": self.model,
             "random_weights": self.random,
             "device": self.device,
+            "emulated": self.emulated,
             "threads": self.threads,
             "kv": self.kv.map(DType::name),
             "weight_bytes": self.weight_bytes,

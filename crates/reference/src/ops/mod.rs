@@ -50,6 +50,8 @@ pub fn apply(op: &Op, args: Vec<Arc<Value>>, types: &[Ty], page_len: u32) -> Vec
         Op::Attention { scale, window } => attention::attention(*scale, *window, &a, page_len as usize),
         Op::Route { k } => return rows::route(*k as usize, a[0]).map(Arc::new).into(),
         Op::ExpertFfn { act, biased } => experts::expert_ffn(*act, *biased, &a),
+        // Of one rank: graphs of several are refused when they are loaded.
+        Op::AllReduce { .. } | Op::AllGather { .. } => a[0].clone(),
         Op::Param(_) | Op::Call(_) | Op::StateWrite => unreachable!("run by the interpreter"),
         Op::Embed | Op::RmsNorm { .. } | Op::Rope { .. } | Op::GatedAct(_) => {
             unreachable!("expanded before it runs")
@@ -76,6 +78,7 @@ pub fn eval(
         what: op.to_string(),
         reason: error.to_string(),
     })?;
+    graph.check_alone(NAME)?;
     let graph = graph::expand(&graph, bucket, &|op| !expanded && crate::takes(op));
     let mut watch =
         crate::run::Watch { taps: &Default::default(), tapped: vec![], patches: Default::default() };

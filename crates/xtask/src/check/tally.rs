@@ -11,17 +11,24 @@ pub struct Tally {
     pub failed: usize,
     /// Tests that did not run.
     pub ignored: usize,
+    /// Tests that passed without doing what they are there for, and said so.
+    pub skipped: usize,
 }
 
 impl Tally {
-    /// The count in a line like `test result: ok. 3 passed; 0 failed; 1 ignored; ...`; `None` for any other line.
+    /// The count in a line like `test result: ok. 3 passed; 0 failed; 1 ignored; ...`, or one of a test like
+    /// `skipped: NAME ...`; `None` for any other line.
     pub fn of_line(line: &str) -> Option<Tally> {
+        if line.starts_with("skipped: ") {
+            return Some(Tally { skipped: 1, ..Tally::default() });
+        }
         let words: Vec<&str> = line.trim_start().strip_prefix("test result:")?.split_whitespace().collect();
         let count = |what: &str| {
             let pair = words.windows(2).find(|pair| pair[1].trim_end_matches(';') == what)?;
             pair[0].parse().ok()
         };
-        Some(Tally { passed: count("passed")?, failed: count("failed")?, ignored: count("ignored")? })
+        let (passed, failed, ignored) = (count("passed")?, count("failed")?, count("ignored")?);
+        Some(Tally { passed, failed, ignored, skipped: 0 })
     }
 
     /// The sum of two counts.
@@ -30,6 +37,7 @@ impl Tally {
             passed: self.passed + other.passed,
             failed: self.failed + other.failed,
             ignored: self.ignored + other.ignored,
+            skipped: self.skipped + other.skipped,
         }
     }
 }
@@ -48,10 +56,11 @@ mod tests {
     fn results_are_summed() {
         let lines = "running 4 tests\ntest a ... ok\n\
             test result: FAILED. 3 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+            skipped: backends_agree is not proven\n\
             test result: \u{1b}[32mok\u{1b}[m. 5 passed; 0 failed; 0 ignored; 0 measured; 7 filtered out\n\
             all doctests ran\n";
         let total = lines.lines().filter_map(Tally::of_line).fold(Tally::default(), Tally::plus);
-        assert_eq!(total, Tally { passed: 8, failed: 1, ignored: 2 });
+        assert_eq!(total, Tally { passed: 8, failed: 1, ignored: 2, skipped: 1 });
         assert_eq!(total.to_string(), "8 passed, 1 failed");
     }
 

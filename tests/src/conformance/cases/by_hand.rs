@@ -7,7 +7,7 @@ use tensor::{DType, Value};
 use crate::conformance::Case;
 
 pub fn cases() -> Vec<Case> {
-    [attention(), experts(), gated_act(), rows(), rope(), elements(), products(), states()]
+    [attention(), experts(), gated_act(), rows(), rope(), elements(), products(), states(), collectives()]
         .into_iter()
         .flatten()
         .collect()
@@ -173,5 +173,14 @@ fn states() -> Vec<Case> {
     vec![
         case("state_write", Op::StateWrite, args, written).exact(),
         case("state_read", Op::StateRead, vec![counted, Value::i32s([1, 2], &[1, 0])], read).exact(),
+    ]
+}
+
+/// What one rank makes alone is the sum of all, and all of it.
+fn collectives() -> Vec<Case> {
+    let x = || Value::f32s([2, 2], &[1.0, -2.0, f32::INFINITY, 0.5]);
+    vec![
+        case("all_reduce", Op::AllReduce { ranks: 1 }, vec![x()], vec![x()]).exact(),
+        case("all_gather", Op::AllGather { axis: 1, ranks: 1 }, vec![x()], vec![x()]).exact(),
     ]
 }

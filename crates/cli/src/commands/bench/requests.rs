@@ -1,0 +1,170 @@
+//! `bench` with requests: a model serves them as it would serve users, and what they take is priced.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, value_parser};
+use polysilicon::bench::gauge;
+use polysilicon::cost::results::{Point, Results, SCHEMA, Setup};
+use polysilicon::traffic::{Arrivals, Traffic, read_trace, setup};
+use polysilicon::{Builder, Device, Model};
+
+use super::Bench;
+use crate::failure::Failure;
+use crate::prices::today;
+use crate::progress::Bar;
+
+/// What is asked of the model.
+#[derive(Args)]
+#[command(next_help_heading = "Requests")]
+pub struct RequestArgs {
+    /// Requests of each run [default: four for each at a time, eight at least]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1_000_000))]
+    requests: Option<u32>,
+    /// Requests per second that come at random, whatever is under way, in place of --concurrency; several separated by commas
+    #[arg(long, value_name = "F", value_delimiter = ',')]
+    rate: Vec<f64>,
+    /// Ask what this file holds, one JSON object a line as OpenAI's interfaces take them
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// Independent runs of each load, behind one that warms up
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=100))]
+    runs: Option<u32>,
+    /// Tokens of --prompt that all prompts begin with
+    #[arg(long, value_name = "N")]
+    shared: Option<u32>,
+    /// Whether prompts may share what they have in common
+    #[arg(long, value_name = "WORD")]
+    cache: Option<Cache>,
+    /// Decides what is asked, and when
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Serve on these devices too, for one table; several separated by commas
+    #[arg(long, value_name = "DEVICE", value_delimiter = ',')]
+    beside: Vec<Device>,
+}
+
+/// Whether prompts share.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Cache {
+    On,
+    Off,
+    Both,
+}
+
+/// Runs unless said.
+const RUNS: u32 = 3;
+
+impl RequestArgs {
+    /// Whether requests are asked for.
+    pub fn are_asked(&self) -> bool {
+        let numbers = [self.requests, self.runs, self.shared];
+        numbers.iter().any(Option::is_some)
+            || self.trace.is_some()
+            || self.cache.is_some()
+            || self.seed.is_some()
+            || !(self.rate.is_empty() && self.beside.is_empty())
+    }
+
+    fn caches(&self) -> &'static [bool] {
+        match self.cache.unwrap_or(Cache::On) {
+            Cache::On => &[true],
+            Cache::Off => &[false],
+            Cache::Both => &[true, false],
+        }
+    }
+}
+
+impl Bench {
+    /// Serves, and reports.
+    pub(super) fn serve(&self) -> Result<(), Failure> {
+        if self.ops || self.layers {
+            return Err(Failure::Usage(
+                "--ops times kernels, which requests do not; leave out --ops, or what asks for requests"
+                    .to_owned(),
+            ));
+        }
+        let catalogue = self.price.catalogue()?;
+        // Before minutes are spent on what cannot be written.
+        let files = self.report.open(self.json.as_deref())?;
+        let mut all = vec![];
+        for device in [self.device.device].into_iter().chain(self.requests.beside.iter().copied()) {
+            let known = self.price.known(&catalogue, device)?;
+            all.push((self.serve_on(device)?, known));
+        }
+        let devices = all.iter().map(|(results, known)| (results, known.as_ref()));
+        files.write(&self.report, &catalogue, &devices.collect::<Vec<_>>())
+    }
+
+    fn serve_on(&self, device: Device) -> Result<Results, Failure> {
+        let most = self.concurrency.iter().copied().max().unwrap_or(1);
+        let sequences = if self.requests.rate.is_empty() { most } else { most.max(64) };
+        let builder: Builder = self.device.builder(self.model.open()?).device(device).sequences(sequences);
+        let model = builder.load()?;
+        let traffic = self.traffic(&model)?;
+        let setup = Setup {
+            command: std::env::args().collect(),
+            date: today().to_string(),
+            seed: traffic.seed,
+            same_tokens_alone: traffic.is_same_alone(&model)?,
+            ..setup(&model, device, self.device.threads)?
+        };
+        let loads = match self.requests.rate.as_slice() {
+            [] => self.concurrency.iter().map(|&n| Arrivals::Closed(n)).collect::<Vec<_>>(),
+            rates => rates.iter().map(|&rate| Arrivals::Open(rate)).collect(),
+        };
+        let mut points = vec![];
+        for arrivals in loads {
+            for &cache in self.requests.caches() {
+                let traffic = Traffic { arrivals, cache, ..traffic.clone() };
+                points.push(self.point(&model, device, &traffic)?);
+            }
+        }
+        Ok(Results { schema: SCHEMA, setup, points })
+    }
+
+    fn traffic(&self, model: &Model) -> Result<Traffic, Failure> {
+        let prompt = self.prompt.first().copied().unwrap_or(512).max(1);
+        let trace = match &self.requests.trace {
+            Some(path) => read_trace(path, model, self.output.max(1))?,
+            None => vec![],
+        };
+        Ok(Traffic {
+            prompt,
+            shared: self.requests.shared.unwrap_or(0).min(prompt),
+            output: self.output.max(1),
+            trace,
+            seed: self.requests.seed.unwrap_or(0),
+            ..Traffic::default()
+        })
+    }
+
+    /// A load: a run that warms up, and those that count.
+    fn point(&self, model: &Model, device: Device, traffic: &Traffic) -> Result<Point, Failure> {
+        let (concurrency, rate_per_s) = match traffic.arrivals {
+            Arrivals::Closed(n) => (Some(n), None),
+            Arrivals::Open(rate) => (None, Some(rate)),
+        };
+        let at_a_time = concurrency.unwrap_or(4);
+        let requests =
+            self.requests.requests.unwrap_or_else(|| at_a_time.saturating_mul(4).clamp(8, 1_000_000));
+        let runs = self.requests.runs.unwrap_or(RUNS);
+        let mut gauge = gauge(device, self.device.threads.unwrap_or_else(polysilicon::cores));
+        let warm =
+            Traffic { requests: at_a_time.min(requests), seed: traffic.seed ^ u64::MAX, ..traffic.clone() };
+        warm.run(model, &mut |_| {})?;
+        let mut point = Point { concurrency, rate_per_s, cache: traffic.cache, runs: vec![] };
+        for run in 0..runs {
+            let label = format!("{} on {}, run {} of {runs}", point.load(), model.device(), run + 1);
+            let bar = Bar::counting(label, "requests");
+            // Each run asks something else, or what one has left behind would serve the next.
+            let seed = traffic.seed.wrapping_add(u64::from(run) << 32);
+            let before = gauge.as_mut().map(polysilicon::Gauge::bandwidth);
+            let traffic = Traffic { requests, seed, ..traffic.clone() };
+            let mut run = traffic.run(model, &mut |progress| bar.show(progress.done, progress.total))?;
+            let after = gauge.as_mut().map(polysilicon::Gauge::bandwidth);
+            run.bytes_per_s = before.zip(after).map(|(before, after)| (before + after) / 2.0);
+            point.runs.push(run);
+        }
+        Ok(point)
+    }
+}

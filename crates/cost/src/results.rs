@@ -1,0 +1,152 @@
+//! What requests took, as it was measured: times, tokens and shares of the machine, and no dollars. Prices are laid over it
+//! afterwards, so that a result which was recorded can be priced anew.
+
+mod bootstrap;
+mod slo;
+mod summary;
+
+use serde::{Deserialize, Serialize};
+
+pub use bootstrap::Interval;
+pub use slo::Slo;
+pub use summary::{Dollars, Percentiles, Question, Summary, percentile};
+
+/// The version of the files that results are kept in.
+pub const SCHEMA: u32 = 1;
+
+/// What was measured of a model on a device.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// What was run, and how.
+    pub setup: Setup,
+    /// Each load that it was put under.
+    pub points: Vec<Point>,
+}
+
+/// What was run, and how: enough to do it again.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Setup {
+    /// The model.
+    pub model: String,
+    /// Whether its weights are made up.
+    pub random_weights: bool,
+    /// A number that tells its weights and its graph from others'.
+    pub model_digest: String,
+    /// Bytes of weights.
+    pub weight_bytes: u64,
+    /// The name of the device.
+    pub device: String,
+    /// What it is, in words.
+    pub device_description: String,
+    /// Threads.
+    pub threads: usize,
+    /// The program's version.
+    pub version: String,
+    /// The command, word by word.
+    pub command: Vec<String>,
+    /// The day.
+    pub date: String,
+    /// Numbers that prompts and arrivals follow from.
+    pub seed: u64,
+    /// Bytes per second that memory gives at best, where that bounds the model: not where its weights fit in caches.
+    pub bytes_per_s: Option<f64>,
+    /// Operations per second of the device's fastest unit for these weights.
+    pub operations_per_s: Option<f64>,
+    /// Whether a request had the same tokens under load as alone; `None` where that was not tried.
+    pub same_tokens_alone: Option<bool>,
+}
+
+/// A load, and what was measured under it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Requests under way at any time, where there are always so many.
+    pub concurrency: Option<u32>,
+    /// Requests per second that come at random, where they do.
+    pub rate_per_s: Option<f64>,
+    /// Whether prompts could share what they have in common.
+    pub cache: bool,
+    /// Independent runs.
+    pub runs: Vec<Run>,
+}
+
+/// One run of a load.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Run {
+    /// Seconds from the first request to the last token.
+    pub wall_s: f64,
+    /// Seconds in which there was nothing to do, by the engine's stopwatch.
+    pub idle_s: f64,
+    /// Seconds that filled buckets.
+    pub padding_s: f64,
+    /// Seconds of the engine's own.
+    pub overhead_s: f64,
+    /// Seconds by which the load generator was late, at the 99th percentile: in asking, and in reading.
+    pub generator_lag_s_p99: f64,
+    /// Bytes per second that memory gave meanwhile, where that is known.
+    pub bytes_per_s: Option<f64>,
+    /// Its requests.
+    pub requests: Vec<Request>,
+}
+
+/// One request. Times are seconds since the run began.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// When it was asked.
+    pub start_s: f64,
+    /// When its first token came.
+    pub first_s: f64,
+    /// When its last token came.
+    pub end_s: f64,
+    /// Tokens of its prompt.
+    pub tokens_in: u32,
+    /// Those among them that needed no computation.
+    pub tokens_cached: u32,
+    /// Tokens of its answer.
+    pub tokens_out: u32,
+    /// Seconds between one token and the next.
+    pub between_s: Vec<f32>,
+    /// Seconds of the machine that its prompt was charged.
+    pub prefill_s: f64,
+    /// And its answer.
+    pub decode_s: f64,
+    /// Seconds of those that the device worked, for its prompt and for its answer.
+    pub device_s: [f64; 2],
+    /// Bytes moved for its prompt and for its answer.
+    pub bytes: [f64; 2],
+    /// Operations for its prompt and for its answer.
+    pub operations: [f64; 2],
+    /// Joules, where the machine counts them.
+    pub joules: Option<f64>,
+    /// What went wrong; the tokens of such a request are not good ones.
+    pub error: Option<String>,
+}
+
+impl Request {
+    /// Seconds to its first token.
+    pub fn ttft_s(&self) -> f64 {
+        self.first_s - self.start_s
+    }
+
+    /// Seconds of the whole.
+    pub fn e2e_s(&self) -> f64 {
+        self.end_s - self.start_s
+    }
+
+    /// Mean seconds per token after the first.
+    pub fn tpot_s(&self) -> f64 {
+        (self.end_s - self.first_s) / f64::from(self.tokens_out.saturating_sub(1).max(1))
+    }
+}
+
+impl Point {
+    /// The load in words.
+    pub fn load(&self) -> String {
+        match (self.concurrency, self.rate_per_s) {
+            (Some(n), _) => format!("{n} at a time"),
+            (None, Some(rate)) => format!("{rate} per second"),
+            (None, None) => "as recorded".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Results under prices, held against sums done by hand; and what is not told as a result.
+
+use cost::report::Report;
+use cost::results::{Point, Question, Request, Results, Run, SCHEMA, Setup, Slo};
+use cost::{Catalogue, Date, Price};
+
+fn day() -> Date {
+    "2026-11-28".parse().expect("a date")
+}
+
+/// Ten requests of 100 tokens in and 11 out in ten seconds, each charged a quarter for its prompt.
+fn results() -> Results {
+    let request = |n: u32| Request {
+        start_s: f64::from(n),
+        first_s: f64::from(n) + 0.2,
+        end_s: f64::from(n) + 1.0,
+        tokens_in: 100,
+        tokens_out: 11,
+        between_s: vec![0.08; 10],
+        prefill_s: 0.2,
+        decode_s: 0.6,
+        device_s: [0.2, 0.6],
+        bytes: [1e9, 5e9],
+        operations: [1e9, 1e9],
+        ..Request::default()
+    };
+    let run = Run { wall_s: 10.0, requests: (0..10).map(request).collect(), ..Run::default() };
+    let setup = Setup {
+        model: "llama-3.1-8b".to_owned(),
+        device: "cpu".to_owned(),
+        bytes_per_s: Some(1e10),
+        operations_per_s: Some(1e12),
+        ..Setup::default()
+    };
+    let point = Point { concurrency: Some(1), rate_per_s: None, cache: true, runs: vec![run.clone(), run] };
+    Results { schema: SCHEMA, setup, points: vec![point] }
+}
+
+fn price(usd: f64) -> Price {
+    Price::given(usd, day()).expect("a price")
+}
+
+fn near(a: f64, b: f64) {
+    assert!((a - b).abs() < 1e-9 * b.abs().max(1.0), "{a} is not {b}");
+}
+
+#[test]
+fn parts_of_the_bill_come_to_the_bill() {
+    let (price, slo) = (price(3.6), "500/100".parse::<Slo>().expect("limits"));
+    let question = Question { price: Some(&price), utilisation: 0.5, slo: Some(&slo) };
+    let summary = &results().summaries(&question)[0];
+    near(summary.out_per_s.mid, 11.0);
+    near(summary.in_per_s, 100.0);
+    let dollars = summary.dollars.expect("there is a price");
+    // 0.001 $/s, half used: 0.002 $ for each second of 111 tokens.
+    near(dollars.total.mid, 2000.0 / 111.0);
+    near(dollars.out.mid, 2000.0 / 11.0);
+    near(dollars.split_in * 100.0 + dollars.split_out * 11.0, 2000.0);
+    near(dollars.split_in, 500.0 / 100.0);
+    near(dollars.good.expect("limits were asked for"), 2000.0 / 11.0);
+    near(summary.share_of_limit[1].expect("a limit"), 5.0 / 6.0);
+    near(summary.break_even(&dollars, 0.5, 1000.0 / 111.0), 1.0);
+    assert!(summary.refused.is_none() && summary.good_share == Some(1.0));
+    assert!(dollars.total.low <= dollars.total.mid && dollars.total.mid <= dollars.total.high);
+    near(summary.ttft.p99, 0.2);
+    near(summary.tpot.p50, 0.08);
+}
+
+#[test]
+fn another_price_changes_dollars_and_nothing_else() {
+    let (one, two) = (price(1.0), price(2.0));
+    let told = |price| {
+        let question = Question { price, utilisation: 1.0, slo: None };
+        results().summaries(&question).remove(0)
+    };
+    let (mut cheap, mut dear) = (told(Some(&one)), told(Some(&two)));
+    let (a, b) = (cheap.dollars.take().expect("dollars"), dear.dollars.take().expect("dollars"));
+    assert_eq!((&cheap, &dear), (&told(None), &told(None)));
+    near(2.0 * a.total.high, b.total.high);
+    near(2.0 * a.split_in, b.split_in);
+}
+
+#[test]
+fn what_cannot_be_true_is_no_result() {
+    let refusal = |change: &dyn Fn(&mut Results)| {
+        let mut results = results();
+        change(&mut results);
+        let question = Question { price: None, utilisation: 1.0, slo: None };
+        results.summaries(&question).remove(0).refused
+    };
+    assert_eq!(refusal(&|_| {}), None);
+    let sentence = |change: &dyn Fn(&mut Results)| refusal(change).expect("it is refused");
+    let fast = |results: &mut Results| results.setup.bytes_per_s = Some(7e9);
+    assert!(sentence(&fast).contains("119 % of the physical limit"), "{}", sentence(&fast));
+    assert!(sentence(&|r| r.setup.same_tokens_alone = Some(false)).contains("fast and wrong"));
+    assert!(sentence(&|r| r.points[0].runs[0].wall_s = 30.0).contains("something else used the machine"));
+    assert!(
+        sentence(&|r| r.points[0].runs[0].generator_lag_s_p99 = 0.05).contains("the load generator was late")
+    );
+    let failed = |results: &mut Results| {
+        let requests = results.points[0].runs.iter_mut().flat_map(|run| &mut run.requests);
+        requests.for_each(|request| request.error = Some("lost".to_owned()));
+    };
+    assert!(sentence(&failed).contains("20 requests failed"));
+}
+
+#[test]
+fn a_report_tells_prices_with_their_days_and_when_an_api_is_cheaper() {
+    let (results, catalogue) = (results(), Catalogue::built_in().expect("good"));
+    let report = |usd: f64| {
+        Report {
+            devices: vec![(&results, Some(price(usd)))],
+            utilisation: 1.0,
+            slo: None,
+            apis: catalogue.apis("llama-3.1-8b"),
+            today: day(),
+        }
+        .verdict()
+    };
+    assert!(report(3.6).contains("Use the API"), "{}", report(3.6));
+    assert!(report(0.0001).contains("if it is used more than"), "{}", report(0.0001));
+    let whole = Report {
+        devices: vec![(&results, Some(price(3.6)))],
+        utilisation: 1.0,
+        slo: None,
+        apis: catalogue.apis("llama-3.1-8b"),
+        today: day(),
+    };
+    let page = whole.html();
+    assert_eq!(page.matches("<svg").count(), 3 + 5, "three plots, and the keys of one");
+    assert!(page.contains("2026-11-28") && page.contains("2026-11-20"), "prices have their days");
+    assert!(
+        !page.contains("http://")
+            || page.matches("http").count() == page.matches("http://www.w3.org").count()
+    );
+    assert!(!page.contains("<script") && !page.contains("@import"));
+    assert!(whole.text().contains("energy: unavailable") && whole.csv().lines().count() == 2);
+    assert_eq!(
+        whole.csv().lines().map(|line| line.matches(',').count()).max(),
+        whole.csv().lines().map(|line| line.matches(',').count()).min()
+    );
+    assert_eq!(whole.requests().count(), 20);
+}
+
+#[test]
+fn limits_of_latency_are_named_or_given() {
+    let told = |word: &str| word.parse::<Slo>().map(|slo| (slo.ttft_ms, slo.tpot_ms)).ok();
+    assert_eq!(told("mlperf-server"), Some((2000.0, 100.0)));
+    assert_eq!(told("mlperf-interactive:gpt-oss-120b"), Some((2000.0, 15.0)));
+    assert_eq!(told("250/12.5"), Some((250.0, 12.5)));
+    for wrong in ["mlperf-offline", "mlperf-server:gpt-2", "fast", "1/0", "1/-2", "/"] {
+        assert_eq!(told(wrong), None, "{wrong}");
+    }
+}
