@@ -3,8 +3,8 @@
 
     nvrtc.py FOLDER [--arch sm_80 ...] [--table docs/cuda-kernels.md]
 
-FOLDER holds a text NAME.cu for each kernel, as `cargo test -p polysilicon-tests --test cuda` writes them where
-POLYSILICON_CUDA_TEXTS names one. Every text is compiled for every architecture. A kernel that does not compile is a fault,
+FOLDER holds a text NAME.cu for each kernel. `cargo test -p polysilicon-tests --test cuda` writes them and runs this where
+POLYSILICON_NVRTC_PYTHON names a Python with NVRTC; POLYSILICON_CUDA_TABLE names the table, where one is wanted. Every text is compiled for every architecture. A kernel that does not compile is a fault,
 and so is a hot one (few, many, attend, attend_many) that spills registers. With --table, registers and shared bytes are
 written as a table. NVRTC is that of the wheel nvidia-cuda-nvrtc, installed beside this Python.
 """
@@ -59,7 +59,7 @@ def table(rows, archs):
         "# What the kernels take",
         "",
         "Registers of a thread and bytes of shared memory that a kernel declares, as NVRTC compiles it for each architecture;",
-        "of kernels with several texts the largest. Written by `scripts/nvrtc.py --table`. No kernel here spills unless it says so.",
+        "of kernels with several texts the largest. Written by `scripts/nvrtc.py --table`.",
         "",
         "| Kernel | Texts | " + " | ".join(archs) + " |",
         "|---|--:|" + "--:|" * len(archs),
