@@ -68,7 +68,9 @@ fn top_k(config: &str, operands: &[Value], ty: &Type) -> Vec<Value> {
     let (mut values, mut places) = (Vec::new(), Vec::new());
     for row in floats(x).chunks_exact(row) {
         let mut order: Vec<usize> = (0..row.len()).collect();
-        order.sort_by(|&a, &b| row[b].total_cmp(&row[a]));
+        // The two zeros are equal, and the first of equals comes first.
+        let key = |at: usize| row[at] + 0.0;
+        order.sort_by(|&a, &b| key(b).total_cmp(&key(a)));
         values.extend(order[..k].iter().map(|&at| row[at]));
         places.extend(order[..k].iter().map(|&at| at as i64));
     }
