@@ -90,7 +90,7 @@ mod tests {
             let Some(kernel) = name.strip_suffix(".cu") else { continue };
             let text = text(kernel);
             assert!(!text.contains("#include"), "{name}");
-            assert!(text.contains(&format!("__global__ void {kernel}(")), "{name} has no entry {kernel}");
+            assert!(text.contains(&format!("KERNEL {kernel}(")), "{name} has no entry {kernel}");
         }
     }
 

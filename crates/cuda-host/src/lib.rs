@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use cuda::{About, Address, Call, Driver, Fault, GraphId, KernelId, SLOTS, Source};
+use cuda::{About, Address, Call, Driver, Fault, GraphId, KernelId, Source};
 
 use compile::{Compiled, HostLaunch};
 use memory::Pages;
@@ -53,7 +53,9 @@ struct Held {
     kernels: Vec<Arc<Compiled>>,
     graphs: HashMap<u32, Vec<Call>>,
     next_graph: u32,
-    brought: [Vec<u8>; SLOTS],
+    /// What each slot's step brought.
+    brought: HashMap<usize, Vec<u8>>,
+    next_slot: usize,
 }
 
 /// Stacks of a block's threads, and what a block shares.
@@ -193,6 +195,16 @@ impl Driver for Host {
         self.held().graphs.remove(&graph.0);
     }
 
+    fn add_slot(&self) -> Result<usize, Fault> {
+        let mut held = self.held();
+        held.next_slot += 1;
+        Ok(held.next_slot)
+    }
+
+    fn drop_slot(&self, slot: usize) {
+        self.held().brought.remove(&slot);
+    }
+
     unsafe fn send(&self, _: usize, bytes: &[u8], to: Address) -> Result<(), Fault> {
         // SAFETY: the caller promises that the bytes fit.
         unsafe { self.write(to, bytes) }
@@ -207,12 +219,13 @@ impl Driver for Host {
             unsafe { self.read(from, head)? };
             rest = tail;
         }
-        self.held().brought[slot] = brought;
+        self.held().brought.insert(slot, brought);
         Ok(())
     }
 
     fn wait(&self, slot: usize, out: &mut Vec<u8>) -> Result<u64, Fault> {
-        out.clone_from(&self.held().brought[slot]);
+        out.clear();
+        out.extend(self.held().brought.get(&slot).into_iter().flatten());
         Ok(1)
     }
 }

@@ -9,7 +9,7 @@ use crate::source::Source;
 /// A byte of the device's memory.
 pub type Address = u64;
 
-/// Steps whose bytes may be on their way at the same time, each in a slot of its own.
+/// Steps of an executor whose bytes may be on their way at the same time, each in a slot of its own.
 pub const SLOTS: usize = 2;
 
 /// Why a driver could not do something, in a sentence.
@@ -126,6 +126,12 @@ pub trait Driver: Send + Sync {
 
     /// Forgets what was captured.
     fn drop_graph(&self, graph: GraphId);
+
+    /// Makes a slot, for one step at a time: no two executors share one.
+    fn add_slot(&self) -> Result<usize, Fault>;
+
+    /// Forgets a slot that has no step on its way.
+    fn drop_slot(&self, slot: usize);
 
     /// Begins a slot's next step with a copy of these bytes to the device; they are the caller's again at once.
     ///

@@ -42,6 +42,7 @@ pub(crate) struct Running {
     /// The same as `Feed` may ask for them: known to the host, or minus one minus the row.
     tokens: Vec<u32>,
     steps: VecDeque<Step>,
+    slots: Vec<usize>,
     next: u64,
     sampler: Sampler,
     fed: Vec<u8>,
@@ -93,6 +94,7 @@ impl Running {
             previous: memory(rows)?,
             tokens: vec![],
             steps: VecDeque::with_capacity(SLOTS),
+            slots: (0..SLOTS).map(|_| driver.add_slot()).collect::<Result<_, _>>().map_err(fault)?,
             next: 0,
             sampler: Sampler::default(),
             fed: vec![],
@@ -303,7 +305,8 @@ impl Executor for Running {
         let rows = feed.rows.iter().map(Asked::of).collect::<Vec<_>>();
         let id = StepId(self.next);
         let is_free = |slot: &usize| self.steps.iter().all(|step| step.slot != *slot);
-        let slot = (0..SLOTS).find(is_free).expect("there are as many slots as steps in flight");
+        let slot =
+            self.slots.iter().copied().find(is_free).expect("there are as many slots as steps in flight");
         self.enqueue(program.0 as usize, slot, feed, &rows)?;
         self.next += 1;
         // What was chosen is on the device until the host has been told.
@@ -347,5 +350,6 @@ impl Drop for Running {
             let _ = self.driver.wait(step.slot, &mut self.brought);
         }
         self.programs.iter_mut().flatten().for_each(|program| program.release(&*self.driver));
+        self.slots.iter().for_each(|&slot| self.driver.drop_slot(slot));
     }
 }

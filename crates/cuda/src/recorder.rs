@@ -3,7 +3,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use crate::driver::{About, Address, Call, Driver, Fault, GraphId, KernelId, SLOTS};
+use crate::driver::{About, Address, Call, Driver, Fault, GraphId, KernelId};
 use crate::source::Source;
 
 /// Where the first allocation lies, so that no address is zero.
@@ -48,7 +48,7 @@ struct Held {
     taken: u64,
     sizes: Vec<(Address, usize)>,
     graphs: u32,
-    brings: [usize; SLOTS],
+    brings: Vec<usize>,
 }
 
 impl Recorder {
@@ -154,6 +154,14 @@ impl Driver for Recorder {
     fn drop_graph(&self, graph: GraphId) {
         self.held().events.push(Event::Drop(graph));
     }
+
+    fn add_slot(&self) -> Result<usize, Fault> {
+        let mut held = self.held();
+        held.brings.push(0);
+        Ok(held.brings.len() - 1)
+    }
+
+    fn drop_slot(&self, _: usize) {}
 
     unsafe fn send(&self, slot: usize, bytes: &[u8], to: Address) -> Result<(), Fault> {
         self.note(Event::Send(slot, to, bytes.len()))

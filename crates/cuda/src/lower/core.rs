@@ -37,6 +37,7 @@ impl Lowering<'_> {
                 self.copy(self.arg(out), self.arg(args[0]), ctype, count);
                 Ok(())
             }
+            Op::AllReduce { ranks: 1 } | Op::AllGather { ranks: 1, .. } => self.mapped("a", args, out),
             Op::Transpose(order) => self.transpose(order, args[0], out),
             Op::Slice { axis, start, .. } => self.slice(usize::from(*axis), *start as usize, args[0], out),
             Op::Concat { axis } => self.concat(usize::from(*axis), args, out),
@@ -60,6 +61,9 @@ impl Lowering<'_> {
             Op::TopK(k) => self.top_k(*k, false, args, results),
             Op::StateRead => self.state_read(args, out),
             Op::StateWrite => self.state_write(args),
+            Op::AllReduce { .. } | Op::AllGather { .. } => {
+                Err(self.refuse("one GPU is one rank; run with one"))
+            }
             _ => Err(self.refuse("it has no kernel and no expansion")),
         }
     }

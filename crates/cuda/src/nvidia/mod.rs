@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard};
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
-use crate::driver::{About, Address, Call, Driver, Fault, GraphId, KernelId, SLOTS};
+use crate::driver::{About, Address, Call, Driver, Fault, GraphId, KernelId};
 use crate::source::Source;
 use cache::Cache;
 
@@ -86,7 +86,7 @@ struct Held {
     functions: Vec<sys::CUfunction>,
     graphs: HashMap<u32, sys::CUgraphExec>,
     next_graph: u32,
-    slots: Vec<Slot>,
+    slots: Vec<Option<Slot>>,
 }
 
 /// What one step on its way holds.
@@ -96,6 +96,19 @@ struct Slot {
     bytes: usize,
     begun: sys::CUevent,
     ended: sys::CUevent,
+}
+
+impl Slot {
+    /// Gives back what it holds; its step is over.
+    fn release(&mut self) {
+        self.sent.release();
+        self.brought.release();
+        // SAFETY: the events are this slot's, and nothing waits for them any more.
+        unsafe {
+            let _ = result::event::destroy(self.begun);
+            let _ = result::event::destroy(self.ended);
+        }
+    }
 }
 
 /// Host memory that the device reads and writes by itself.
@@ -163,14 +176,8 @@ impl Nvidia {
             shared_bytes: shared.cast_unsigned(),
         };
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)?;
-        let mut held = Held::default();
-        for _ in 0..SLOTS {
-            let event = || result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT);
-            let (begun, ended) = (event()?, event()?);
-            held.slots.push(Slot { sent: Pinned::none(), brought: Pinned::none(), bytes: 0, begun, ended });
-        }
         let (compiler, cache) = (Mutex::new(None), Cache::of_user());
-        Ok(Nvidia { about, context, device, stream, compiler, cache, held: Mutex::new(held) })
+        Ok(Nvidia { about, context, device, stream, compiler, cache, held: Mutex::default() })
     }
 
     /// Makes the context this thread's and gives what changes.
@@ -379,9 +386,25 @@ impl Driver for Nvidia {
         }
     }
 
+    fn add_slot(&self) -> Result<usize, Fault> {
+        let mut held = self.enter()?;
+        let event = || result::event::create(sys::CUevent_flags::CU_EVENT_DEFAULT);
+        let events = event().and_then(|begun| event().map(|ended| (begun, ended)));
+        let (begun, ended) = events.map_err(|error| failed("a step cannot be timed", error))?;
+        held.slots.push(Some(Slot { sent: Pinned::none(), brought: Pinned::none(), bytes: 0, begun, ended }));
+        Ok(held.slots.len() - 1)
+    }
+
+    fn drop_slot(&self, slot: usize) {
+        let Ok(mut held) = self.enter() else { return };
+        if let Some(mut slot) = held.slots[slot].take() {
+            slot.release();
+        }
+    }
+
     unsafe fn send(&self, slot: usize, bytes: &[u8], to: Address) -> Result<(), Fault> {
         let mut held = self.enter()?;
-        let slot = &mut held.slots[slot];
+        let slot = held.slots[slot].as_mut().expect("a slot that was dropped is not used again");
         let broken = |error| failed("a step's data cannot be sent", error);
         slot.sent.reserve(bytes.len()).map_err(broken)?;
         // SAFETY: the slot has no step on its way, so nobody reads these bytes; they are as many as was reserved. They
@@ -396,7 +419,7 @@ impl Driver for Nvidia {
 
     unsafe fn bring(&self, slot: usize, ranges: &[(Address, usize)]) -> Result<(), Fault> {
         let mut held = self.enter()?;
-        let slot = &mut held.slots[slot];
+        let slot = held.slots[slot].as_mut().expect("a slot that was dropped is not used again");
         let broken = |error| failed("a step's results cannot be brought", error);
         slot.bytes = ranges.iter().map(|(_, bytes)| bytes).sum();
         slot.brought.reserve(slot.bytes).map_err(broken)?;
@@ -417,7 +440,8 @@ impl Driver for Nvidia {
     fn wait(&self, slot: usize, out: &mut Vec<u8>) -> Result<u64, Fault> {
         let (begun, ended) = {
             let held = self.enter()?;
-            (held.slots[slot].begun, held.slots[slot].ended)
+            let slot = held.slots[slot].as_ref().expect("a slot that was dropped is not used again");
+            (slot.begun, slot.ended)
         };
         // Without the lock: who waits does not keep others from enqueueing.
         // SAFETY: events live as long as this.
@@ -426,7 +450,7 @@ impl Driver for Nvidia {
         // SAFETY: both events have happened.
         let ms = unsafe { result::event::elapsed(begun, ended) }.unwrap_or(0.0);
         let held = self.enter()?;
-        let slot = &held.slots[slot];
+        let slot = held.slots[slot].as_ref().expect("a slot that was dropped is not used again");
         out.clear();
         if slot.bytes > 0 {
             // SAFETY: so many bytes were brought, and the copies are over.
@@ -446,12 +470,7 @@ impl Drop for Nvidia {
             for (_, exec) in graphs.drain() {
                 let _ = result::graph::exec_destroy(exec);
             }
-            for slot in slots {
-                slot.sent.release();
-                slot.brought.release();
-                let _ = result::event::destroy(slot.begun);
-                let _ = result::event::destroy(slot.ended);
-            }
+            slots.iter_mut().flatten().for_each(Slot::release);
             for module in modules.drain(..) {
                 let _ = result::module::unload(module);
             }
