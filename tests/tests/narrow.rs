@@ -136,8 +136,9 @@ fn experts_in_mxfp8_are_the_same_by_calls_and_by_twins() {
             let stats = ErrorStats::new(&pair[0], &pair[1]);
             assert!(stats.within(1e-4), "{tokens} tokens: {stats}");
         }
+        // Six roundings to three bits behind the point, one behind another.
         let exact = ErrorStats::new(&all[0], &by_reference(&EXPERTS, &args));
-        assert!(exact.within(1e-2) && !exact.within(1e-6), "{tokens} tokens: {exact}");
+        assert!(exact.within(1e-1) && !exact.within(1e-6), "{tokens} tokens: {exact}");
     }
 }
 
