@@ -209,7 +209,9 @@ fn a_failure_of_the_chip_is_told_until_the_process_ends() {
     ] {
         let [failed, next] = failing(function, status, skipped);
         let (failed, next) = (failed.expect_err(function), next.expect_err("nothing runs any more"));
-        assert!(failed.contains(function) && failed.contains(advice), "{failed}");
+        // A step that is under way may be the first to notice what happened to the chip.
+        let names = failed.contains(function) || failed.contains("nrta_execute_schedule");
+        assert!(names && failed.contains(advice), "{failed}");
         assert!(next.contains("not called any more") && next.contains("restart the process"), "{next}");
     }
 }

@@ -285,9 +285,14 @@ impl Device for Chip {
 
     fn wait(&mut self, run: Self::Run) -> Result<Option<u64>, BackendError> {
         let end = Instant::now() + self.run_limit;
-        let left = || end.saturating_duration_since(Instant::now());
+        let mut left = self.run_limit;
         // All are waited for, whatever becomes of the first.
-        let outcomes = run.into_iter().map(|run| run.wait(left())).collect::<Vec<_>>();
+        let wait = |run: nrt::Run| {
+            let outcome = run.wait(left);
+            left = end.saturating_duration_since(Instant::now());
+            outcome
+        };
+        let outcomes = run.into_iter().map(wait).collect::<Vec<_>>();
         outcomes.into_iter().collect::<Result<(), _>>().map_err(failed)?;
         let Some(counts) = self.runtime.emulated() else { return Ok(None) };
         let since = counts.simulated_ns.saturating_sub(self.simulated_ns);

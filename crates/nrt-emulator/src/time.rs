@@ -2,7 +2,7 @@
 //! tensor engine's, plus what starting costs. It is a bound from published figures and no measurement; what is built
 //! on it says so.
 
-use hlo::{Computation, Element, Id, Instruction, Op, Shape, Unary};
+use hlo::{Computation, Element, Id, Instruction, Op, Shape};
 
 use crate::interpret::{Program, SCALED_DOT, bytes};
 use crate::settings::{Chip, Facts};
@@ -119,7 +119,7 @@ fn touched(entry: &Computation, readers: &[Vec<usize>], place: usize) -> usize {
             Op::DynamicUpdateSlice if first => {
                 bytes(entry.instruction(it.operands[1])).saturating_add(touched(entry, readers, reader))
             }
-            Op::Reshape(_) | Op::Bitcast(_) | Op::Unary(Unary::Copy) => touched(entry, readers, reader),
+            Op::Reshape(_) | Op::Bitcast(_) => touched(entry, readers, reader),
             Op::Tuple => 0,
             _ => whole,
         }
