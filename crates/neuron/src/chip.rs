@@ -282,7 +282,12 @@ impl Device for Chip {
         let end = Instant::now() + self.run_limit;
         let left = || end.saturating_duration_since(Instant::now());
         // All are waited for, whatever becomes of the first.
-        let outcomes = run.into_iter().map(|run| run.wait(left())).collect::<Vec<_>>();
+        let mut limit = self.run_limit;
+        let mut outcomes = vec![];
+        for run in run {
+            outcomes.push(run.wait(limit));
+            limit = left();
+        }
         outcomes.into_iter().collect::<Result<(), _>>().map_err(failed)?;
         let Some(counts) = self.runtime.emulated() else { return Ok(None) };
         let since = counts.simulated_ns.saturating_sub(self.simulated_ns);
