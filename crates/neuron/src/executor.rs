@@ -112,9 +112,13 @@ impl<D: Device> Running<D> {
             self.settle(&mut flight);
             self.flights.push_back(flight);
         }
-        let failed = self.flights.iter().any(|flight| matches!(flight.stage, Stage::Over(Err(_))));
-        let reason = "the step before this one failed, so it was not begun".to_owned();
-        if failed { Err(BackendError::Device { device: NAME, reason }) } else { Ok(()) }
+        for flight in &self.flights {
+            if let Stage::Over(Err(error)) = &flight.stage {
+                let reason = format!("the step before this one failed ({error}), so it was not begun");
+                return Err(BackendError::Device { device: NAME, reason });
+            }
+        }
+        Ok(())
     }
 
     /// Waits for a step, and draws what its rows ask for.
@@ -210,7 +214,14 @@ impl<D: Device> Executor for Running<D> {
         if !feed.copies.is_empty() || feed.tokens.iter().any(is_unknown) {
             self.settle_all()?;
         }
-        let stage = self.begin(program, feed)?;
+        let stage = match self.begin(program, feed) {
+            Ok(stage) => stage,
+            Err(error) => {
+                // A step that runs may have failed first, and then says why.
+                self.settle_all()?;
+                return Err(error);
+            }
+        };
         let Stage::Running { rows, .. } = &stage else { unreachable!("it has only begun") };
         let known = |(place, row): (usize, &Wanted)| match row {
             Wanted::Greedy if place < KEPT => !(place as u32),

@@ -119,8 +119,9 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if let Some(flight) = self.flight.take() {
-            drop(flight.end(ABANDONED));
-        }
+        let Some(flight) = self.flight.take() else { return };
+        // After poisoning nothing is waited for.
+        let patience = if flight.model.seat.runtime.healthy().is_ok() { ABANDONED } else { Duration::ZERO };
+        drop(flight.end(patience));
     }
 }
