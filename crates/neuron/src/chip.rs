@@ -142,6 +142,11 @@ impl Chip {
         self.runtime.seen().emulated
     }
 
+    /// What kind of chip it is.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// The runtime, which counts where it is the emulator.
     pub fn runtime(&self) -> &Runtime {
         &self.runtime
@@ -280,14 +285,14 @@ impl Device for Chip {
 
     fn wait(&mut self, run: Self::Run) -> Result<Option<u64>, BackendError> {
         let end = Instant::now() + self.run_limit;
-        let left = || end.saturating_duration_since(Instant::now());
+        let mut left = self.run_limit;
         // All are waited for, whatever becomes of the first.
-        let mut limit = self.run_limit;
-        let mut outcomes = vec![];
-        for run in run {
-            outcomes.push(run.wait(limit));
-            limit = left();
-        }
+        let wait = |run: nrt::Run| {
+            let outcome = run.wait(left);
+            left = end.saturating_duration_since(Instant::now());
+            outcome
+        };
+        let outcomes = run.into_iter().map(wait).collect::<Vec<_>>();
         outcomes.into_iter().collect::<Result<(), _>>().map_err(failed)?;
         let Some(counts) = self.runtime.emulated() else { return Ok(None) };
         let since = counts.simulated_ns.saturating_sub(self.simulated_ns);
