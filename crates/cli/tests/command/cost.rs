@@ -69,7 +69,9 @@ fn requests_are_served_and_results_priced_anew() {
     assert_eq!(points.len(), 4);
     assert_eq!(fs::read_to_string(&jsonl).expect("written").lines().count(), 4 * 2 * 8);
     assert_eq!(fs::read_to_string(&csv).expect("written").lines().count(), 5);
-    assert!(fs::read_to_string(&html).expect("written").contains("<svg"));
+    // On a busy machine nothing may be a result, and the page says why in place of plots.
+    let page = fs::read_to_string(&html).expect("written");
+    assert!(page.contains("<svg") || page.contains("no result"), "{page}");
     let again = path("b.json");
     polysilicon(&["reprice", &json, "--price", "4.0", "--slo", "60000/60000", "--json", &again]).text();
     let dearer = read(&again);
