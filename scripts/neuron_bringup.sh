@@ -30,14 +30,15 @@ compiler="${POLYSILICON_NEURONX_CC:-neuronx-cc}"
 polysilicon="${CARGO_TARGET_DIR:-target}/release/polysilicon"
 failed=()
 
-say() { printf '%s\n' "$*" | tee -a "$report"; }
+say() { printf '%s\n' "$@" | tee -a "$report"; }
 
 # step NAME SECONDS COMMAND...: runs a command, and puts all that it says into the report.
 step() {
     local name="$1" seconds="$2" start="$SECONDS" code
     shift 2
     say "" "== $name" "\$ $*"
-    timeout "$seconds" "$@" > >(tee -a "$report") 2>&1
+    # Through another shell, because some commands are functions of this one.
+    timeout "$seconds" bash -c '"$@"' step "$@" > >(tee -a "$report") 2>&1
     code=$?
     # What is still in the pipe belongs above the verdict.
     sleep 0.2
@@ -95,6 +96,9 @@ same_tokens() {
 }
 
 ids() { python3 -c 'import json, sys; print(json.loads(sys.argv[1])["ids"])' "$1"; }
+
+export -f machine driver runtime package same_tokens ids
+export libnrt compiler polysilicon
 
 : >"$report" || exit 1
 say "Polysilicon on Neuron, $(date -u +%Y-%m-%dT%H:%M:%SZ)"
