@@ -1,6 +1,6 @@
 //! What is asked of a row, and what the device tells of it.
 
-use graph::{Choice, Row, RowStats, Sampled, Sampling, Seen, normaliser};
+use graph::{Choice, KeptRow, Row, RowStats, Sampled, normaliser};
 
 use crate::lower::{CHOSEN_BYTES, WISH_BYTES};
 
@@ -10,22 +10,7 @@ pub(crate) enum Asked {
     /// On the device.
     Device(Choice, f64),
     /// On the host, from its logits.
-    Host(Box<Kept>),
-}
-
-/// A row, kept until its logits have come.
-#[derive(Clone, Debug)]
-pub(crate) struct Kept {
-    token: u32,
-    sampling: Sampling,
-    uniform: f64,
-    seen: Vec<Seen>,
-    recent: Vec<u32>,
-    breakers: Vec<u32>,
-    bias: Vec<(u32, f32)>,
-    mask: Option<Vec<u32>>,
-    top: u32,
-    logits: bool,
+    Host(Box<KeptRow>),
 }
 
 impl Asked {
@@ -34,18 +19,7 @@ impl Asked {
         let told_more = row.top > 0 || row.logits;
         match row.choice() {
             Some(choice) if !told_more => Asked::Device(choice, row.uniform),
-            _ => Asked::Host(Box::new(Kept {
-                token: row.token,
-                sampling: *row.sampling,
-                uniform: row.uniform,
-                seen: row.seen.to_vec(),
-                recent: row.recent.to_vec(),
-                breakers: row.breakers.to_vec(),
-                bias: row.bias.to_vec(),
-                mask: row.mask.map(<[u32]>::to_vec),
-                top: row.top,
-                logits: row.logits,
-            })),
+            _ => Asked::Host(Box::new(KeptRow::of(row))),
         }
     }
 
@@ -63,24 +37,6 @@ impl Asked {
             bytes[8..].copy_from_slice(&uniform.to_le_bytes());
         }
         bytes
-    }
-}
-
-impl Kept {
-    /// The row again.
-    pub fn row(&self) -> Row<'_> {
-        Row {
-            token: self.token,
-            sampling: &self.sampling,
-            uniform: self.uniform,
-            seen: &self.seen,
-            recent: &self.recent,
-            breakers: &self.breakers,
-            bias: &self.bias,
-            mask: self.mask.as_deref(),
-            top: self.top,
-            logits: self.logits,
-        }
     }
 }
 

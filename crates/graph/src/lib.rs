@@ -16,6 +16,7 @@ mod func;
 mod fuse;
 mod infer;
 mod inputs;
+mod kept;
 mod layers;
 mod op;
 mod plan;
@@ -39,6 +40,7 @@ pub use func::{
 pub use fuse::{fuse, fuse_counted};
 pub use infer::TypeError;
 pub use inputs::Inputs;
+pub use kept::KeptRow;
 pub use layers::GraphBuilder;
 pub use op::{Act, BinaryOp, CompareOp, Literal, Op, ReduceOp, UnaryOp};
 pub use plan::{ARENA_ALIGN, Place, Placed, Plan, Planned};
