@@ -151,8 +151,9 @@ struct Q3_K : Blocks256<110> {
     }
 };
 
-// The 6-bit scale and min of a group of Q4_K and Q5_K.
-DEVICE void scale_and_min(const u8* packed, int group, float* scale, float* least) {
+// The scale and min of a group of a block of Q4_K or Q5_K: six bits each, times the block's own.
+DEVICE void scale_and_min(const u8* block, int group, float* scale, float* least) {
+    const u8* packed = block + 4;
     if (group < 4) {
         *scale = (float)(packed[group] & 63);
         *least = (float)(packed[group + 4] & 63);
@@ -160,6 +161,8 @@ DEVICE void scale_and_min(const u8* packed, int group, float* scale, float* leas
         *scale = (float)((packed[group + 4] & 15) | packed[group - 4] >> 6 << 4);
         *least = (float)(packed[group + 4] >> 4 | packed[group] >> 6 << 4);
     }
+    *scale *= half_at(block);
+    *least *= half_at(block + 2);
 }
 
 struct Q4_K : Blocks256<144> {
@@ -167,9 +170,7 @@ struct Q4_K : Blocks256<144> {
         const u8* b = block(row, g);
         const int group = (int)(g % 8);
         float scale, least;
-        scale_and_min(b + 4, group, &scale, &least);
-        scale *= half_at(b);
-        least *= half_at(b + 2);
+        scale_and_min(b, group, &scale, &least);
         for (int i = 0; i < 32; i++) {
             const int code = b[16 + group / 2 * 32 + i] >> (group % 2 * 4) & 15;
             values[i] = __fsub_rn(__fmul_rn(scale, (float)code), least);
@@ -182,9 +183,7 @@ struct Q5_K : Blocks256<176> {
         const u8* b = block(row, g);
         const int group = (int)(g % 8);
         float scale, least;
-        scale_and_min(b + 4, group, &scale, &least);
-        scale *= half_at(b);
-        least *= half_at(b + 2);
+        scale_and_min(b, group, &scale, &least);
         for (int i = 0; i < 32; i++) {
             const int code = (b[48 + group / 2 * 32 + i] >> (group % 2 * 4) & 15) | (b[16 + i] >> group & 1) << 4;
             values[i] = __fsub_rn(__fmul_rn(scale, (float)code), least);

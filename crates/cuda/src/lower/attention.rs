@@ -8,6 +8,8 @@ use crate::launch::Arg;
 use crate::options::Precision;
 use crate::source::{Source, float};
 
+/// Which argument the sinks are, where there are any.
+const SINK: usize = 7;
 /// Threads of a block of `attend.cu`.
 const THREADS: usize = 128;
 /// Values of queries that a lane holds.
@@ -33,7 +35,7 @@ impl Lowering<'_> {
         args: &[ValueId],
         out: ValueId,
     ) -> Result<(), BackendError> {
-        let &[q, k, v, positions, sequences, table, base, ref sinks @ ..] = args else {
+        let &[q, k, v, _, _, table, _, ref sinks @ ..] = args else {
             unreachable!("typed: seven arguments or eight")
         };
         let [tokens, heads, width] = self.shape(q)[..] else { unreachable!("typed: three axes") };
@@ -56,25 +58,17 @@ impl Lowering<'_> {
         let blocks = kv_heads * group.div_ceil(at_once);
         let parts = parts(tokens * blocks, pages * self.page_len, window);
         let sink = sinks.first().copied();
-        let sink_type = sink.map_or("float", |sink| c_type(self.dtype(sink)));
-        let with_heads = |source: Source| source.with("HEADS", heads).with("WIDTH", width);
-        let with_sinks =
-            |source: Source| source.with("SINKS", u8::from(sink.is_some())).with("SINK", sink_type);
-        let source = with_heads(Source::new("attend")).with("KV_HEADS", kv_heads);
-        let source = source.with("PAGE_LEN", self.page_len).with("SCALE", float(scale));
-        let source = with_sinks(source.with("WINDOW", window.unwrap_or(0)));
+        let source = self.attending("attend", [heads, kv_heads, width], scale, window, sink);
         let source = source.with("KEYS", format(self.dtype(k))).with("VALUES", format(self.dtype(v)));
         let source = source.with("PARTS", parts).with("AT_ONCE", at_once);
         let partial = if parts > 1 { tokens * heads * parts * (width + 2) * size_of::<f32>() } else { 0 };
         let partial = self.scratch(partial);
-        let sink = sink.map_or(Arg::Null, |sink| self.arg(sink));
-        let mut given = vec![self.arg(out), partial];
-        given.extend([q, k, v, positions, sequences, table, base].map(|value| self.arg(value)));
-        given.extend([sink, Arg::Int(pages as i64), Arg::Int(tokens as i64)]);
+        let given = self.attended(&[self.arg(out), partial], args);
         self.push(source, [blocks, parts, tokens], THREADS, given);
         if parts > 1 {
-            let source = with_sinks(with_heads(Source::new("merge")).with("PARTS", parts));
-            let given = vec![self.arg(out), partial, sink];
+            let source = Source::new("merge").with("HEADS", heads).with("WIDTH", width).with("PARTS", parts);
+            let source = self.with_sinks(source, sink);
+            let given = vec![self.arg(out), partial, self.sink(sink)];
             self.push(source, [heads, tokens, 1], super::threads_for(width), given);
         }
         Ok(())
@@ -97,25 +91,47 @@ impl Lowering<'_> {
         args: &[ValueId],
         out: ValueId,
     ) -> Result<(), BackendError> {
-        let &[q, k, v, positions, sequences, table, base, ref sinks @ ..] = args else {
-            unreachable!("typed: seven arguments or eight")
-        };
-        let [tokens, heads, width] = self.shape(q)[..] else { unreachable!("typed: three axes") };
-        let (kv_heads, pages) = (self.axes_from(k, 2)[0], self.shape(table)[1]);
-        let sink = sinks.first().copied();
-        let source = Source::new("attend_many").with("HEADS", heads).with("KV_HEADS", kv_heads);
-        let source = source.with("WIDTH", width).with("PAGE_LEN", self.page_len).with("SCALE", float(scale));
-        let source = source.with("WINDOW", window.unwrap_or(0)).with("SINKS", u8::from(sink.is_some()));
-        let source = source.with("SINK", sink.map_or("float", |sink| c_type(self.dtype(sink))));
-        let mut given = vec![self.arg(out)];
-        given.extend([q, k, v, positions, sequences, table, base].map(|value| self.arg(value)));
-        given.push(sink.map_or(Arg::Null, |sink| self.arg(sink)));
-        given.extend([Arg::Int(pages as i64), Arg::Int(tokens as i64)]);
+        let [tokens, heads, width] = self.shape(args[0])[..] else { unreachable!("typed: three axes") };
+        let kv_heads = self.axes_from(args[1], 2)[0];
+        let sink = args.get(SINK).copied();
+        let source = self.attending("attend_many", [heads, kv_heads, width], scale, window, sink);
+        let given = self.attended(&[self.arg(out)], args);
         // Two pieces of 64 keys and values of bf16, rows 8 elements apart.
         let shared = 2 * 2 * 64 * (width + 8) * 2;
         let grid = [tokens.div_ceil(MANY_ROWS / (heads / kv_heads)), kv_heads, 1];
         self.push_sharing(source, grid, THREADS, shared, given);
         Ok(())
+    }
+
+    /// What both kernels are made with.
+    fn attending(
+        &self,
+        kernel: &'static str,
+        [heads, kv_heads, width]: [usize; 3],
+        scale: f32,
+        window: Option<u32>,
+        sink: Option<ValueId>,
+    ) -> Source {
+        let source = Source::new(kernel).with("HEADS", heads).with("KV_HEADS", kv_heads).with("WIDTH", width);
+        let source = source.with("PAGE_LEN", self.page_len).with("SCALE", float(scale));
+        self.with_sinks(source.with("WINDOW", window.unwrap_or(0)), sink)
+    }
+
+    fn with_sinks(&self, source: Source, sink: Option<ValueId>) -> Source {
+        let of = sink.map_or("float", |sink| c_type(self.dtype(sink)));
+        source.with("SINKS", u8::from(sink.is_some())).with("SINK", of)
+    }
+
+    /// What both kernels are given behind what they write: queries to bases, sinks, pages of a sequence, tokens.
+    fn attended(&self, written: &[Arg], args: &[ValueId]) -> Vec<Arg> {
+        let (pages, tokens) = (self.shape(args[5])[1], self.shape(args[0])[0]);
+        let values = args[..SINK].iter().map(|&value| self.arg(value));
+        let rest = [self.sink(args.get(SINK).copied()), Arg::Int(pages as i64), Arg::Int(tokens as i64)];
+        written.iter().copied().chain(values).chain(rest).collect()
+    }
+
+    fn sink(&self, sink: Option<ValueId>) -> Arg {
+        sink.map_or(Arg::Null, |sink| self.arg(sink))
     }
 }
 
