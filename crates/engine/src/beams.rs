@@ -127,7 +127,7 @@ impl Engine {
     /// first, and then its end.
     pub fn start_beams(&mut self, search: BeamSearch) -> Result<SequenceId, RefuseError> {
         search.check(self.facts.vocab, self.context)?;
-        admission::check(self.roster.len(), search.width)?;
+        admission::check(self.alive(), search.width)?;
         let aim = Aim { width: search.width, length_penalty: search.length_penalty };
         let top_logprobs = aim.looked_at().min(self.facts.vocab);
         let id = self.seat(Request { top_logprobs, ..search.request() });
@@ -139,6 +139,12 @@ impl Engine {
         self.searches.insert(id, search);
         self.line_up(id);
         Ok(id)
+    }
+
+    /// Sequences alive, and those that searches under way may still fork.
+    pub(crate) fn alive(&self) -> u32 {
+        let may_come = |search: &Search| search.aim.width.saturating_sub(search.beams.len() as u32);
+        self.roster.len() + self.searches.values().map(may_come).sum::<u32>()
     }
 
     /// Notes what may follow a beam, which is held until all of its search have told.
@@ -166,7 +172,9 @@ impl Engine {
 
     /// Chooses the beams that go on.
     fn advance(&mut self, id: SequenceId, mut search: Search) {
-        let Some(first) = search.beams.first().and_then(|beam| self.roster.find(beam.id)) else { return };
+        let Some(first) = search.beams.first().and_then(|beam| self.roster.find(beam.id)) else {
+            return self.end_search(id, search, None);
+        };
         let (made, is_full) = (first.made() + 1, first.left() == 1);
         let stop = first.request().stop.clone();
         let beams = search.beams.iter().map(|beam| (beam.logprob, beam.top.as_deref().unwrap_or_default()));

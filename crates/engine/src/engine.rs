@@ -128,7 +128,7 @@ impl Engine {
     pub fn start_answers(&mut self, request: Request, answers: u32) -> Result<Vec<SequenceId>, RefuseError> {
         request.check(self.facts.vocab, self.context)?;
         check_answers(answers)?;
-        admission::check(self.roster.len(), answers)?;
+        admission::check(self.alive(), answers)?;
         let mut ids = Vec::with_capacity(answers as usize);
         for answer in 1..u64::from(answers) {
             let answer = request.answer.wrapping_add(answer);

@@ -86,8 +86,9 @@ impl Sequence {
         let limit = prompt.saturating_add(request.max_tokens).min(context);
         let seen = if request.sampling.penalties.counts() { distinct(asked, made) } else { vec![] };
         let scores = request.prompt_logprobs.then(|| Scores::new(&tokens));
-        let guesses =
-            request.drafter.take().filter(|_| form.is_none() && request.sampling.penalties.is_none());
+        // Guesses are verified as prompts are read, beside what others decode.
+        let may_guess = facts.mixed_steps && form.is_none() && request.sampling.penalties.is_none();
+        let guesses = request.drafter.take().filter(|_| may_guess);
         Sequence {
             turn: Turn::new(now, request.priority),
             request,

@@ -151,7 +151,8 @@ impl Engine {
             let logits = if request.logits { vocab } else { 0 };
             let top = vocab.min(request.top_logprobs as usize);
             let owner = sequence.search.unwrap_or(part.sequence);
-            let prefill = part.from < sequence.prompt();
+            // What is computed again after its pages were lost has no rows but its last.
+            let prefill = part.from < sequence.prompt() || part.count > part.rows;
             flight.parts.push(Flown { part, top, logits, owner, prefill });
         }
         flight

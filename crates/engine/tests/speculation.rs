@@ -98,10 +98,17 @@ fn guesses_that_do_not_pay_are_given_up() {
     // While nothing is guessed, steps overlap as ever.
     assert!(tally.overlapped() > 700, "{} of 1000", tally.overlapped());
     // Right every time, on a device where a token costs all there is: nothing is saved.
-    let (mut engine, _) = common::engine(facts(&[0], 4, 2048, 64), None);
+    let (mut engine, tally) = common::engine(facts(&[0], 4, 2048, 64), None);
     let run = common::run(&mut engine, Request { drafter: Some(Seer::new(&[0], 5000)), ..greedy(1000) });
     let usage = run.ending.expect("it ends").usage;
     assert!(usage.drafted_tokens < 100, "{usage:?}");
+    assert!(tally.overlapped() > 900, "{} of 1000", tally.overlapped());
+    // Where prompts and answers have steps of their own, nobody is asked to guess.
+    let (mut engine, tally) = costly(Facts { mixed_steps: false, ..facts(&[0], 4, 2048, 64) });
+    let run = common::run(&mut engine, Request { drafter: Some(Seer::new(&[0], 1)), ..greedy(1000) });
+    let usage = run.ending.expect("it ends").usage;
+    assert_eq!(usage.drafted_tokens, 0);
+    assert!(tally.overlapped() > 900, "{} of 1000", tally.overlapped());
 }
 
 #[test]

@@ -79,6 +79,8 @@ pub struct World {
     rested: Duration,
     tally: Tally,
     sabotage: Option<Sabotage>,
+    /// Whether it is broken again and again.
+    at_every_step: bool,
     /// Whether the engine was broken.
     pub is_broken: bool,
 }
@@ -119,6 +121,7 @@ impl World {
             rested: Duration::ZERO,
             tally: Tally::default(),
             sabotage: None,
+            at_every_step: false,
             is_broken: false,
         }
     }
@@ -126,6 +129,12 @@ impl World {
     /// Breaks the engine as soon as that is possible.
     pub fn broken_by(mut self, sabotage: Sabotage) -> World {
         self.sabotage = Some(sabotage);
+        self
+    }
+
+    /// Breaks it again at every step, where a fault passes by itself.
+    pub fn at_every_step(mut self) -> World {
+        self.at_every_step = true;
         self
     }
 
@@ -149,9 +158,9 @@ impl World {
             assert!(self.tally.steps < STEPS, "somebody starves: {:?}", self.engine);
             self.arrive();
             self.disturb();
-            if self.tally.steps > 20 && !self.is_broken {
+            if self.tally.steps > 20 && (self.at_every_step || !self.is_broken) {
                 let dice = &mut self.dice;
-                self.is_broken = self.sabotage.is_some_and(|sabotage| sabotage(&mut self.engine, dice));
+                self.is_broken |= self.sabotage.is_some_and(|sabotage| sabotage(&mut self.engine, dice));
             }
             self.step();
             audit(&self.engine, &self.facts);

@@ -110,6 +110,9 @@ impl Guesses {
         self.asked = ask.most;
         if ask.most > 0 {
             self.drafter.ask(ask);
+        } else if self.rest >= PATIENCE {
+            // It was thought of again, and would still not pay: steps overlap until its next turn.
+            self.rest = 0;
         }
     }
 
