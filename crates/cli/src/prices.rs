@@ -65,12 +65,7 @@ impl PriceArgs {
         if let Some(word) = &self.price {
             return Ok(Some(Known { price: catalogue.price(word, today())?, assumed: false }));
         }
-        let rented = device.rented(catalogue);
-        Ok(rented.map(|(price, agrees)| match agrees {
-            true => Known { price, assumed: true },
-            // Whose processor it is not.
-            false => Known { price: Price { of: format!("as {}", price.of), ..price }, assumed: true },
-        }))
+        Ok(device.rented(catalogue).map(|price| Known { price, assumed: true }))
     }
 
     /// Whether anybody named one.

@@ -285,37 +285,29 @@ impl Catalogue {
         Some(self.told(key, quote).part(f64::from(count) / f64::from(chips), of))
     }
 
-    /// What this machine would cost as a part of an instance: one whose processors bear its name where there is such a one,
-    /// else of the one whose core is cheapest. `true` where the names agree.
-    pub fn host(&self, processor: &str, cores: usize) -> Option<(Price, bool)> {
-        let named = |instance: &Instance| {
-            instance
-                .cpu_model
-                .as_deref()
-                .is_some_and(|model| model.split(' ').all(|word| processor.contains(word)))
+    /// What this machine would cost as a part of an instance: one whose processors bear its name, else one of the same
+    /// make, else any; of several the one whose core is cheapest. The price says where the names do not agree.
+    pub fn host(&self, processor: &str, cores: usize) -> Option<Price> {
+        let cheapest = |fits: &dyn Fn(&str) -> bool| {
+            let hosts = self.instances.iter().filter(|(_, instance)| {
+                let chip = self.chips.get(&instance.chip);
+                chip.is_some_and(|chip| chip.class == Class::Cpu)
+                    && fits(instance.cpu_model.as_deref().unwrap_or_default())
+            });
+            let rates = hosts.filter_map(|(key, instance)| {
+                let (quote, vcpus) = (instance.usual()?, instance.vcpus?);
+                Some((key, quote, vcpus, quote.usd_per_hour / f64::from(vcpus)))
+            });
+            rates.min_by(|a, b| a.3.total_cmp(&b.3))
         };
-        let hosts = || {
-            let of_cpus = |instance: &&Instance| {
-                self.chips.get(&instance.chip).is_some_and(|chip| chip.class == Class::Cpu)
-            };
-            self.instances.iter().filter(move |(_, instance)| of_cpus(instance))
-        };
-        let per_core = |(key, instance): (&String, &Instance)| {
-            let quote = instance.usual()?;
-            Some((quote.usd_per_hour / f64::from(instance.vcpus?), key.clone()))
-        };
-        let cheapest = |agree: bool| {
-            let rates = hosts().filter(|(_, instance)| !agree || named(instance)).filter_map(per_core);
-            rates.min_by(|a, b| a.0.total_cmp(&b.0))
-        };
-        let (found, agrees) = match cheapest(true) {
-            Some(found) => (found, true),
-            None => (cheapest(false)?, false),
-        };
-        let (key, instance) = self.instances.get_key_value(&found.1)?;
-        let vcpus = instance.vcpus?;
-        let of = format!("{cores} of {vcpus} cores of {}", spoken(key));
-        Some((self.told(key, instance.usual()?).part(cores as f64 / f64::from(vcpus), of), agrees))
+        let of_make = |model: &str| model.split(' ').next().is_some_and(|make| processor.contains(make));
+        let named = |model: &str| !model.is_empty() && model.split(' ').all(|word| processor.contains(word));
+        let exactly = cheapest(&named);
+        let another = if exactly.is_some() { "" } else { ", which has another processor" };
+        let same_make = || cheapest(&|model| !model.is_empty() && of_make(model));
+        let (key, quote, vcpus, _) = exactly.or_else(same_make).or_else(|| cheapest(&|_| true))?;
+        let of = format!("{cores} of {vcpus} cores of {}{another}", spoken(key));
+        Some(self.told(key, quote).part(cores as f64 / f64::from(vcpus), of))
     }
 
     /// What APIs charge for a model, the cheapest output first. Names of files and of types behind it do not matter.

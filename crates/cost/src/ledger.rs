@@ -86,6 +86,7 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
             return;
         }
         self.totals.steps += 1;
+        self.totals.rows += parts.iter().map(|part| u64::from(part.stretch.rows)).sum::<u64>();
         let tokens = parts.iter().map(|part| part.stretch.count).sum::<u32>();
         let weights = self.scale.weight_bytes(tokens) / parts.len() as f64;
         let (scale, rates) = (&self.scale, &self.rates);

@@ -79,11 +79,14 @@ fn chips_and_hosts_are_priced_as_parts_of_what_can_be_had() {
     assert!((h100.usd_per_hour - 13.76).abs() < 1e-9, "{h100:?}");
     let trainium = catalogue.chip_hour("trainium2", 1).expect("it is sold");
     assert_eq!((trainium.usd_per_hour, trainium.kind), (2.235, Kind::CapacityBlock));
-    let (price, named) = catalogue.host("AMD EPYC 9R14 96-Core Processor", 4).expect("there are hosts");
-    assert!(named && price.of.starts_with("4 of 192 cores of aws"));
+    let price = catalogue.host("AMD EPYC 9R14 96-Core Processor", 4).expect("there are hosts");
+    assert!(price.of.starts_with("4 of 192 cores of aws") && !price.of.contains("another"), "{}", price.of);
     assert!((price.usd_per_hour - 4.0 * 9.85344 / 192.0).abs() < 1e-9, "the cheapest of those with it");
-    let (other, named) = catalogue.host("a processor nobody knows", 4).expect("there are hosts");
-    assert!(!named && other.usd_per_hour > 0.0);
+    let alike = catalogue.host("AMD EPYC", 4).expect("there are hosts");
+    assert_eq!(alike.usd_per_hour, price.usd_per_hour, "of its make, and not the cheapest of all");
+    assert!(alike.of.ends_with("which has another processor"), "{}", alike.of);
+    let other = catalogue.host("a processor nobody knows", 4).expect("there are hosts");
+    assert!(other.usd_per_hour > 0.0 && other.of.ends_with("which has another processor"), "{}", other.of);
 }
 
 #[test]

@@ -162,9 +162,9 @@ impl Device {
         Device::Auto
     }
 
-    /// What an hour of this machine would cost as a part of one that can be rented, and whether that has the same processor;
-    /// `None` where the device is not this machine's processor.
-    pub fn rented(self, catalogue: &Catalogue) -> Option<(Price, bool)> {
+    /// What an hour of this machine would cost as a part of one that can be rented; `None` where the device is not this
+    /// machine's processor.
+    pub fn rented(self, catalogue: &Catalogue) -> Option<Price> {
         let found = || catalogue.host(&cpu::measure::name(), cpu::measure::cores());
         self.runs_here().then(found).flatten()
     }

@@ -84,6 +84,8 @@ impl Charge {
 pub struct Totals {
     /// Steps.
     pub steps: u64,
+    /// Rows that steps had sampled: tokens made, and guesses looked at.
+    pub rows: u64,
     /// Receipts given.
     pub receipts: u64,
     /// Seconds on receipts.
