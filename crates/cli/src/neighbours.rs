@@ -36,7 +36,7 @@ pub fn neighbours(model: &Model, receipt: &Receipt, catalogue: &Catalogue) -> Re
         rows.push([
             format!("1 x {name}"),
             format!("ESTIMATE, off by {off:.0} % or more"),
-            format!("{:.0}", forecast.out_per_s()),
+            format!("{:.0}", 1.0 / forecast.decode_s),
             format!("{usd:.3}"),
             told(chip.price.as_ref()),
         ]);

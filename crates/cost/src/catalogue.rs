@@ -267,22 +267,29 @@ impl Catalogue {
         found.into_iter().map(|(key, instance)| (key.as_str(), instance)).collect()
     }
 
-    /// What an hour of so many chips costs: on demand where that can be had, else by whatever comes first in the order of
-    /// [`Kind::all`], and there the cheapest; a part of an instance, where there is none so small. What only one weak source
-    /// says comes last.
+    /// What an hour of so many chips costs: a part of an instance that holds them, or several instances where none does. Of
+    /// those on demand where that can be had, else by whatever comes first in the order of [`Kind::all`], and there the
+    /// cheapest. What only one weak source says comes last.
     pub fn chip_hour(&self, chip: &str, count: u32) -> Option<Price> {
         let quotes = self.with_chip(chip).into_iter().flat_map(|(key, instance)| {
             instance.prices.iter().map(move |quote| (key, instance.chips, quote))
         });
-        let order = |quote: &Quote| {
+        let order = |chips: u32, quote: &Quote| {
             let weak = quote.confidence == Confidence::D;
-            (weak, Kind::all().iter().position(|kind| *kind == quote.kind))
+            // Where none holds them, the fewer instances the better.
+            let short = if chips < count { count.div_ceil(chips) } else { 0 };
+            (weak, short, Kind::all().iter().position(|kind| *kind == quote.kind))
         };
         // Among equals the first is kept, and the cheapest come first.
-        let (key, chips, quote) = quotes.min_by_key(|(_, _, quote)| order(quote))?;
-        let of =
-            if count == chips { spoken(key) } else { format!("{count} of {chips} chips of {}", spoken(key)) };
-        Some(self.told(key, quote).part(f64::from(count) / f64::from(chips), of))
+        let (key, chips, quote) = quotes.min_by_key(|(_, chips, quote)| order(*chips, quote))?;
+        let (share, of) = match count.div_ceil(chips.max(1)) {
+            0 | 1 if count == chips => (1.0, spoken(key)),
+            0 | 1 => {
+                (f64::from(count) / f64::from(chips), format!("{count} of {chips} chips of {}", spoken(key)))
+            }
+            several => (f64::from(several), format!("{several} x {}", spoken(key))),
+        };
+        Some(self.told(key, quote).part(share, of))
     }
 
     /// What this machine would cost as a part of an instance: one whose processors bear its name, else one of the same

@@ -54,6 +54,14 @@ fn a_price_without_a_day_is_refused() {
 }
 
 #[test]
+fn what_nobody_told_has_no_figure() {
+    let catalogue = built_in();
+    assert!(catalogue.with_chip("trainium3").is_empty(), "nobody sells it by the hour");
+    let mut neuron = catalogue.chips.values().filter(|chip| chip.class == Class::Neuron).peekable();
+    assert!(neuron.peek().is_some() && neuron.all(|chip| chip.tdp_w.is_none()));
+}
+
+#[test]
 fn names_are_found_as_people_write_them() {
     let catalogue = built_in();
     let today = day("2026-11-28");
@@ -79,6 +87,12 @@ fn chips_and_hosts_are_priced_as_parts_of_what_can_be_had() {
     assert!((h100.usd_per_hour - 13.76).abs() < 1e-9, "{h100:?}");
     let trainium = catalogue.chip_hour("trainium2", 1).expect("it is sold");
     assert_eq!((trainium.usd_per_hour, trainium.kind), (2.235, Kind::CapacityBlock));
+    // Chips that compute together are of one instance, where one has so many.
+    let twelve = catalogue.chip_hour("inferentia2", 12).expect("it is sold");
+    assert_eq!((twelve.usd_per_hour, &*twelve.of), (12.98127, "aws inf2.48xlarge"));
+    let sixteen = catalogue.chip_hour("h100_sxm", 16).expect("it is sold");
+    assert!((sixteen.usd_per_hour - 2.0 * 8.0 * 6.88).abs() < 1e-9, "{sixteen:?}");
+    assert_eq!(sixteen.of, "2 x aws p5.48xlarge");
     let price = catalogue.host("AMD EPYC 9R14 96-Core Processor", 4).expect("there are hosts");
     assert!(price.of.starts_with("4 of 192 cores of aws") && !price.of.contains("another"), "{}", price.of);
     assert!((price.usd_per_hour - 4.0 * 9.85344 / 192.0).abs() < 1e-9, "the cheapest of those with it");

@@ -13,6 +13,7 @@ use graph::{Backend, BackendError, Caps, Executor, Graph, Weights};
 use tensor::DType;
 use weights::Target;
 
+use crate::books::Books;
 use crate::device::Choices;
 use crate::model::Extras;
 use crate::open::PAGE_LEN;
@@ -226,7 +227,7 @@ impl Builder {
         let (price, runs_here) = (self.price.take(), self.device.runs_here());
         let Ready { opened, tokens, graph, caps, facts, executor, pool } = self.ready(backend)?;
         let ledger = Ledger::new(&graph, books::rates(runs_here, pool.current_num_threads()));
-        let worker = Worker::start(Engine::new(executor, facts)?, pool, ledger);
+        let worker = Worker::start(Engine::new(executor, facts)?, pool, Books::new(ledger, runs_here));
         let extras = Extras { emulated: backend.is_emulated(), draft, price };
         Ok(Model::new(opened, tokens, graph, caps, extras, worker, start.elapsed()))
     }

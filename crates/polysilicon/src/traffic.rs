@@ -96,8 +96,8 @@ struct Book<'a> {
 struct Done {
     /// Requests, each with its number.
     requests: Vec<(usize, Request)>,
-    /// Seconds by which they were sent late.
-    lags: Vec<f64>,
+    /// Seconds by which they were asked late, and tokens read late.
+    lags: [Vec<f64>; 2],
 }
 
 impl Traffic {
@@ -118,7 +118,7 @@ impl Traffic {
         }
         let Done { mut requests, mut lags } = book.done.into_inner().unwrap_or_else(PoisonError::into_inner);
         requests.sort_by_key(|(number, _)| *number);
-        lags.sort_by(f64::total_cmp);
+        lags.iter_mut().for_each(|lags| lags.sort_by(f64::total_cmp));
         let after = model.totals()?;
         let ends = requests.iter().map(|(_, request)| request.end_s);
         Ok(Run {
@@ -126,7 +126,7 @@ impl Traffic {
             idle_s: after.idle_s - before.idle_s,
             padding_s: after.padding_s - before.padding_s,
             overhead_s: after.overhead_s + after.dropped_s - before.overhead_s - before.dropped_s,
-            generator_lag_s_p99: percentile(&lags, 0.99),
+            generator_lag_s_p99: lags.iter().map(|lags| percentile(lags, 0.99)).fold(0.0, f64::max),
             bytes_per_s: None,
             requests: requests.into_iter().map(|(_, request)| request).collect(),
         })
@@ -193,19 +193,19 @@ impl Traffic {
     }
 
     /// Asks, and reads the answer to its end.
-    fn ask(&self, book: &Book<'_>, number: usize, due: Instant) -> (Request, Vec<f64>) {
+    fn ask(&self, book: &Book<'_>, number: usize, due: Instant) -> (Request, [Vec<f64>; 2]) {
         let since = |at: Instant| at.saturating_duration_since(book.start).as_secs_f64();
         let prompt = self.prompt_of(book.model, number);
         let mut request =
             Request { start_s: since(due), tokens_in: prompt.len() as u32, ..Request::default() };
-        let mut lags = vec![due.elapsed().as_secs_f64()];
+        let mut lags = [vec![due.elapsed().as_secs_f64()], vec![]];
         let (_, output) = self.lengths(number);
         let listener = self.listen(book.model, prompt, output, number);
         let mut last = None;
         let failed = loop {
             match listener.as_ref().map(Listener::read) {
                 Ok(Some(Message::Token { at, usage, .. })) => {
-                    lags.push(at.elapsed().as_secs_f64());
+                    lags[1].push(at.elapsed().as_secs_f64());
                     let at = since(at);
                     match last {
                         None => request.first_s = at,
@@ -288,14 +288,16 @@ impl Traffic {
                 }
             }
         };
-        let ask = |number: usize| {
+        // Nobody shares with anybody: all of them are computed, and computed again.
+        let apart = Traffic { cache: false, ..self.clone() };
+        let ask = |number: usize, whose: usize| {
             let (_, output) = self.lengths(number);
-            self.listen(model, self.prompt_of(model, number), output.min(16), number)
+            apart.listen(model, self.prompt_of(model, number), output.min(16), whose)
         };
-        let alone = ids(&ask(0)?)?;
-        let among = (0..4).map(ask).collect::<Result<Vec<_>, _>>()?;
+        let alone = (0..4).map(|number| ids(&ask(number, number)?)).collect::<Result<Vec<_>, _>>()?;
+        let among = (0..4).map(|number| ask(number, 4 + number)).collect::<Result<Vec<_>, _>>()?;
         let among = among.iter().map(ids).collect::<Result<Vec<_>, _>>()?;
-        Ok(Some(among.first() == Some(&alone)))
+        Ok(Some(among == alone))
     }
 }
 
@@ -331,11 +333,11 @@ pub fn setup(model: &Model, device: Device, threads: Option<usize>) -> Result<Se
 }
 
 impl Book<'_> {
-    fn keep(&self, number: usize, (request, lags): (Request, Vec<f64>)) {
+    fn keep(&self, number: usize, (request, lags): (Request, [Vec<f64>; 2])) {
         // Nobody panics while holding the locks.
         let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
         done.requests.push((number, request));
-        done.lags.extend(lags);
+        done.lags.iter_mut().zip(lags).for_each(|(all, lags)| all.extend(lags));
         let progress = Progress { done: done.requests.len() as u64, total: u64::from(self.of) };
         drop(done);
         let mut tell = self.tell.lock().unwrap_or_else(PoisonError::into_inner);

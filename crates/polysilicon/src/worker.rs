@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, TryRecvErr
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use cost::{Charge, Ledger, Totals};
+use cost::{Charge, Totals};
 use engine::limits::SEQUENCES;
 use engine::{BeamSearch, Ending, Engine, Event, Finish, Probe, RefuseError, Request, SequenceId, Usage};
 use graph::Fetch;
@@ -73,10 +73,9 @@ enum Job {
 
 impl Worker {
     /// Moves the engine to a thread of its own, which works with the pool's threads.
-    pub fn start(engine: Engine, pool: Arc<rayon::ThreadPool>, ledger: Ledger<SequenceId>) -> Worker {
+    pub fn start(engine: Engine, pool: Arc<rayon::ThreadPool>, books: Books) -> Worker {
         let context = engine.context();
         let (jobs, inbox) = channel();
-        let books = Books::new(ledger);
         let work = Work { engine, books, listeners: HashMap::new(), numbers: HashMap::new() };
         let work = move || pool.install(|| work.run(inbox));
         let thread = std::thread::Builder::new().name("polysilicon-engine".to_owned()).spawn(work);

@@ -197,7 +197,7 @@ impl Told {
         let Sheet { name, chips, .. } = &self.sheet;
         let mut text = match &self.calibration {
             Some(Calibration { name: by, error, .. }) => format!(
-                "{chips} x {name}: an estimate, by the calibration `{by}`, which was off by {:.0} % on what it was not fitted to\n",
+                "{chips} x {name}: an estimate, by the calibration `{by}`, for which its source gives an error of {:.0} %\n",
                 100.0 * error
             ),
             None => format!(

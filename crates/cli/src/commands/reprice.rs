@@ -40,9 +40,12 @@ impl Reprice {
         let catalogue = self.price.catalogue()?;
         let files = self.report.open(self.json.as_deref())?;
         let priced = results.iter().map(|results| {
-            // Of another machine's processor nobody knows what it would cost, unless it is told.
-            let device = results.setup.device.parse().unwrap_or(Device::Reference);
-            Ok((results, self.price.known(&catalogue, device)?))
+            // What the machine was rented for nobody knows here, unless it is told.
+            let known = match self.price.is_named() {
+                true => self.price.known(&catalogue, Device::Auto)?,
+                false => None,
+            };
+            Ok((results, known))
         });
         let priced = priced.collect::<Result<Vec<_>, Failure>>()?;
         let devices = priced.iter().map(|(results, known)| (*results, known.as_ref())).collect::<Vec<_>>();

@@ -105,7 +105,7 @@ impl Run {
         }
         print("\n")?;
         note(&(closing_line(&model, receipt) + &cost_line(receipt)));
-        match self.is_demonstration() {
+        match self.is_demonstration() && !model.is_emulated() {
             true => print(&format!("\n{}", neighbours(&model, receipt, &catalogue)?)),
             false => Ok(()),
         }

@@ -71,7 +71,8 @@ impl Forecast {
 
     /// Seconds between two tokens of an answer, the prompts of others among them.
     pub fn tpot_s(&self) -> f64 {
-        self.cycle_s() / f64::from(self.load.output.max(1))
+        let others = f64::from(self.load.sequences.saturating_sub(1));
+        self.decode_s + others * self.prefill_s / f64::from(self.load.output.max(1))
     }
 
     /// The share of time that prompts take.

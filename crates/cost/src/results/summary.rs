@@ -197,7 +197,8 @@ fn dollars(summary: &Summary, point: &Point, price: &Price, question: &Question<
         million(kept.map(|request| f64::from(request.tokens_out)).sum::<f64>() / wall)
     });
     Dollars {
-        total: out.map(|rate| million(rate + summary.in_per_s)),
+        // More tokens out come with more tokens in, as many for each.
+        total: out.map(|rate| million(rate * (1.0 + summary.in_per_s / out.mid))),
         out: out.map(million),
         split_in: share * million(summary.in_per_s),
         split_out: (1.0 - share) * million(out.mid),

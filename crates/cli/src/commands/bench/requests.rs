@@ -100,6 +100,11 @@ impl Bench {
         let sequences = if self.requests.rate.is_empty() { most } else { most.max(64) };
         let builder: Builder = self.device.builder(self.model.open()?).device(device).sequences(sequences);
         let model = builder.load()?;
+        if model.is_emulated() {
+            return Err(Failure::Usage(
+                "an emulated device has no times that requests could be priced by; name a device that is there".to_owned(),
+            ));
+        }
         let traffic = self.traffic(&model)?;
         let setup = Setup {
             command: std::env::args().collect(),
@@ -113,10 +118,12 @@ impl Bench {
             rates => rates.iter().map(|&rate| Arrivals::Open(rate)).collect(),
         };
         let mut points = vec![];
+        // Each run asks something else, or what one has left behind would serve the next. The first asked alone.
+        let mut seeds = (1u64..).map(|run| traffic.seed.wrapping_add(run << 32));
         for arrivals in loads {
             for &cache in self.requests.caches() {
                 let traffic = Traffic { arrivals, cache, ..traffic.clone() };
-                points.push(self.point(&model, device, &traffic)?);
+                points.push(self.point(&model, device, &traffic, &mut seeds)?);
             }
         }
         Ok(Results { schema: SCHEMA, setup, points })
@@ -139,7 +146,17 @@ impl Bench {
     }
 
     /// A load: a run that warms up, and those that count.
-    fn point(&self, model: &Model, device: Device, traffic: &Traffic) -> Result<Point, Failure> {
+    fn point(
+        &self,
+        model: &Model,
+        device: Device,
+        traffic: &Traffic,
+        seeds: &mut impl Iterator<Item = u64>,
+    ) -> Result<Point, Failure> {
+        let mut asking = |requests| {
+            let seed = seeds.next().expect("there are always more");
+            Traffic { requests, seed, ..traffic.clone() }
+        };
         let (concurrency, rate_per_s) = match traffic.arrivals {
             Arrivals::Closed(n) => (Some(n), None),
             Arrivals::Open(rate) => (None, Some(rate)),
@@ -149,18 +166,14 @@ impl Bench {
             self.requests.requests.unwrap_or_else(|| at_a_time.saturating_mul(4).clamp(8, 1_000_000));
         let runs = self.requests.runs.unwrap_or(RUNS);
         let mut gauge = gauge(device, self.device.threads.unwrap_or_else(polysilicon::cores));
-        let warm =
-            Traffic { requests: at_a_time.min(requests), seed: traffic.seed ^ u64::MAX, ..traffic.clone() };
-        warm.run(model, &mut |_| {})?;
+        asking(at_a_time.min(requests)).run(model, &mut |_| {})?;
         let mut point = Point { concurrency, rate_per_s, cache: traffic.cache, runs: vec![] };
         for run in 0..runs {
             let label = format!("{} on {}, run {} of {runs}", point.load(), model.device(), run + 1);
             let bar = Bar::counting(label, "requests");
-            // Each run asks something else, or what one has left behind would serve the next.
-            let seed = traffic.seed.wrapping_add(u64::from(run) << 32);
             let before = gauge.as_mut().map(polysilicon::Gauge::bandwidth);
-            let traffic = Traffic { requests, seed, ..traffic.clone() };
-            let mut run = traffic.run(model, &mut |progress| bar.show(progress.done, progress.total))?;
+            let mut run =
+                asking(requests).run(model, &mut |progress| bar.show(progress.done, progress.total))?;
             let after = gauge.as_mut().map(polysilicon::Gauge::bandwidth);
             run.bytes_per_s = before.zip(after).map(|(before, after)| (before + after) / 2.0);
             point.runs.push(run);
