@@ -88,6 +88,19 @@ fn an_older_runtime_that_waits_for_each_program_gives_the_same() -> Result<(), E
 }
 
 #[test]
+fn two_models_of_a_process_share_a_core() -> Result<(), Error> {
+    let emulated = Emulated::default();
+    let (one, another) = (model(&emulated.backend().0)?, model(&emulated.backend().0)?);
+    let theirs = model(&Reference::new())?;
+    let sampling = Sampling::default().temperature(0.8).top_k(30).seed(5).max_tokens(12);
+    let (first, second) = (one.generate(PROMPTS[0], &sampling)?, another.generate(PROMPTS[1], &sampling)?);
+    assert_eq!(first.finish()?.ids, ids(&theirs, PROMPTS[0], &sampling)?);
+    drop(one);
+    assert_eq!(second.finish()?.ids, ids(&theirs, PROMPTS[1], &sampling)?);
+    Ok(())
+}
+
+#[test]
 fn ranks_that_work_together_give_the_same() -> Result<(), Error> {
     let emulated = Emulated::default();
     let options = ChipOptions { ranks: 2, ..emulated.options() };

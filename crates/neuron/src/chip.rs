@@ -172,7 +172,7 @@ pub fn describe(what: &str, version: &str, emulated: bool) -> String {
 /// The chip that programs are compiled for, with logical cores as they are set.
 fn target(runtime: &Runtime) -> Result<Target, BackendError> {
     let name = runtime.target().map_err(failed)?.unwrap_or("a chip that is not known");
-    let known = Target::named(if name == "trn1n" { "trn1" } else { name });
+    let known = Target::named(name);
     let reason = || "modules are compiled for inf2, trn1, trn2 and trn3".to_owned();
     let mut target = *known.ok_or_else(|| unsupported(name.to_owned(), reason()))?;
     match std::env::var("NEURON_LOGICAL_NC_CONFIG").as_deref() {

@@ -106,8 +106,7 @@ impl Runtime {
         // SAFETY: the runtime is started as long as `inner` lives, and the size is that of what is pointed to.
         self.inner.call(&self.inner.lane, |calls| unsafe { calls.nrt_get_instance_info(&mut info, size) })?;
         Ok(match info.family {
-            2 => Some("trn1"),
-            3 => Some("trn1n"),
+            2 | 3 => Some("trn1"),
             4 | 7 => Some("inf2"),
             5 | 6 | 8..=13 => Some("trn2"),
             14 | 15 => Some("trn3"),
