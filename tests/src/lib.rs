@@ -12,4 +12,5 @@ pub mod emulated;
 pub mod golden;
 pub mod lockstep;
 pub mod prefill;
+pub mod skip;
 pub mod xla;
