@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
-use polysilicon::bench::{Detail, Oracle, Workload, gauge, limits, median};
+use polysilicon::bench::{Detail, Oracle, Workload, gauge, limits};
 use polysilicon::cost::predict::Load;
 use polysilicon::cost::results::{Kernels, Point, Results, SCHEMA, Setup};
 use polysilicon::traffic::{Arrivals, Traffic, like_reference, read_trace, setup};
@@ -215,8 +215,8 @@ impl Bench {
         let load = concurrency
             .filter(|_| traffic.trace.is_empty() && traffic.shared == 0)
             .map(|sequences| Load { prompt: traffic.prompt, output: traffic.output, sequences });
-        let gave = point.runs.iter().map(|run| run.bytes_per_s).collect::<Option<Vec<_>>>();
-        let gave = gave.filter(|gave| !gave.is_empty()).map(|gave| median(&gave));
+        // A reading beside a run may be disturbed and then is too low, but it is never too high.
+        let gave = point.runs.iter().filter_map(|run| run.bytes_per_s).reduce(f64::max);
         let told = oracle.flatten().zip(load);
         point.predicted = told.map(|(oracle, load)| oracle.predict(model.graph(), load, gave));
         Ok(point)
