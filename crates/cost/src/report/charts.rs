@@ -6,8 +6,8 @@ use plotters::prelude::*;
 use super::{Report, Row, usd};
 
 const SIZE: (u32, u32) = (760, 380);
-const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
-const FAINT: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
+pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+pub(super) const FAINT: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 const API: RGBColor = RGBColor(0x99, 0x55, 0x00);
 /// A colour for each device, and for each part of where time went.
 pub(super) const SERIES: [RGBColor; 5] = [
@@ -26,9 +26,9 @@ type Drawn = Option<String>;
 
 impl Report<'_> {
     /// Dollars per million tokens out against tokens per second that one reader sees.
-    pub(super) fn cost_against_speed(&self, rows: &[Row<'_>]) -> Drawn {
-        let told = rows.iter().filter(|row| row.summary.refused.is_none());
-        let points = told
+    pub(super) fn cost_against_speed(&self) -> Drawn {
+        let points = self
+            .told()
             .filter_map(|row| Some((row, row.summary.interactivity, row.summary.dollars?.out)))
             .collect::<Vec<_>>();
         let xs = points.iter().map(|(_, x, _)| *x);
@@ -51,7 +51,7 @@ impl Report<'_> {
                 "tokens per second that one reader sees",
                 "$ per million tokens out",
                 &|x| format!("{x:.0}"),
-                &|y| usd(*y),
+                &round_usd,
             )?;
             for (price, api) in apis.iter().zip(&self.apis) {
                 chart
@@ -74,8 +74,8 @@ impl Report<'_> {
                     .draw_series(LineSeries::new([(*x, y.low), (*x, y.high)], colour.stroke_width(2)))
                     .ok()?;
                 chart.draw_series([Circle::new((*x, y.mid), 5, colour.filled())]).ok()?;
-                let label = if row.point.cache { row.point.load() } else { row.point.load() + ", no cache" };
-                let label = Text::new(label, (8, -14), ("sans-serif", 12).into_font().color(&INK));
+                let below = if row.point.cache { -16 } else { 6 };
+                let label = Text::new(row.load(), (8, below), ("sans-serif", 12).into_font().color(&INK));
                 chart.draw_series([EmptyElement::at((*x, y.mid)) + label]).ok()?;
             }
             area.present().ok()?;
@@ -84,11 +84,14 @@ impl Report<'_> {
     }
 
     /// Dollars per million tokens against the share of hours in which there is something to do.
-    pub(super) fn cost_against_use(&self, rows: &[Row<'_>]) -> Drawn {
-        let cost = |row: &Row<'_>| row.summary.dollars.map(|dollars| dollars.total.mid * self.utilisation);
+    pub(super) fn cost_against_use(&self) -> Drawn {
+        let cost =
+            |row: &Row<'_>| row.summary.dollars.map(|dollars| dollars.total.mid * self.terms.utilisation);
         let best = |device: usize| {
-            let told = rows.iter().filter(|row| row.device == device && row.summary.refused.is_none());
-            told.filter_map(|row| Some((row, cost(row)?))).min_by(|a, b| a.1.total_cmp(&b.1))
+            self.told()
+                .filter(|row| row.device == device)
+                .filter_map(|row| Some((row, cost(row)?)))
+                .min_by(|a, b| a.1.total_cmp(&b.1))
         };
         let lines = (0..self.devices.len()).filter_map(best).collect::<Vec<_>>();
         let share = lines.first()?.0.summary.share_in();
@@ -109,7 +112,7 @@ impl Report<'_> {
                 "share of paid hours in use",
                 "$ per million tokens",
                 &|x| format!("{:.0} %", 100.0 * x),
-                &|y| usd(*y),
+                &round_usd,
             )?;
             for (price, api) in apis.iter().zip(&self.apis) {
                 chart
@@ -138,8 +141,8 @@ impl Report<'_> {
     }
 
     /// Where the time of each load went.
-    pub(super) fn time(&self, rows: &[Row<'_>]) -> Drawn {
-        let told = rows.iter().filter(|row| row.summary.refused.is_none()).collect::<Vec<_>>();
+    pub(super) fn time(&self) -> Drawn {
+        let told = self.told().filter(|row| row.summary.prefill_share.is_some()).collect::<Vec<_>>();
         if told.is_empty() {
             return None;
         }
@@ -150,7 +153,7 @@ impl Report<'_> {
             let mut chart = ChartBuilder::on(&area)
                 .margin(12)
                 .x_label_area_size(40)
-                .y_label_area_size(150)
+                .y_label_area_size(190)
                 .build_cartesian_2d(0.0..1.0, 0.0..told.len() as f64)
                 .ok()?;
             let last = told.len() - 1;
@@ -158,7 +161,7 @@ impl Report<'_> {
                 let place = (*y - 0.5).round();
                 let row =
                     told.get(last.wrapping_sub(place as usize)).filter(|_| (y - place - 0.5).abs() < 0.01);
-                row.map_or(String::new(), |row| format!("{} {}", row.results.setup.device, row.point.load()))
+                row.map_or(String::new(), |row| format!("{} {}", row.results.setup.device, row.load()))
             };
             chart
                 .configure_mesh()
@@ -224,6 +227,12 @@ fn about(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
         .filter(|x| x.is_finite() && *x > 0.0)
         .fold((f64::INFINITY, 0.0), |(low, high): (f64, f64), x| (low.min(x), high.max(x)));
     (low <= high).then_some((low / 1.4, high * 1.4))
+}
+
+/// Dollars on an axis of powers of ten: not at every step, where labels would lie on one another.
+fn round_usd(y: &f64) -> String {
+    let digit = (y / 10f64.powf((y.log10() + 1e-9).floor())).round() as u32;
+    if [1, 2, 3, 5, 7].contains(&digit) { usd(*y) } else { String::new() }
 }
 
 /// Axes with what they mean.
