@@ -40,7 +40,7 @@ impl ChipOptions {
     pub fn new(cache: PathBuf) -> ChipOptions {
         ChipOptions {
             library: None,
-            compiler: crate::compiler::COMMAND.into(),
+            compiler: neuronx::COMMAND.into(),
             cache,
             bundle: None,
             core: 0,

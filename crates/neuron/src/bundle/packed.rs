@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::write::{graph_sum, sum};
 use super::{FORMAT, MANIFEST};
-use crate::neff::{Neff, NeffError};
 use crate::{Dialect, Narrow, Options, Precision, Target};
+use neuronx::{Neff, NeffError};
 
 /// Most bytes of a manifest: a large model's has a few thousand weights.
 const MANIFEST_MAX: u64 = 64 << 20;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use neuron::{CompileError, Compiler, Job, Target};
+use neuronx::{CompileError, Compiler, Job, Target};
 use tempfile::TempDir;
 
 const LONG: Duration = Duration::from_secs(60);

@@ -13,11 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use graph::BackendError;
 use tensor::Sum;
 
 use crate::neff::{Neff, NeffError};
-use crate::{NAME, Target};
+use crate::target::Target;
 
 /// The compiler's name on the path.
 pub const COMMAND: &str = "neuronx-cc";
@@ -120,12 +119,6 @@ pub enum CompileError {
         /// What the system said.
         error: io::Error,
     },
-}
-
-impl From<CompileError> for BackendError {
-    fn from(error: CompileError) -> BackendError {
-        BackendError::Device { device: NAME, reason: error.to_string() }
-    }
 }
 
 impl Compiler {
@@ -264,7 +257,7 @@ impl Compiler {
 }
 
 /// The program of a module that a compiler of any version made: for machines that have none.
-pub(crate) fn kept_by_any(cache: &Path, job: &Job<'_>) -> Option<PathBuf> {
+pub fn kept_by_any(cache: &Path, job: &Job<'_>) -> Option<PathBuf> {
     let flags = format!("\n{}\n", job.target.flags(MODULE, PROGRAM).join(" "));
     let made = |entry: &PathBuf| {
         let made_by = fs::read_to_string(entry.join(MADE_BY)).unwrap_or_default();
