@@ -5,6 +5,7 @@
 
 pub mod bringup;
 pub mod conformance;
+pub mod counted;
 pub mod cuda_host;
 pub mod divergence;
 pub mod embedded;

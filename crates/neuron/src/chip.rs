@@ -284,12 +284,11 @@ impl Device for Chip {
     }
 
     fn wait(&mut self, run: Self::Run) -> Result<Option<u64>, BackendError> {
-        let end = Instant::now() + self.run_limit;
-        let mut left = self.run_limit;
+        let (start, mut left) = (Instant::now(), self.run_limit);
         // All are waited for, whatever becomes of the first.
         let wait = |run: nrt::Run| {
             let outcome = run.wait(left);
-            left = end.saturating_duration_since(Instant::now());
+            left = self.run_limit.saturating_sub(start.elapsed());
             outcome
         };
         let outcomes = run.into_iter().map(wait).collect::<Vec<_>>();

@@ -105,6 +105,9 @@ impl Packed {
     pub fn open(folder: &Path) -> Result<Packed, BundleError> {
         let path = folder.join(MANIFEST);
         let unread = |error| BundleError::Manifest { path: path.clone(), error };
+        if !fs::metadata(&path).map_err(unread)?.is_file() {
+            return Err(BundleError::Form { path, reason: "it is no file".to_owned() });
+        }
         let file = fs::File::open(&path).map_err(unread)?;
         let mut text = vec![];
         file.take(MANIFEST_MAX + 1).read_to_end(&mut text).map_err(unread)?;
