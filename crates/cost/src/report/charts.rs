@@ -49,12 +49,9 @@ impl Report<'_> {
                 .y_label_area_size(70)
                 .build_cartesian_2d(0.0..x.1, (y.0..y.1).log_scale())
                 .ok()?;
-            mesh(
-                &mut chart,
-                "tokens per second that one reader sees",
-                "$ per million tokens out",
-                &|x| format!("{x:.0}"),
-            )?;
+            mesh(&mut chart, "tokens per second that one reader sees", "$ per million tokens out", &|x| {
+                format!("{x:.0}")
+            })?;
             dollars(&mut chart, x.1, y)?;
             for (price, api) in apis.iter().zip(&self.apis) {
                 chart
@@ -110,12 +107,9 @@ impl Report<'_> {
                 .y_label_area_size(70)
                 .build_cartesian_2d(0.0..1.0, (low..high).log_scale())
                 .ok()?;
-            mesh(
-                &mut chart,
-                "share of paid hours in use",
-                "$ per million tokens",
-                &|x| format!("{:.0} %", 100.0 * x),
-            )?;
+            mesh(&mut chart, "share of paid hours in use", "$ per million tokens", &|x| {
+                format!("{:.0} %", 100.0 * x)
+            })?;
             dollars(&mut chart, 1.0, (low, high))?;
             for (price, api) in apis.iter().zip(&self.apis) {
                 chart
