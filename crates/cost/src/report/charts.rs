@@ -1,7 +1,10 @@
 //! Plots as SVG. Colours are few and fixed, so that the page's style gives each another in the dark.
 
+use plotters::coord::combinators::LogCoord;
 use plotters::coord::ranged1d::ValueFormatter;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{Report, Row, usd};
 
@@ -46,13 +49,10 @@ impl Report<'_> {
                 .y_label_area_size(70)
                 .build_cartesian_2d(0.0..x.1, (y.0..y.1).log_scale())
                 .ok()?;
-            mesh(
-                &mut chart,
-                "tokens per second that one reader sees",
-                "$ per million tokens out",
-                &|x| format!("{x:.0}"),
-                &round_usd,
-            )?;
+            mesh(&mut chart, "tokens per second that one reader sees", "$ per million tokens out", &|x| {
+                format!("{x:.0}")
+            })?;
+            dollars(&mut chart, x.1, y)?;
             for (price, api) in apis.iter().zip(&self.apis) {
                 chart
                     .draw_series(LineSeries::new([(0.0, *price), (x.1, *price)], API.stroke_width(1)))
@@ -107,13 +107,10 @@ impl Report<'_> {
                 .y_label_area_size(70)
                 .build_cartesian_2d(0.0..1.0, (low..high).log_scale())
                 .ok()?;
-            mesh(
-                &mut chart,
-                "share of paid hours in use",
-                "$ per million tokens",
-                &|x| format!("{:.0} %", 100.0 * x),
-                &round_usd,
-            )?;
+            mesh(&mut chart, "share of paid hours in use", "$ per million tokens", &|x| {
+                format!("{:.0} %", 100.0 * x)
+            })?;
+            dollars(&mut chart, 1.0, (low, high))?;
             for (price, api) in apis.iter().zip(&self.apis) {
                 chart
                     .draw_series(LineSeries::new([(0.0, *price), (1.0, *price)], API.stroke_width(1)))
@@ -229,10 +226,20 @@ fn about(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     (low <= high).then_some((low / 1.4, high * 1.4))
 }
 
-/// Dollars on an axis of powers of ten: not at every step, where labels would lie on one another.
-fn round_usd(y: &f64) -> String {
-    let digit = (y / 10f64.powf((y.log10() + 1e-9).floor())).round() as u32;
-    if [1, 2, 3, 5, 7].contains(&digit) { usd(*y) } else { String::new() }
+/// A chart over dollars in powers of ten.
+type Dear<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, LogCoord<f64>>>;
+
+/// Lines and labels at round dollars: plotters labels powers of ten alone, of which a narrow range may hold none.
+fn dollars(chart: &mut Dear<'_, '_>, width: f64, (low, high): (f64, f64)) -> Option<()> {
+    let powers = (low.log10().floor() as i32..=high.log10().ceil() as i32).map(|power| 10f64.powi(power));
+    let round = powers.flat_map(|power| [1.0, 2.0, 3.0, 5.0, 7.0].map(|digit| digit * power));
+    for y in round.filter(|y| (low..=high).contains(y)) {
+        chart.draw_series(LineSeries::new([(0.0, y), (width, y)], FAINT.stroke_width(1))).ok()?;
+        let style = ("sans-serif", 12).into_font().color(&INK).pos(Pos::new(HPos::Right, VPos::Center));
+        let label = EmptyElement::at((0.0, y)) + Text::new(usd(y), (-8, 0), style);
+        chart.draw_series([label]).ok()?;
+    }
+    Some(())
 }
 
 /// Axes with what they mean.
@@ -241,7 +248,6 @@ fn mesh<'a, X, Y>(
     x: &str,
     y: &str,
     told_x: &dyn Fn(&f64) -> String,
-    told_y: &dyn Fn(&f64) -> String,
 ) -> Option<()>
 where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
@@ -249,13 +255,14 @@ where
 {
     chart
         .configure_mesh()
+        .disable_y_mesh()
         .light_line_style(TRANSPARENT)
         .bold_line_style(FAINT)
         .axis_style(INK)
         .x_desc(x)
         .y_desc(y)
         .x_label_formatter(&told_x)
-        .y_label_formatter(&told_y)
+        .y_label_formatter(&|_| String::new())
         .label_style(("sans-serif", 12).into_font().color(&INK))
         .axis_desc_style(("sans-serif", 13).into_font().color(&INK))
         .draw()
