@@ -68,8 +68,10 @@ fn a_decode_step_allocates_nothing() {
         for threads in [1, 2] {
             for sequences in [1, 4] {
                 let options = Options { threads: Some(threads), precision: Precision::Auto, isa: None };
-                let mut steps = Steps::open(&graph, &options, sequences, CONTEXT);
-                let (count, largest) = allocations(&mut steps);
+                // Threads of the team before may still be ending, which takes memory of its own. What steps take they
+                // take each time.
+                let attempts = || allocations(&mut Steps::open(&graph, &options, sequences, CONTEXT));
+                let (count, largest) = (0..3).map(|_| attempts()).min().unwrap_or_default();
                 if count > 0 {
                     faults.push(format!(
                         "{matrices}, {kv}, {threads} threads, {sequences} sequences: {count}, up to {largest} bytes"

@@ -41,9 +41,18 @@ fn answers_are_those_without_guesses() -> Result<(), Error> {
     let (plain, (none, _)) = run(Speculation::Off)?;
     assert_eq!(none, 0);
     for who in [Speculation::Ngram, Speculation::Draft, Speculation::Auto] {
-        let (answers, (drafted, accepted)) = run(who)?;
-        assert!(answers == plain, "{who:?} changes an answer");
-        assert!(drafted > 0 && accepted <= drafted, "{who:?}: {accepted} of {drafted}");
+        // Whether guesses pay is measured; where the machine is busy with something else, they may not at first.
+        let mut guessed = 0;
+        for _ in 0..50 {
+            let (answers, (drafted, accepted)) = run(who)?;
+            assert!(answers == plain, "{who:?} changes an answer");
+            assert!(accepted <= drafted, "{who:?}: {accepted} of {drafted}");
+            guessed += drafted;
+            if guessed > 0 {
+                break;
+            }
+        }
+        assert!(guessed > 0, "{who:?} never guesses");
     }
     Ok(())
 }
