@@ -21,7 +21,7 @@ use crate::{Builder, Device, Error, Gauge, Limits, Progress};
 pub use ops::{Detail, OpTime, Ops};
 pub use report::{Figure, Phase, Report, median};
 pub use runner::{Room, Runner};
-pub use schedule::{CHUNK, Part, Step, bound, decode, prefill};
+pub use schedule::{CHUNK, Part, Step, bound, decode, prefill, work};
 
 use ops::Tally;
 
@@ -182,6 +182,7 @@ impl Timing<'_> {
             tallies.push(tally);
             before = after;
         }
+        figure.work = work(self.runner.graph(), steps);
         figure.bound = self.limits.as_ref().map(|limits| bound(limits, self.runner.graph(), steps));
         let middle = figure.middle_round();
         if let (Some(detail), Some(place)) = (self.workload.ops, middle) {

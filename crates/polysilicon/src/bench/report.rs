@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use graph::Work;
 use serde_json::{Value, json};
 use tensor::DType;
 
@@ -45,7 +46,9 @@ pub struct Figure {
     pub rounds: Vec<f64>,
     /// Bytes per second that memory gave beside each round; empty where the device is not this machine's processor.
     pub bandwidths: Vec<f64>,
-    /// What a round must do, by what was measured of the machine.
+    /// What a round must do.
+    pub work: Work,
+    /// How long that takes at best, by what was measured of the machine.
     pub bound: Option<Bound>,
     /// What the kernels did in the round in the middle, where that was asked for.
     pub ops: Option<Ops>,
@@ -63,7 +66,8 @@ pub enum Phase {
 impl Figure {
     pub(super) fn new(phase: Phase) -> Figure {
         let (rounds, bandwidths) = (vec![], vec![]);
-        Figure { phase, tokens: 0, depth: 0, sequences: 0, rounds, bandwidths, bound: None, ops: None }
+        let (tokens, depth, sequences, work) = (0, 0, 0, Work::default());
+        Figure { phase, tokens, depth, sequences, rounds, bandwidths, work, bound: None, ops: None }
     }
 
     /// Tokens per second in the median round.
@@ -222,10 +226,10 @@ impl Figure {
             "sequences": self.sequences,
             "tokens_per_s": self.tokens_per_s(),
             "rounds": rates.collect::<Vec<_>>(),
+            "bytes": self.work.memory_bytes(),
+            "operations": self.work.operations,
         });
-        if let Some(bound) = &self.bound {
-            json["bytes"] = json!(bound.bytes);
-            json["operations"] = json!(bound.operations);
+        if self.bound.is_some() {
             json["bandwidths_bytes_per_s"] = json!(self.bandwidths);
             json["share_of_bandwidth"] = json!(self.share_of_bandwidth());
             json["share_of_peak"] = json!(self.share_of_peak());
@@ -260,8 +264,6 @@ impl OpTime {
 
 #[cfg(test)]
 mod tests {
-    use graph::Work;
-
     use super::*;
 
     fn figure() -> Figure {

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use graph::{Graph, Group, GroupCounts, StepCounts};
+use graph::{Graph, Group, GroupCounts, StepCounts, Work};
 
 use crate::{Bound, Limits};
 
@@ -41,6 +41,11 @@ pub fn decode(seqs: u32, positions: Range<u32>) -> Vec<Step> {
     let part = |sequence, position| Part { sequence, positions: position..position + 1 };
     let step = |position| Step { parts: (0..seqs).map(|s| part(s, position)).collect(), sampled: true };
     positions.map(step).collect()
+}
+
+/// What steps must do together.
+pub fn work(graph: &Graph, steps: &[Step]) -> Work {
+    steps.iter().fold(Work::default(), |sum, step| sum + graph.work(&step.counts(graph)))
 }
 
 /// What steps must do together, and how long that takes at best.
