@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Brings Polysilicon up on a machine with AWS Neuron chips, and writes one report to send back.
 #
-#     scripts/neuron_bringup.sh [--report FILE] [--model MODEL]... [--quick]
+#     scripts/neuron_bringup.sh [--report FILE] [--model MODEL]... [--quick] [--only STEP]...
 #
 # It looks at driver, runtime and compiler, runs the conformance suite on the device, compares a model's values with the
 # reference's, generates, and times. Nothing is installed, and nothing on the machine is changed but the folder of built
 # programs and that of compiled ones. Every step is tried, whatever became of those before; each has a limit of time.
-# --model adds a model beside the embedded one; --quick leaves the conformance suite out.
+# --model adds a model beside the embedded one; --quick leaves the conformance suite out. --only takes one step alone, which
+# was not done or failed before: machine, driver, runtime, compiler, build, devices, conformance, diff, tokens or bench.
 #
 # Without a chip it runs against the emulator, where these two point to it:
 #     POLYSILICON_LIBNRT=target/release/libnrt_emulator.so POLYSILICON_NEURONX_CC=target/release/neuronx-cc
@@ -16,12 +17,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 report="neuron_bringup.txt"
 models=(embedded)
 quick=false
+only=()
 while (($# > 0)); do
     case "$1" in
         --report) report="${2:?--report wants a file}"; shift 2 ;;
         --model) models+=("${2:?--model wants a model}"); shift 2 ;;
         --quick) quick=true; shift ;;
-        *) echo "usage: $0 [--report FILE] [--model MODEL]... [--quick]" >&2; exit 2 ;;
+        --only) only+=("${2:?--only wants a step}"); shift 2 ;;
+        *) echo "usage: $0 [--report FILE] [--model MODEL]... [--quick] [--only STEP]..." >&2; exit 2 ;;
     esac
 done
 
@@ -36,6 +39,7 @@ say() { printf '%s\n' "$@" | tee -a "$report"; }
 step() {
     local name="$1" seconds="$2" start="$SECONDS" code
     shift 2
+    if ((${#only[@]} > 0)) && [[ " ${only[*]} " != *" ${name%% *} "* ]]; then return 0; fi
     say "" "== $name" "\$ $*"
     # Through another shell, because some commands are functions of this one.
     timeout "$seconds" bash -c '"$@"' step "$@" > >(tee -a "$report") 2>&1

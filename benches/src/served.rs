@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use polysilicon::{Error, Model, Sampling};
+use polysilicon::{Error, Model, Sampling, Speculation};
 
 /// What a round of decoding took.
 #[derive(Clone, Copy, Debug)]
@@ -20,10 +20,21 @@ const PROMPT: u32 = 8;
 
 /// Decodes so many sequences together, each behind a prompt of its own of so many tokens, which were computed before: so
 /// all begin at once. What is measured begins when all have their first token.
-pub fn served(model: &Model, sequences: u32, depth: u32, output: u32, round: u64) -> Result<Served, Error> {
+/// `acceptance` is the share of guesses that count as right where the sequences guess ahead.
+pub fn served(
+    model: &Model,
+    sequences: u32,
+    [depth, output]: [u32; 2],
+    acceptance: Option<f32>,
+    round: u64,
+) -> Result<Served, Error> {
     let length = depth.max(PROMPT);
     let vocab = model.graph().vocab;
     let sampling = Sampling::default().ignore_end(true).tenant(round);
+    let sampling = match acceptance {
+        Some(share) => sampling.speculate(Speculation::Ngram).synthetic_acceptance(share),
+        None => sampling,
+    };
     let start = |sequence: u32, tokens: u32| {
         let token = |i: u32| (u64::from(sequence * length + i) * 7919 + 13) as u32 % vocab;
         model.generate((0..length).map(token).collect::<Vec<_>>(), &sampling.clone().max_tokens(tokens))

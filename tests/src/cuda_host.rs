@@ -8,11 +8,21 @@ use graph::BackendError;
 use tensor::Value;
 
 use crate::conformance::{Case, PAGE_LEN};
-
-pub use cuda_host::is_present;
+use crate::skip;
 
 static FORWARDS: LazyLock<Arc<dyn Driver>> = LazyLock::new(|| Arc::new(Host::new(Order::Forwards)));
 static BACKWARDS: LazyLock<Arc<dyn Driver>> = LazyLock::new(|| Arc::new(Host::new(Order::Backwards)));
+
+/// Whether there is a C++ compiler for its kernels. Where there is none, the test that asks is skipped, and that is said.
+pub fn is_present() -> bool {
+    let is_present = cuda_host::is_present();
+    if !is_present {
+        skip::say(
+            "runs no kernel of CUDA: there is no C++ compiler; install g++ or clang++, or name one in CXX",
+        );
+    }
+    is_present
+}
 
 /// The device that all tests share.
 pub fn forwards() -> &'static Arc<dyn Driver> {

@@ -5,6 +5,7 @@
 
 pub mod bringup;
 pub mod conformance;
+pub mod counted;
 pub mod cuda_host;
 pub mod divergence;
 pub mod embedded;
@@ -12,4 +13,5 @@ pub mod emulated;
 pub mod golden;
 pub mod lockstep;
 pub mod prefill;
+pub mod skip;
 pub mod xla;

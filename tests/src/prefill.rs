@@ -92,17 +92,17 @@ impl Prefill {
         self.fetch(step)
     }
 
-    /// Greedy tokens of the first sequence behind this one. Each step is launched before the one before it is fetched,
-    /// and takes its token from that one; `launched` hears of each.
+    /// Tokens of the first sequence behind this one, each chosen as a row says. Each step is launched before the one before
+    /// it is fetched, and takes its token from that one; `launched` hears of each.
     pub fn follow(
         &mut self,
         id: u32,
-        count: usize,
+        rows: &[Row<'_>],
         launched: &mut dyn FnMut(usize),
     ) -> Result<Vec<u32>, BackendError> {
         let (mut ids, mut before, mut token) = (vec![], None, Token::Host(id));
-        for number in 1..=count {
-            let step = self.launch(&[(0, &[token])], &[Row::new(0, &Sampling::GREEDY)], &[])?;
+        for (number, &row) in (1..).zip(rows) {
+            let step = self.launch(&[(0, &[token])], &[row], &[])?;
             launched(number);
             if let Some(before) = before.replace(step) {
                 ids.push(self.fetch(before)?.sampled[0].id);
@@ -111,6 +111,16 @@ impl Prefill {
         }
         if let Some(last) = before {
             ids.push(self.fetch(last)?.sampled[0].id);
+        }
+        Ok(ids)
+    }
+
+    /// As [`Prefill::follow`], one step after another, each token brought from the host.
+    pub fn follow_alone(&mut self, id: u32, rows: &[Row<'_>]) -> Result<Vec<u32>, BackendError> {
+        let (mut ids, mut last) = (vec![], id);
+        for &row in rows {
+            last = self.feed_rows(&[(0, &[last])], &[row], &[])?.sampled[0].id;
+            ids.push(last);
         }
         Ok(ids)
     }

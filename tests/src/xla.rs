@@ -2,7 +2,7 @@
 //! own that `tests/xla/run.py` describes.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader, BufWriter, Read, Write, stdout};
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,6 +11,8 @@ use graph::BackendError;
 use hlo::{Module, Shape};
 use neuron::Device;
 use serde_json::{Value, json};
+
+use crate::skip;
 
 /// The variable that names a Python with jaxlib and numpy; without it, nothing is run on XLA.
 const PYTHON: &str = "POLYSILICON_XLA_PYTHON";
@@ -49,18 +51,13 @@ pub fn with<T>(what: impl FnOnce(&mut Xla) -> Result<T, BackendError>) -> Result
 }
 
 impl Xla {
-    /// Whether there is a Python that has it. Where there is none, the test that asks is skipped, and that is said
-    /// where nobody overlooks it: past the capture of what tests print, in a line that `cargo xtask check` counts.
+    /// Whether there is a Python that has it. Where there is none, the test that asks is skipped, and that is said.
     pub fn is_present() -> bool {
         let is_present = std::env::var_os(PYTHON).is_some();
         if !is_present {
-            let thread = std::thread::current();
-            let test = thread.name().unwrap_or("a test");
-            let line = format!(
-                "\nskipped: {test} is not proven on stock XLA: {PYTHON} names no Python with scripts/requirements-xla.txt\n"
-            );
-            // A closed output is nobody's loss here.
-            let _ = stdout().write_all(line.as_bytes());
+            skip::say(&format!(
+                "is not proven on stock XLA: {PYTHON} names no Python with scripts/requirements-xla.txt"
+            ));
         }
         is_present
     }

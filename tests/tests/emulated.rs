@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use graph::{Backend, Row};
 use neuron::{Chip, ChipOptions, Neuron, Packed};
-use polysilicon::{Compile, DType, Error, Model, Opened, Sampling};
+use polysilicon::{Compile, DType, Error, Model, Opened, Sampling, diff_models};
 use polysilicon_tests::embedded::{describe, source};
 use polysilicon_tests::emulated::{Emulated, OPTIONS, counts};
 use polysilicon_tests::prefill::Prefill;
@@ -88,6 +88,19 @@ fn an_older_runtime_that_waits_for_each_program_gives_the_same() -> Result<(), E
 }
 
 #[test]
+fn two_models_of_a_process_share_a_core() -> Result<(), Error> {
+    let emulated = Emulated::default();
+    let (one, another) = (model(&emulated.backend().0)?, model(&emulated.backend().0)?);
+    let theirs = model(&Reference::new())?;
+    let sampling = Sampling::default().temperature(0.8).top_k(30).seed(5).max_tokens(12);
+    let (first, second) = (one.generate(PROMPTS[0], &sampling)?, another.generate(PROMPTS[1], &sampling)?);
+    assert_eq!(first.finish()?.ids, ids(&theirs, PROMPTS[0], &sampling)?);
+    drop(one);
+    assert_eq!(second.finish()?.ids, ids(&theirs, PROMPTS[1], &sampling)?);
+    Ok(())
+}
+
+#[test]
 fn ranks_that_work_together_give_the_same() -> Result<(), Error> {
     let emulated = Emulated::default();
     let options = ChipOptions { ranks: 2, ..emulated.options() };
@@ -138,8 +151,8 @@ fn prefill(backend: &dyn Backend) -> Result<Prefill, graph::BackendError> {
     Prefill::open(backend, &describe(&config, &*source, DType::F32), &*source, 64)
 }
 
-#[test]
-fn the_next_step_takes_its_token_on_the_device() {
+/// Nothing is executed until two steps are launched, so that no host can know the token between them.
+fn the_next_step_takes_its_token_on_the_device(sampling: &graph::Sampling) {
     let emulated = Emulated::default();
     let (backend, runtime) = emulated.backend();
     let opening = [709, 777, 258, 478];
@@ -147,26 +160,42 @@ fn the_next_step_takes_its_token_on_the_device() {
         let rows = [Row::new(3, &graph::Sampling::GREEDY)];
         prefill.feed_rows(&[(0, &opening)], &rows, &[]).expect("the prompt runs").sampled[0].id
     };
+    let rows = [0.2, 0.7, 0.4, 0.9, 0.1, 0.6].map(|uniform| Row { uniform, ..Row::new(0, sampling) });
     let mut theirs = prefill(&Reference::new()).expect("there is room");
-    let mut last = greedy(&mut theirs);
-    let mut wanted = vec![];
-    for _ in 0..6 {
-        let rows = [Row::new(0, &graph::Sampling::GREEDY)];
-        last = theirs.feed_rows(&[(0, &[last])], &rows, &[]).expect("a step runs").sampled[0].id;
-        wanted.push(last);
-    }
+    let first = greedy(&mut theirs);
+    let wanted = theirs.follow_alone(first, &rows).expect("steps run");
     let mut ours = prefill(&backend).expect("there is room");
-    let first = greedy(&mut ours);
-    // Nothing is executed until two steps are launched, so that no host can know the token between them.
+    assert_eq!(greedy(&mut ours), first);
     emulated.control().set("held", "true");
     let before = counts(&runtime).executions;
-    let follow = ours.follow(first, 6, &mut |launched| {
+    let follow = ours.follow(first, &rows, &mut |launched| {
         if launched == 2 {
             assert_eq!(counts(&runtime).executions, before);
             emulated.control().set("held", "false");
         }
     });
     assert_eq!(follow.expect("the steps run"), wanted);
+}
+
+#[test]
+fn the_next_step_takes_a_greedy_token_on_the_device() {
+    the_next_step_takes_its_token_on_the_device(&graph::Sampling::GREEDY);
+}
+
+#[test]
+fn the_next_step_takes_a_drawn_token_on_the_device() {
+    let warm = graph::Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, ..graph::Sampling::GREEDY };
+    the_next_step_takes_its_token_on_the_device(&warm);
+}
+
+#[test]
+fn every_value_of_ranks_that_work_together_is_the_references() -> Result<(), Error> {
+    let emulated = Emulated::default();
+    let options = ChipOptions { ranks: 2, ..emulated.options() };
+    let ours = model(&Neuron::of_chip(Chip::open(&options)?, OPTIONS)?)?;
+    let found = diff_models(&ours, &model(&Reference::new())?, &[709, 777, 258, 478], 1e-9)?;
+    assert!(found.compared > 20 && found.first.is_none(), "{found}");
+    Ok(())
 }
 
 /// What a generation says when a function of libnrt gives a status once, and what the next one says.

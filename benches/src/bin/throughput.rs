@@ -55,6 +55,9 @@ struct Arguments {
     /// Decode through the whole library instead, and tell what that adds to the device's own time
     #[arg(long, conflicts_with = "load")]
     engine: bool,
+    /// With --engine: guess ahead, and count this share of the guesses as right, whatever they are
+    #[arg(long, value_name = "SHARE", requires = "engine")]
+    acceptance: Option<f32>,
     /// Ask twice through the whole library with this many tokens in common, and tell when the second has its first token
     #[arg(long, value_name = "N", conflicts_with_all = ["load", "engine"], value_parser = clap::value_parser!(u32).range(16..))]
     shared: Option<u32>,
@@ -127,7 +130,7 @@ fn engine(arguments: &Arguments) -> Result<String, Error> {
         // The first round makes the programs.
         for round in 0..=arguments.rounds {
             let Served { tokens, wall, device } =
-                served(&model, sequences, depth, arguments.output, round.into())?;
+                served(&model, sequences, [depth, arguments.output], arguments.acceptance, round.into())?;
             let [wall, device] = [wall, device].map(|time| time.as_secs_f64());
             let (rate, added) = (f64::from(tokens) / wall, wall / device - 1.0);
             text += &format!(
@@ -141,6 +144,7 @@ fn engine(arguments: &Arguments) -> Result<String, Error> {
                 "depth": depth,
                 "round": round,
                 "sequences": sequences,
+                "acceptance": arguments.acceptance,
                 "tokens_per_s": rate,
                 "wall_s": wall,
                 "device_s": device,

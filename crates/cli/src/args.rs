@@ -32,6 +32,14 @@ pub struct DeviceArgs {
     /// auto, cpu, cuda[:N], neuron[:N], reference or candle
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: Device,
+    #[command(flatten)]
+    how: HowArgs,
+}
+
+/// How the model runs, wherever.
+#[derive(Args)]
+#[command(next_help_heading = "Device")]
+pub struct HowArgs {
     /// Threads to work with [default: one per core]
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=1024))]
     pub threads: Option<usize>,
@@ -113,8 +121,20 @@ impl ModelArgs {
 impl DeviceArgs {
     /// The choices for a model that was found.
     pub fn builder(&self, opened: Opened) -> Builder {
+        self.how.builder(opened, self.device)
+    }
+
+    /// Loads a model that was found.
+    pub fn load(&self, opened: Opened) -> Result<Model, Error> {
+        self.builder(opened).load()
+    }
+}
+
+impl HowArgs {
+    /// The choices for a model that was found, on a device.
+    pub fn builder(&self, opened: Opened, device: Device) -> Builder {
         let bar = Bar::new(format!("loading {}", opened.name()));
-        let builder = Builder::from(opened).device(self.device).precision(self.precision.into());
+        let builder = Builder::from(opened).device(device).precision(self.precision.into());
         // Most commands ask one thing at a time.
         let mut builder = builder.sequences(1).batch_invariant(self.batch_invariant);
         if let Some(threads) = self.threads {
@@ -138,10 +158,5 @@ impl DeviceArgs {
         let kernels = Bar::counting("compiling".to_owned(), "kernels");
         let builder = builder.on_kernels(move |progress| kernels.show(progress.done, progress.total));
         builder.on_progress(move |progress| bar.show(progress.done, progress.total))
-    }
-
-    /// Loads a model that was found.
-    pub fn load(&self, opened: Opened) -> Result<Model, Error> {
-        self.builder(opened).load()
     }
 }

@@ -12,7 +12,6 @@ mod prices;
 mod progress;
 mod reports;
 mod sampling;
-mod table;
 mod units;
 
 use std::ffi::OsString;

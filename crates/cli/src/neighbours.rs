@@ -1,13 +1,13 @@
 //! What an answer has cost here, beside what it would have cost on chips that are not here.
 
 use polysilicon::cost::predict::{Calibrations, Load};
-use polysilicon::cost::{Catalogue, Price};
+use polysilicon::cost::{Catalogue, Price, table};
 use polysilicon::{Model, Receipt};
 
 use crate::commands::Told;
 use crate::failure::Failure;
+use crate::output::LEFT;
 use crate::prices::today;
-use crate::table::table;
 
 /// Chips that most people compare with.
 const NEIGHBOURS: [&str; 2] = ["h100_sxm", "trainium2"];
@@ -41,7 +41,7 @@ pub fn neighbours(model: &Model, receipt: &Receipt, catalogue: &Catalogue) -> Re
             told(chip.price.as_ref()),
         ]);
     }
-    Ok(table(&rows)
+    Ok(table(&rows, LEFT)
         + "An answer alone costs most: bench measures many at a time, predict estimates them, and --price names your own price.\n")
 }
 

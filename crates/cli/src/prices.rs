@@ -1,12 +1,13 @@
 //! The catalogue that commands look prices up in, and what day it is.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
-use polysilicon::cost::{Catalogue, CostError, Date, Price};
+use polysilicon::cost::{Catalogue, CostError, Date, Plan, Price};
 use polysilicon::{Device, Error};
 use serde_json::{Value, json};
 
@@ -44,12 +45,77 @@ impl CatalogueArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Price")]
 pub struct PriceArgs {
-    /// What an hour costs: dollars, an instance, or INSTANCE:KIND, as `polysilicon chips` lists them [default: of the cpu, its
-    /// share of an instance that can be rented]
-    #[arg(long, value_name = "PRICE")]
-    price: Option<String>,
+    /// What an hour costs: dollars, an instance, or INSTANCE:KIND, as `polysilicon chips` lists them; of several devices one for
+    /// each, separated by commas [default: of the cpu, its share of an instance that can be rented]
+    #[arg(long, value_name = "PRICE", value_delimiter = ',')]
+    price: Vec<String>,
     #[command(flatten)]
     catalogue: CatalogueArgs,
+}
+
+/// Ways to pay that are compared.
+#[derive(Args)]
+#[command(next_help_heading = "Ways to pay")]
+pub struct PlanArgs {
+    /// Tell what a month comes to under this plan: hourly or reserved (at --price), a plan of --prices FILE, or a file of plans;
+    /// several separated by commas
+    #[arg(long, value_name = "NAME|FILE", value_delimiter = ',')]
+    plan: Vec<String>,
+    /// Tokens of a month, in and out, that plans are of [default: what one machine makes in the use that is assumed]
+    #[arg(long, value_name = "N", value_parser = parse_count)]
+    tokens_per_month: Option<f64>,
+}
+
+impl PlanArgs {
+    /// Whether anything here is asked for.
+    pub fn is_asked(&self) -> bool {
+        !self.plan.is_empty() || self.tokens_per_month.is_some()
+    }
+
+    /// Tokens of a month, where they were named.
+    pub fn tokens_per_month(&self) -> Option<f64> {
+        self.tokens_per_month
+    }
+
+    /// The plans, by name; those that go by the hour at a price.
+    pub fn plans(
+        &self,
+        catalogue: &Catalogue,
+        price: Option<&Price>,
+    ) -> Result<Vec<(String, Plan)>, Failure> {
+        let mut plans = vec![];
+        for word in &self.plan {
+            let at = || {
+                let told = price.map(|price| price.usd_per_hour);
+                told.ok_or_else(|| {
+                    Failure::Usage(format!("the plan {word} is of a price; name one with --price"))
+                })
+            };
+            match (word.as_str(), catalogue.plans.get(word)) {
+                (_, Some(plan)) => plans.push((word.clone(), plan.clone())),
+                ("hourly", None) => plans.push((word.clone(), Plan::Hourly { usd_per_hour: at()? })),
+                ("reserved", None) => plans.push((word.clone(), Plan::Reserved { usd_per_hour: at()? })),
+                (path, None) if Path::new(path).is_file() => {
+                    let mut own = Catalogue { plans: BTreeMap::new(), ..catalogue.clone() };
+                    own.lay_over(path, &read(Path::new(path))?)?;
+                    plans.extend(own.plans);
+                }
+                _ => {
+                    let known = catalogue.plans.keys().map(|name| format!(", {name}")).collect::<String>();
+                    return Err(CostError::Word(format!(
+                        "`{word}` is no plan and no file; the plans are hourly, reserved{known}, and --prices FILE adds others"
+                    ))
+                    .into());
+                }
+            }
+        }
+        Ok(plans)
+    }
+}
+
+fn parse_count(text: &str) -> Result<f64, String> {
+    let count = text.parse::<f64>().ok().filter(|count| (1.0..=1e18).contains(count));
+    count.ok_or_else(|| format!("`{text}` is no number of tokens; write for example 5e9"))
 }
 
 /// A price, and whether nobody has named it.
@@ -62,15 +128,41 @@ pub struct Known {
 impl PriceArgs {
     /// The price that was named; else of this machine's processor what its share of an instance would cost.
     pub fn known(&self, catalogue: &Catalogue, device: Device) -> Result<Option<Known>, Failure> {
-        if let Some(word) = &self.price {
-            return Ok(Some(Known { price: catalogue.price(word, today())?, assumed: false }));
+        Ok(self.known_each(catalogue, &[device])?.pop().flatten())
+    }
+
+    /// The same for each of several devices. One price is all of theirs only where all are this machine's processor.
+    pub fn known_each(
+        &self,
+        catalogue: &Catalogue,
+        devices: &[Device],
+    ) -> Result<Vec<Option<Known>>, Failure> {
+        let named = |word: &String| -> Result<Option<Known>, Failure> {
+            Ok(Some(Known { price: catalogue.price(word, today())?, assumed: false }))
+        };
+        let rented = |device: &Device| device.rented(catalogue).map(|price| Known { price, assumed: true });
+        match self.price.as_slice() {
+            [] => Ok(devices.iter().map(rented).collect()),
+            [word] if devices.len() < 2 || devices.iter().all(|device| device.runs_here()) => {
+                devices.iter().map(|_| named(word)).collect()
+            }
+            words if words.len() == devices.len() => words.iter().map(named).collect(),
+            words => Err(Failure::Usage(format!(
+                "there are {} devices and {} prices; name a price for each with --price, separated by commas",
+                devices.len(),
+                words.len()
+            ))),
         }
-        Ok(device.rented(catalogue).map(|price| Known { price, assumed: true }))
+    }
+
+    /// Whether anything of prices is asked for.
+    pub fn is_asked(&self) -> bool {
+        self.is_named() || !self.catalogue.prices.is_empty()
     }
 
     /// Whether anybody named one.
     pub fn is_named(&self) -> bool {
-        self.price.is_some()
+        !self.price.is_empty()
     }
 
     /// What is known of prices.

@@ -1,20 +1,17 @@
 //! Where results go: a table, and files.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use polysilicon::Error;
 use polysilicon::cost::Catalogue;
-use polysilicon::cost::report::Report;
-use polysilicon::cost::results::{Question, Results, SCHEMA, Slo};
+use polysilicon::cost::report::{Report, Terms};
+use polysilicon::cost::results::{Results, SCHEMA, Slo};
 use serde_json::{Value, json};
 
 use crate::commands::parse_share;
 use crate::failure::Failure;
-use crate::output::print;
-use crate::prices::{Known, today};
+use crate::output::{Sink, print};
+use crate::prices::{Known, PlanArgs, today};
 
 /// What results are held against, and where they go.
 #[derive(Args)]
@@ -36,45 +33,67 @@ pub struct ReportArgs {
     /// Write each request as a JSON object a line to this file
     #[arg(long, value_name = "FILE")]
     jsonl: Option<PathBuf>,
+    #[command(flatten)]
+    plans: PlanArgs,
 }
 
-/// Files that are open to be written.
+/// What is to be written, open.
 pub struct Files {
-    json: Option<(PathBuf, File)>,
-    html: Option<(PathBuf, File)>,
-    csv: Option<(PathBuf, File)>,
-    jsonl: Option<(PathBuf, File)>,
-    /// Whether JSON goes in place of the table.
-    printed: bool,
+    json: Option<Sink>,
+    html: Option<Sink>,
+    csv: Option<Sink>,
+    jsonl: Option<Sink>,
 }
 
 impl ReportArgs {
     /// Whether anything here is asked for.
     pub fn is_asked(&self) -> bool {
         let files = [&self.html, &self.csv, &self.jsonl];
-        self.slo.is_some() || self.utilisation.is_some() || files.iter().any(|file| file.is_some())
+        let asked = self.slo.is_some() || self.utilisation.is_some() || self.plans.is_asked();
+        asked || files.iter().any(|file| file.is_some())
     }
 
-    /// Opens what is to be written.
+    /// Whether a page is asked for.
+    pub fn has_page(&self) -> bool {
+        self.html.is_some()
+    }
+
+    /// Opens what is to be written, before minutes are spent on what cannot be.
     pub fn open(&self, json: Option<&Path>) -> Result<Files, Failure> {
-        let dash = Path::new("-");
-        let open = |path: Option<&Path>| match path {
-            Some(path) => {
-                File::create(path).map(|file| Some((path.to_owned(), file))).map_err(unwritten(path))
-            }
-            None => Ok(None),
-        };
+        let open = |path: Option<&Path>| path.map(Sink::open).transpose();
         Ok(Files {
-            json: open(json.filter(|path| *path != dash))?,
+            json: open(json)?,
             html: open(self.html.as_deref())?,
             csv: open(self.csv.as_deref())?,
             jsonl: open(self.jsonl.as_deref())?,
-            printed: json == Some(dash),
         })
     }
 
     fn utilisation(&self) -> f64 {
         self.utilisation.unwrap_or(1.0)
+    }
+
+    /// The report of results under prices.
+    fn report<'a>(
+        &'a self,
+        catalogue: &'a Catalogue,
+        devices: &[(&'a Results, Option<&'a Known>)],
+    ) -> Result<Report<'a>, Failure> {
+        let priced = devices.iter().map(|&(results, known)| (results, known.map(|known| &known.price)));
+        let priced = priced.collect::<Vec<_>>();
+        // The hour that plans go by is all devices'.
+        let mut hours = priced.iter().map(|(_, price)| *price);
+        let first = hours.next().flatten();
+        let hour = first.filter(|first| hours.all(|other| other.is_some_and(|other| other == *first)));
+        let terms = Terms {
+            catalogue,
+            utilisation: self.utilisation(),
+            slo: self.slo.as_ref(),
+            plans: self.plans.plans(catalogue, hour)?,
+            tokens_per_month: self.plans.tokens_per_month(),
+            today: today(),
+        };
+        Ok(Report::new(priced, terms))
     }
 }
 
@@ -86,57 +105,36 @@ impl Files {
         catalogue: &Catalogue,
         devices: &[(&Results, Option<&Known>)],
     ) -> Result<(), Failure> {
-        let model = devices.first().map_or("", |(results, _)| &results.setup.model);
-        let report = Report {
-            devices: devices
-                .iter()
-                .map(|(results, known)| (*results, known.map(|known| known.price.clone())))
-                .collect(),
-            utilisation: args.utilisation(),
-            slo: args.slo.as_ref(),
-            apis: catalogue.apis(model),
-            today: today(),
-        };
-        let value = value(args, devices, &report.verdict());
-        write(self.json, || format!("{value}\n"))?;
-        write(self.html, || report.html())?;
-        write(self.csv, || report.csv())?;
+        let report = args.report(catalogue, devices)?;
+        let Files { json, html, csv, jsonl } = self;
+        let printed = [&json, &html, &csv, &jsonl].into_iter().flatten().any(Sink::is_printed);
+        let write =
+            |sink: Option<Sink>, text: &dyn Fn() -> String| sink.map_or(Ok(()), |sink| sink.write(&text()));
+        write(json, &|| format!("{}\n", value(args, devices, &report)))?;
+        write(html, &|| report.html())?;
+        write(csv, &|| report.csv())?;
         let line = |line| serde_json::to_string(&line).unwrap_or_default() + "\n";
-        write(self.jsonl, || report.requests().map(line).collect())?;
-        if self.printed { print(&format!("{value}\n")) } else { print(&report.text()) }
+        write(jsonl, &|| report.requests().map(line).collect())?;
+        if printed { Ok(()) } else { print(&report.text()) }
     }
 }
 
 /// Results, what they come to, and under which prices.
-fn value(args: &ReportArgs, devices: &[(&Results, Option<&Known>)], verdict: &str) -> Value {
-    let device = |(results, known): &(&Results, Option<&Known>)| {
-        let price = known.map(|known| &known.price);
-        let question = Question { price, utilisation: args.utilisation(), slo: args.slo.as_ref() };
+fn value(args: &ReportArgs, devices: &[(&Results, Option<&Known>)], report: &Report<'_>) -> Value {
+    let device = |(place, (results, known)): (usize, &(&Results, Option<&Known>))| {
         json!({
             "device": results.setup.device,
             "price": known.map(Known::report),
-            "points": results.summaries(&question),
+            "points": report.summaries(place),
         })
     };
     json!({
         "schema": SCHEMA,
-        "verdict": verdict,
+        "verdict": report.verdict(),
         "utilisation": args.utilisation(),
         "slo": args.slo.as_ref().map(ToString::to_string),
-        "summaries": devices.iter().map(device).collect::<Vec<_>>(),
+        "plans": report.plans(),
+        "summaries": devices.iter().enumerate().map(device).collect::<Vec<_>>(),
         "results": devices.iter().map(|(results, _)| results).collect::<Vec<_>>(),
     })
-}
-
-fn write(file: Option<(PathBuf, File)>, text: impl FnOnce() -> String) -> Result<(), Failure> {
-    match file {
-        Some((path, mut file)) => Ok(file.write_all(text().as_bytes()).map_err(unwritten(&path))?),
-        None => Ok(()),
-    }
-}
-
-/// The failure of writing a file.
-fn unwritten(path: &Path) -> impl Fn(std::io::Error) -> Error {
-    let path = path.to_owned();
-    move |error| Error::Write { path: path.clone(), error }
 }

@@ -213,6 +213,26 @@ impl Catalogue {
         found.ok_or_else(|| self.unknown("the chip", name, self.chips.keys()))
     }
 
+    /// The GPU that a description names, as `NVIDIA H100 80GB HBM3` does: the one whose model is a word of it, and of several
+    /// sizes the one that is told.
+    pub fn gpu(&self, description: &str) -> Option<(&str, &Chip)> {
+        let words = |text: &str| {
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+            words.map(str::to_lowercase).collect::<Vec<_>>()
+        };
+        let told = words(description);
+        // Boards that are slower or faster than those that the catalogue has.
+        if ["nvl", "pcie", "max"].iter().any(|word| told.iter().any(|told| told == word)) {
+            return None;
+        }
+        let named = self.chips.iter().filter(|(key, chip)| {
+            let model = words(key).into_iter().next();
+            chip.class == Class::Gpu && model.is_some_and(|model| told.contains(&model))
+        });
+        let alike = |chip: &Chip| words(&chip.name).iter().filter(|word| told.contains(word)).count();
+        named.max_by_key(|(_, chip)| alike(chip)).map(|(key, chip)| (key.as_str(), chip))
+    }
+
     /// The instance of a name.
     pub fn instance(&self, name: &str) -> Result<(&str, &Instance), CostError> {
         let key = normal(name);

@@ -14,6 +14,7 @@ pub mod predict;
 mod price;
 pub mod report;
 pub mod results;
+mod table;
 mod weigh;
 
 pub use catalogue::{Api, Catalogue, Chip, Class, Confidence, Instance, Quote, Source};
@@ -22,4 +23,5 @@ pub use error::CostError;
 pub use ledger::{Charge, Ledger, PartUse, Phase, StepUse, Totals};
 pub use plan::{Committed, Demand, Machine, Owned, Plan, Share, Tier};
 pub use price::{Kind, OLD_DAYS, Price};
+pub use table::table;
 pub use weigh::{Rates, Scale, Stretch};

@@ -126,6 +126,12 @@ fn one() -> f64 {
 }
 
 impl Demand {
+    /// What is asked of machines that do so much; as much as one of them does where nobody says.
+    pub fn of(machine: Machine, tokens_per_month: Option<f64>) -> Demand {
+        let full = machine.tokens_per_s * machine.utilisation * 3600.0 * HOURS_PER_MONTH;
+        Demand { tokens_per_month: tokens_per_month.unwrap_or(full), machine }
+    }
+
     /// Machine-hours in which the work is done.
     fn work_hours(&self) -> f64 {
         self.tokens_per_month / (self.machine.tokens_per_s * 3600.0)

@@ -18,8 +18,8 @@ use tensor::DType;
 use crate::{Chip, Class, CostError};
 
 pub use calibration::{Calibration, Calibrations, Point};
-pub use fit::{Sample, fit};
-pub use forecast::{Forecast, Load, counts};
+pub use fit::{Held, Sample, fit, held_out, median_error};
+pub use forecast::{Forecast, Load, Predicted, counts};
 
 /// What a number of chips of one kind do in a second, together.
 #[derive(Clone, Debug, PartialEq)]
@@ -174,6 +174,11 @@ impl Sheet {
         2.0 * layers * 2.0 * (n - 1.0) / n * (2.0 * values) / link
     }
 
+    /// The fastest that they multiply by anything: no step does more in a second.
+    pub fn fastest(&self) -> Option<f64> {
+        self.dense.into_iter().chain(self.blocks).reduce(f64::max)
+    }
+
     /// Whether all its operations can be bounded: where a peak is not known, reading alone counts.
     pub fn knows_peaks(&self) -> bool {
         self.dense.is_some() && self.blocks.is_some()
@@ -182,11 +187,11 @@ impl Sheet {
 
 impl Calibration {
     /// What a step takes, by what was measured on such a chip.
-    pub fn seconds(&self, sheet: &Sheet, bound: &StepBound, sequences: u32) -> f64 {
-        let weights = bound.work.weight_bytes / sheet.bytes_per_s;
-        let state = bound.work.state_bytes / sheet.bytes_per_s;
-        let calibrated = self.weights * weights
-            + self.state * state
+    pub fn seconds(&self, bound: &StepBound, sequences: u32) -> f64 {
+        let bytes = bound.work.memory_bytes().max(f64::MIN_POSITIVE);
+        let reading = |bytes_of: f64| bound.memory_s * bytes_of / bytes;
+        let calibrated = self.weights * reading(bound.work.weight_bytes)
+            + self.state * reading(bound.work.state_bytes)
             + self.compute * bound.compute_s
             + self.layer_us * 1e-6 * f64::from(bound.layers)
             + self.step_us * 1e-6

@@ -2,113 +2,143 @@
 
 mod charts;
 mod files;
+mod kernels;
 mod page;
 mod text;
+mod verdict;
 
 pub use files::Line;
+pub use text::ways_to_pay;
 
-use crate::results::{Question, Results, Summary};
-use crate::{Api, Date, Price};
+use serde::Serialize;
+
+use crate::results::{Interval, Point, Question, Results, Slo, Summary};
+use crate::{Api, Catalogue, Date, Demand, Machine, Plan, Price};
+
+/// What results are told under.
+#[derive(Clone, Debug)]
+pub struct Terms<'a> {
+    /// Prices of APIs, and who says what.
+    pub catalogue: &'a Catalogue,
+    /// The share of paid hours in which there is so much to do.
+    pub utilisation: f64,
+    /// What an answer must keep to.
+    pub slo: Option<&'a Slo>,
+    /// Ways to pay that are to be compared, by name.
+    pub plans: Vec<(String, Plan)>,
+    /// Tokens of a month, in and out; as many as one machine makes in so much use where nobody says.
+    pub tokens_per_month: Option<f64>,
+    /// Today.
+    pub today: Date,
+}
 
 /// Results with all that they are told beside.
 #[derive(Clone, Debug)]
 pub struct Report<'a> {
     /// What was measured, a device each, with what an hour of it costs.
-    pub devices: Vec<(&'a Results, Option<Price>)>,
-    /// The share of paid hours in which there is so much to do.
-    pub utilisation: f64,
-    /// What an answer must keep to.
-    pub slo: Option<&'a crate::results::Slo>,
+    devices: Vec<(&'a Results, Option<&'a Price>)>,
+    terms: Terms<'a>,
     /// What APIs charge for such a model.
-    pub apis: Vec<&'a Api>,
-    /// Today.
-    pub today: Date,
+    apis: Vec<&'a Api>,
+    /// Every point of every device.
+    rows: Vec<Row<'a>>,
 }
 
 /// A point of a device with what it comes to.
+#[derive(Clone, Debug)]
 struct Row<'a> {
     device: usize,
     results: &'a Results,
     price: Option<&'a Price>,
-    point: &'a crate::results::Point,
+    point: &'a Point,
     summary: Summary,
 }
 
+/// What a month comes to under a way to pay.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Month {
+    /// The plan's name.
+    pub plan: String,
+    /// Dollars of the month.
+    pub usd_per_month: f64,
+    /// Dollars per million tokens: the month's bill over its tokens.
+    pub usd_per_million: f64,
+    /// Dollars that the next million tokens add.
+    pub usd_of_next_million: f64,
+}
+
 impl<'a> Report<'a> {
-    /// Every point of every device.
-    fn rows(&'a self) -> Vec<Row<'a>> {
-        let of_device = |(device, (results, price)): (usize, &'a (&'a Results, Option<Price>))| {
-            let question = Question { price: price.as_ref(), utilisation: self.utilisation, slo: self.slo };
-            let row = move |point: &'a crate::results::Point| Row {
+    /// Sums everything up, once.
+    pub fn new(devices: Vec<(&'a Results, Option<&'a Price>)>, terms: Terms<'a>) -> Report<'a> {
+        let mut rows = vec![];
+        for (device, &(results, price)) in devices.iter().enumerate() {
+            let question = Question { price, utilisation: terms.utilisation, slo: terms.slo };
+            rows.extend(results.points.iter().map(|point| Row {
                 device,
                 results,
-                price: price.as_ref(),
+                price,
                 point,
                 summary: results.summary(point, &question),
-            };
-            results.points.iter().map(row)
-        };
-        self.devices.iter().enumerate().flat_map(of_device).collect()
+            }));
+        }
+        let model = devices.first().map_or("", |(results, _)| &results.setup.model);
+        let apis = terms.catalogue.apis(model);
+        Report { devices, terms, apis, rows }
     }
 
-    /// What it all comes to, in a sentence: the cheapest, or that there is no winner, or that an API is cheaper.
-    pub fn verdict(&self) -> String {
-        let rows = self.rows();
-        let mut told = rows.iter().filter(|row| row.summary.refused.is_none());
-        let Some(first) = told.next() else {
-            let reason = rows.first().and_then(|row| row.summary.refused.clone());
-            return format!("No result: {}.", reason.unwrap_or_else(|| "nothing was measured".to_owned()));
-        };
-        let cost = |row: &Row<'_>| row.summary.dollars.map_or(f64::INFINITY, |dollars| dollars.total.mid);
-        let best = told.fold(first, |best, row| if cost(row) < cost(best) { row } else { best });
-        let Some(dollars) = best.summary.dollars else {
-            let summary = &best.summary;
-            return format!(
-                "{} makes {:.1} tokens per second with {}; name a price with --price to know what they cost.",
-                best.results.setup.device,
-                summary.out_per_s.mid,
-                best.point.load()
-            );
-        };
-        let total = dollars.total;
-        let mut sentence = format!(
-            "{} with {} is the cheapest here: ${} per million tokens, in and out together [${}, ${}], used {:.0} % of the time.",
-            best.results.setup.device,
-            best.point.load(),
-            usd(total.mid),
-            usd(total.low),
-            usd(total.high),
-            100.0 * self.utilisation
-        );
-        let others = rows.iter().filter(|row| row.device != best.device && row.summary.refused.is_none());
-        let rival = others.min_by(|a, b| cost(a).total_cmp(&cost(b)));
-        if let Some((rival, other)) = rival.and_then(|row| Some((row, row.summary.dollars?.total))) {
-            let name = &rival.results.setup.device;
-            sentence += &match other.overlaps(&total) {
-                true => format!(" Against {name} there is no winner: their ranges overlap."),
-                false => format!(" Next is {name}, {:.0} % dearer.", 100.0 * (other.mid / total.mid - 1.0)),
-            };
+    /// What each point of a device comes to.
+    pub fn summaries(&self, device: usize) -> Vec<&Summary> {
+        self.rows.iter().filter(|row| row.device == device).map(|row| &row.summary).collect()
+    }
+
+    /// Points that are results.
+    fn told(&self) -> impl Iterator<Item = &Row<'a>> {
+        self.rows.iter().filter(|row| row.summary.refused.is_none())
+    }
+
+    /// The result that costs least: of tokens of answers within the limits, where there are limits.
+    fn best(&self) -> Option<&Row<'a>> {
+        self.told().min_by(|a, b| a.cost_mid().total_cmp(&b.cost_mid()))
+    }
+
+    /// What a month comes to under each way to pay, on machines as the cheapest result uses them.
+    pub fn plans(&self) -> Vec<Month> {
+        let Some(best) = self.best() else { return vec![] };
+        let tokens_per_s = best.summary.in_per_s + best.summary.out_per_s.mid;
+        let machine = Machine { tokens_per_s, utilisation: self.terms.utilisation };
+        let demand = Demand::of(machine, self.terms.tokens_per_month);
+        self.terms.plans.iter().map(|(name, plan)| Month::of(name, plan, &demand)).collect()
+    }
+}
+
+impl Month {
+    /// What a demand comes to under a plan.
+    pub fn of(name: &str, plan: &Plan, demand: &Demand) -> Month {
+        Month {
+            plan: name.to_owned(),
+            usd_per_month: plan.usd_per_month(demand),
+            usd_per_million: plan.average(demand),
+            usd_of_next_million: plan.marginal(demand),
         }
-        let share = best.summary.share_in();
-        let cheapest = self.apis.iter().min_by(|a, b| a.blended(share).total_cmp(&b.blended(share)));
-        if let Some(api) = cheapest {
-            let charges = api.blended(share);
-            let even = best.summary.break_even(&dollars, self.utilisation, charges);
-            let (provider, date) = (&api.provider, api.date);
-            sentence += &if even > 1.0 {
-                format!(
-                    " Use the API: {provider} charges ${} for the same mix ({date}), less than this machine costs in full use.",
-                    usd(charges)
-                )
-            } else {
-                format!(
-                    " It is cheaper than {provider} at ${} for the same mix ({date}) if it is used more than {:.0} % of the time.",
-                    usd(charges),
-                    100.0 * even
-                )
-            };
-        }
-        sentence
+    }
+}
+
+impl Row<'_> {
+    /// Dollars per million tokens in and out together; where limits were asked for, of answers that kept to them. Infinite
+    /// where none did.
+    fn cost(&self) -> Option<Interval> {
+        let dollars = self.summary.dollars?;
+        let dearer = dollars.good.map_or(1.0, |good| good / dollars.out.mid);
+        Some(dollars.total.map(|usd| usd * dearer))
+    }
+
+    fn cost_mid(&self) -> f64 {
+        self.cost().map_or(f64::INFINITY, |cost| cost.mid)
+    }
+
+    /// The load in words.
+    fn load(&self) -> String {
+        if self.point.cache { self.point.load() } else { self.point.load() + ", no cache" }
     }
 }
 

@@ -2,12 +2,16 @@
 //! afterwards, so that a result which was recorded can be priced anew.
 
 mod bootstrap;
+mod read;
 mod slo;
 mod summary;
 
 use serde::{Deserialize, Serialize};
 
+use crate::predict::Predicted;
+
 pub use bootstrap::Interval;
+pub use read::read;
 pub use slo::Slo;
 pub use summary::{Dollars, Percentiles, Question, Summary, percentile};
 
@@ -23,6 +27,31 @@ pub struct Results {
     pub setup: Setup,
     /// Each load that it was put under.
     pub points: Vec<Point>,
+    /// What its kernels took, in steps of one sort each; empty where nobody timed them.
+    #[serde(default)]
+    pub kernels: Vec<Kernels>,
+}
+
+/// What kernels took in steps of one sort, beside what they take at best.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Kernels {
+    /// The steps.
+    pub what: String,
+    /// Seconds of a step.
+    pub step_s: f64,
+    /// Each kind of kernel, the most expensive first.
+    pub times: Vec<KernelTime>,
+}
+
+/// What a kind of kernel takes in a step.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct KernelTime {
+    /// The kernel.
+    pub kernel: String,
+    /// Seconds.
+    pub seconds: f64,
+    /// Seconds at best, where the machine's limits are known.
+    pub predicted_s: Option<f64>,
 }
 
 /// What was run, and how: enough to do it again.
@@ -44,6 +73,12 @@ pub struct Setup {
     pub threads: usize,
     /// The program's version.
     pub version: String,
+    /// The commit that it was built of; empty where that is not known.
+    #[serde(default)]
+    pub commit: String,
+    /// Who measured, where that was another program: what it does not tell is not known.
+    #[serde(default)]
+    pub measured_by: Option<String>,
     /// The command, word by word.
     pub command: Vec<String>,
     /// The day.
@@ -52,10 +87,14 @@ pub struct Setup {
     pub seed: u64,
     /// Bytes per second that memory gives at best, where that bounds the model: not where its weights fit in caches.
     pub bytes_per_s: Option<f64>,
-    /// Operations per second of the device's fastest unit for these weights.
+    /// Operations per second of the device's fastest unit for types that the model has.
     pub operations_per_s: Option<f64>,
     /// Whether a request had the same tokens under load as alone; `None` where that was not tried.
     pub same_tokens_alone: Option<bool>,
+    /// The share of tokens that are the likeliest by the plain loops of the reference too; `None` where that would take too
+    /// long.
+    #[serde(default)]
+    pub like_reference: Option<f64>,
 }
 
 /// A load, and what was measured under it.
@@ -69,6 +108,9 @@ pub struct Point {
     pub cache: bool,
     /// Independent runs.
     pub runs: Vec<Run>,
+    /// What was predicted of it.
+    #[serde(default)]
+    pub predicted: Option<Predicted>,
 }
 
 /// One run of a load.
@@ -82,12 +124,29 @@ pub struct Run {
     pub padding_s: f64,
     /// Seconds of the engine's own.
     pub overhead_s: f64,
+    /// Seconds that the device worked; zero where nobody tells.
+    #[serde(default)]
+    pub device_s: f64,
+    /// What stood in its way, where the system tells.
+    #[serde(default)]
+    pub disturbed: Disturbed,
     /// Seconds by which the load generator was late, at the 99th percentile: in asking, and in reading.
     pub generator_lag_s_p99: f64,
     /// Bytes per second that memory gave meanwhile, where that is known.
     pub bytes_per_s: Option<f64>,
     /// Its requests.
     pub requests: Vec<Request>,
+}
+
+/// What stood in a run's way: none of it is a device's fault, and none of it is a result.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Disturbed {
+    /// The share of the processors' time that other programs took.
+    pub others: Option<f64>,
+    /// The share of it that was not given to this machine, where it is a virtual one.
+    pub stolen: Option<f64>,
+    /// How often processors were slowed down because they were hot.
+    pub throttled: Option<u64>,
 }
 
 /// One request. Times are seconds since the run began.
@@ -124,6 +183,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether it is known when each of its tokens came.
+    pub(crate) fn tells_each_token(&self) -> bool {
+        self.between_s.len() as u64 + 1 == u64::from(self.tokens_out)
+    }
+
     /// Seconds to its first token.
     pub fn ttft_s(&self) -> f64 {
         self.first_s - self.start_s
@@ -137,6 +201,30 @@ impl Request {
     /// Mean seconds per token after the first.
     pub fn tpot_s(&self) -> f64 {
         (self.end_s - self.first_s) / f64::from(self.tokens_out.saturating_sub(1).max(1))
+    }
+}
+
+impl Results {
+    /// The same in fifteen digits, which any reader of JSON gives back as they are: so a result that was recorded is priced as it
+    /// was when it was new.
+    #[must_use]
+    pub fn rounded(mut self) -> Results {
+        let round = |x: &mut f64| *x = format!("{x:.14e}").parse().unwrap_or(*x);
+        [&mut self.setup.bytes_per_s, &mut self.setup.operations_per_s].into_iter().flatten().for_each(round);
+        for run in self.points.iter_mut().flat_map(|point| &mut point.runs) {
+            let Run { wall_s, idle_s, padding_s, overhead_s, device_s, generator_lag_s_p99, .. } = run;
+            [wall_s, idle_s, padding_s, overhead_s, device_s, generator_lag_s_p99]
+                .into_iter()
+                .for_each(round);
+            run.bytes_per_s.iter_mut().for_each(round);
+            for request in &mut run.requests {
+                let Request { start_s, first_s, end_s, prefill_s, decode_s, .. } = request;
+                [start_s, first_s, end_s, prefill_s, decode_s].into_iter().for_each(round);
+                let Request { device_s, bytes, operations, joules, .. } = request;
+                [device_s, bytes, operations].into_iter().flatten().chain(joules).for_each(round);
+            }
+        }
+        self
     }
 }
 

@@ -83,9 +83,9 @@ impl Scale {
     /// Work that is a stretch's own: all but the weights, which it shares.
     pub fn own(&self, stretch: &Stretch) -> Work {
         let mut work = times(self.token, f64::from(stretch.count)) + times(self.row, f64::from(stretch.rows));
-        for (group, position, attended) in &self.groups {
-            let (positions, pairs) = seen(*group, stretch);
-            work += times(*position, positions as f64) + times(*attended, pairs as f64);
+        for (group, position, pair) in &self.groups {
+            let seen = stretch.seen(*group);
+            work += times(*position, seen.positions as f64) + times(*pair, seen.attended as f64);
         }
         Work { weight_bytes: 0.0, ..work }
     }
@@ -96,15 +96,17 @@ impl Scale {
     }
 }
 
-/// Positions that a stretch reads, and pairs of a token and a position that it attends to.
-pub(crate) fn seen(group: Group, stretch: &Stretch) -> (u64, u64) {
-    let Group::Pages { window } = group;
-    let (from, count) = (u64::from(stretch.from), u64::from(stretch.count));
-    let window = window.map_or(u64::MAX, u64::from);
-    // Tokens at positions below the window see all before them; the others see a window.
-    let short = window.saturating_sub(from).min(count);
-    let pairs = short * from + short * (short + 1) / 2 + (count - short).saturating_mul(window);
-    (from.saturating_add(1).min(window) + count.saturating_sub(1), pairs)
+impl Stretch {
+    /// Positions that it reads, and pairs of a token and a position that it attends to.
+    pub fn seen(&self, group: Group) -> GroupCounts {
+        let Group::Pages { window } = group;
+        let (from, count) = (u64::from(self.from), u64::from(self.count));
+        let window = window.map_or(u64::MAX, u64::from);
+        // Tokens at positions below the window see all before them; the others see a window.
+        let short = window.saturating_sub(from).min(count);
+        let attended = short * from + short * (short + 1) / 2 + (count - short).saturating_mul(window);
+        GroupCounts { attended, positions: from.saturating_add(1).min(window) + count.saturating_sub(1) }
+    }
 }
 
 fn times(work: Work, n: f64) -> Work {
@@ -133,11 +135,8 @@ mod tests {
                 let pairs = (from..from + count).map(sees).sum::<u64>();
                 let positions = sees(from) + u64::from(count) - 1;
                 let stretch = Stretch { from, count, rows: 0 };
-                assert_eq!(
-                    seen(Group::Pages { window }, &stretch),
-                    (positions, pairs),
-                    "{window:?} {from} {count}"
-                );
+                let seen = stretch.seen(Group::Pages { window });
+                assert_eq!((seen.positions, seen.attended), (positions, pairs), "{window:?} {from} {count}");
             }
         }
     }

@@ -114,3 +114,24 @@ fn a_file_of_the_users_own_takes_the_place_of_what_is_known() {
     assert!(refused(&text.replace("20.0", "-1.0")).contains("must be more than 0"));
     assert!(refused(&"#".repeat(5 << 20)).contains("a catalogue is shorter"));
 }
+
+#[test]
+fn a_gpu_is_found_by_what_its_maker_calls_it() {
+    let catalogue = Catalogue::built_in().expect("good");
+    for (told, name) in [
+        ("NVIDIA H100 80GB HBM3", Some("h100_sxm")),
+        ("NVIDIA H200, sm_90a", Some("h200_sxm")),
+        ("NVIDIA A100-SXM4-40GB", Some("a100_40_sxm")),
+        ("NVIDIA A100-SXM4-80GB", Some("a100_80_sxm")),
+        ("NVIDIA L4", Some("l4")),
+        ("NVIDIA L40S", Some("l40s")),
+        // Other boards of the same chip have other memory.
+        ("NVIDIA H100 PCIe", None),
+        ("NVIDIA H100 NVL", None),
+        ("Tesla T4", None),
+        ("this machine's cores, by avx512 kernels", None),
+        ("", None),
+    ] {
+        assert_eq!(catalogue.gpu(told).map(|(name, _)| name), name, "{told}");
+    }
+}

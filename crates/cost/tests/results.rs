@@ -1,7 +1,7 @@
 //! Results under prices, held against sums done by hand; and what is not told as a result.
 
-use cost::report::Report;
-use cost::results::{Point, Question, Request, Results, Run, SCHEMA, Setup, Slo};
+use cost::report::{Report, Terms};
+use cost::results::{Disturbed, Point, Question, Request, Results, Run, SCHEMA, Setup, Slo};
 use cost::{Catalogue, Date, Price};
 
 fn day() -> Date {
@@ -32,8 +32,14 @@ fn results() -> Results {
         operations_per_s: Some(1e12),
         ..Setup::default()
     };
-    let point = Point { concurrency: Some(1), rate_per_s: None, cache: true, runs: vec![run.clone(), run] };
-    Results { schema: SCHEMA, setup, points: vec![point] }
+    let point = Point {
+        concurrency: Some(1),
+        rate_per_s: None,
+        cache: true,
+        runs: vec![run.clone(), run],
+        predicted: None,
+    };
+    Results { schema: SCHEMA, setup, points: vec![point], kernels: vec![] }
 }
 
 fn price(usd: f64) -> Price {
@@ -55,8 +61,10 @@ fn parts_of_the_bill_come_to_the_bill() {
     // 0.001 $/s, half used: 0.002 $ for each second of 111 tokens.
     near(dollars.total.mid, 2000.0 / 111.0);
     near(dollars.out.mid, 2000.0 / 11.0);
-    near(dollars.split_in * 100.0 + dollars.split_out * 11.0, 2000.0);
-    near(dollars.split_in, 500.0 / 100.0);
+    let [split_in, split_out] =
+        [dollars.split_in, dollars.split_out].map(|usd| usd.expect("it is known whose"));
+    near(split_in * 100.0 + split_out * 11.0, 2000.0);
+    near(split_in, 500.0 / 100.0);
     near(dollars.good.expect("limits were asked for"), 2000.0 / 11.0);
     near(summary.share_of_limit[1].expect("a limit"), 5.0 / 6.0);
     near(summary.break_even(&dollars, 0.5, 1000.0 / 111.0), 1.0);
@@ -77,7 +85,7 @@ fn another_price_changes_dollars_and_nothing_else() {
     let (a, b) = (cheap.dollars.take().expect("dollars"), dear.dollars.take().expect("dollars"));
     assert_eq!((&cheap, &dear), (&told(None), &told(None)));
     near(2.0 * a.total.high, b.total.high);
-    near(2.0 * a.split_in, b.split_in);
+    near(2.0 * a.split_in.expect("known"), b.split_in.expect("known"));
 }
 
 #[test]
@@ -90,7 +98,7 @@ fn what_cannot_be_true_is_no_result() {
     };
     assert_eq!(refusal(&|_| {}), None);
     let sentence = |change: &dyn Fn(&mut Results)| refusal(change).expect("it is refused");
-    let fast = |results: &mut Results| results.setup.bytes_per_s = Some(7e9);
+    let fast = |results: &mut Results| results.setup.bytes_per_s = Some(6.3e9);
     assert!(sentence(&fast).contains("119 % of the physical limit"), "{}", sentence(&fast));
     assert!(sentence(&|r| r.setup.same_tokens_alone = Some(false)).contains("fast and wrong"));
     assert!(sentence(&|r| r.points[0].runs[0].wall_s = 30.0).contains("something else used the machine"));
@@ -107,25 +115,19 @@ fn what_cannot_be_true_is_no_result() {
 #[test]
 fn a_report_tells_prices_with_their_days_and_when_an_api_is_cheaper() {
     let (results, catalogue) = (results(), Catalogue::built_in().expect("good"));
-    let report = |usd: f64| {
-        Report {
-            devices: vec![(&results, Some(price(usd)))],
-            utilisation: 1.0,
-            slo: None,
-            apis: catalogue.apis("llama-3.1-8b"),
-            today: day(),
-        }
-        .verdict()
-    };
-    assert!(report(3.6).contains("Use the API"), "{}", report(3.6));
-    assert!(report(0.0001).contains("if it is used more than"), "{}", report(0.0001));
-    let whole = Report {
-        devices: vec![(&results, Some(price(3.6)))],
+    let terms = |slo| Terms {
+        catalogue: &catalogue,
         utilisation: 1.0,
-        slo: None,
-        apis: catalogue.apis("llama-3.1-8b"),
+        slo,
+        plans: vec![],
+        tokens_per_month: None,
         today: day(),
     };
+    let report = |usd: f64| Report::new(vec![(&results, Some(&price(usd)))], terms(None)).verdict();
+    assert!(report(3.6).contains("Use the API"), "{}", report(3.6));
+    assert!(report(0.0001).contains("if it is used more than"), "{}", report(0.0001));
+    let dear = price(3.6);
+    let whole = Report::new(vec![(&results, Some(&dear))], terms(None));
     let page = whole.html();
     assert_eq!(page.matches("<svg").count(), 3 + 5, "three plots, and the keys of one");
     assert!(page.contains("2026-11-28") && page.contains("2026-11-20"), "prices have their days");
@@ -151,4 +153,83 @@ fn limits_of_latency_are_named_or_given() {
     for wrong in ["mlperf-offline", "mlperf-server:gpt-2", "fast", "1/0", "1/-2", "/"] {
         assert_eq!(told(wrong), None, "{wrong}");
     }
+}
+
+#[test]
+fn prompts_and_answers_in_one_step_are_held_against_the_bound_together() {
+    // Half of the time reads, half multiplies; each has half of the device's time, and hides behind the other.
+    let mut results = results();
+    results.setup.operations_per_s = Some(1e10);
+    for request in results.points[0].runs.iter_mut().flat_map(|run| &mut run.requests) {
+        (request.bytes, request.operations, request.device_s) = ([0.0, 6e9], [6e9, 0.0], [0.35, 0.35]);
+    }
+    let question = Question { price: None, utilisation: 1.0, slo: None };
+    let summary = results.summaries(&question).remove(0);
+    assert!(summary.share_of_limit.iter().all(|share| share.is_some_and(|share| share > 1.5)), "{summary:?}");
+    near(summary.share_of_limit_together.expect("a bound"), 6.0 / 7.0);
+    assert_eq!(summary.refused, None);
+    // What filled buckets took its part of the time.
+    results.points[0].runs.iter_mut().for_each(|run| run.device_s = 12.0);
+    near(results.summaries(&question).remove(0).share_of_limit_together.expect("a bound"), 0.5);
+    // In caches memory is no bound, but operations are.
+    results.setup.bytes_per_s = None;
+    results.points[0].runs.iter_mut().for_each(|run| run.device_s = 0.0);
+    results.setup.operations_per_s = Some(5e9);
+    assert!(results.summaries(&question).remove(0).refused.expect("too fast").contains("physical limit"));
+}
+
+#[test]
+fn what_was_disturbed_is_no_result() {
+    let refusal = |disturbed: Disturbed, like_reference: Option<f64>| {
+        let mut results = results();
+        results.points[0].runs[1].disturbed = disturbed;
+        results.setup.like_reference = like_reference;
+        results.summaries(&Question { price: None, utilisation: 1.0, slo: None }).remove(0).refused
+    };
+    let none = Disturbed::default();
+    let little = Disturbed { others: Some(0.05), stolen: Some(0.05), throttled: Some(0) };
+    assert_eq!((refusal(none, None), refusal(little, Some(0.97))), (None, None));
+    let sentence = |disturbed, like| refusal(disturbed, like).expect("it is refused");
+    assert!(sentence(Disturbed { others: Some(0.4), ..none }, None).contains("other programs took 40 %"));
+    assert!(sentence(Disturbed { stolen: Some(0.2), ..none }, None).contains("to other machines"));
+    assert!(sentence(Disturbed { throttled: Some(3), ..none }, None).contains("slowed down 3 times"));
+    assert!(sentence(none, Some(0.3)).contains("only 30 % of its tokens are those of the reference"));
+}
+
+#[test]
+fn the_verdict_is_of_answers_within_the_limits_and_says_which_cache() {
+    let catalogue = Catalogue::built_in().expect("good");
+    // Four at a time make more and cost less, but every answer waits too long for its first token.
+    let mut results = results();
+    results.setup.model = "a model of our own".to_owned();
+    let mut many = results.points[0].clone();
+    (many.concurrency, many.cache) = (Some(4), false);
+    for run in &mut many.runs {
+        run.wall_s = 5.0;
+        run.requests.iter_mut().for_each(|request| {
+            (request.start_s, request.first_s, request.end_s) =
+                (request.start_s / 2.0, request.start_s / 2.0 + 0.9, request.start_s / 2.0 + 1.7);
+        });
+    }
+    results.points.push(many);
+    let price = price(3.6);
+    let verdict = |limits: Option<&str>| {
+        let slo = limits.map(|limits| limits.parse::<Slo>().expect("limits"));
+        let terms = Terms {
+            catalogue: &catalogue,
+            utilisation: 1.0,
+            slo: slo.as_ref(),
+            plans: vec![],
+            tokens_per_month: None,
+            today: day(),
+        };
+        Report::new(vec![(&results, Some(&price))], terms).verdict()
+    };
+    assert!(verdict(None).starts_with("cpu with 4 at a time, no cache is the cheapest"), "{}", verdict(None));
+    let within = verdict(Some("500/100"));
+    assert!(
+        within.starts_with("cpu with 1 at a time is the cheapest") && within.contains("500/100"),
+        "{within}"
+    );
+    assert!(verdict(Some("1/1")).starts_with("No load kept a single answer"), "{}", verdict(Some("1/1")));
 }

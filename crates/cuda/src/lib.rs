@@ -30,7 +30,7 @@ use tensor::{DType, WeightSource};
 
 pub use driver::{About, Address, Call, Driver, Fault, GraphId, KernelId, SLOTS};
 pub use eval::eval;
-pub use nvidia::{Found, Nvidia, find};
+pub use nvidia::{Energy, Found, Nvidia, find};
 pub use options::{Options, Precision};
 pub use recorder::{Event, Recorder};
 pub use source::Source;

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{continued, engine, facts, prompt, run};
+use common::{Anything, continued, engine, facts, prompt, run};
 use engine::null::Fault;
-use engine::{EngineError, Event, Facts, Grammar, Request};
+use engine::{EngineError, Event, Facts, Request};
 
 #[test]
 fn a_failed_step_ends_the_request_and_nothing_else() {
@@ -32,34 +32,12 @@ fn a_failed_step_ends_the_request_and_nothing_else() {
     }
 }
 
-/// Allows everything, so that an answer waits for a mask before it has a part in a step.
-struct Free;
-
-impl Grammar for Free {
-    fn mask(&mut self, mask: &mut [u32]) -> Result<(), String> {
-        mask.fill(u32::MAX);
-        Ok(())
-    }
-
-    fn accept(&mut self, _token: u32) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn is_complete(&self) -> bool {
-        false
-    }
-
-    fn fork(&self) -> Box<dyn Grammar> {
-        Box::new(Free)
-    }
-}
-
 #[test]
 fn pages_that_a_failed_step_was_to_copy_are_used_by_nobody() {
     for fault in (0..12).flat_map(|step| [Fault::Launch(step), Fault::Finish(step)]) {
         let facts = Facts { max_seqs: 5, ..facts(&[0, 11], 7, 28, 22) };
         let (mut engine, _) = engine(facts, Some(fault));
-        let request = Request { grammar: Some(Box::new(Free)), max_tokens: 9, ..Request::new(prompt(4)) };
+        let request = Request { grammar: Some(Box::new(Anything)), max_tokens: 9, ..Request::new(prompt(4)) };
         let ids = engine.start_answers(request, 5).expect("the request is good");
         let (mut answers, mut ended) = (vec![vec![]; 5], 0);
         while !engine.is_idle() {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{VOCAB, continued, engine, engine_with, facts, prompt, run};
+use common::{Anything, VOCAB, continued, engine, engine_with, facts, prompt, run};
 use engine::{Engine, Event, Facts, Finish, Grammar, RefuseError, Request};
 use graph::{BucketPolicy, Penalties, Sampling};
 
@@ -31,29 +31,6 @@ fn two_steps_are_in_flight_and_none_is_wasted() {
     // Three chunks and nine tokens fed; the first is launched alone, all others behind another.
     assert_eq!((tally.launches(), tally.overlapped(), tally.previous()), (12, 11, 9));
     assert_eq!(tally.tokens(), 29);
-}
-
-/// A grammar that allows every token.
-#[derive(Clone)]
-struct Anything;
-
-impl Grammar for Anything {
-    fn mask(&mut self, mask: &mut [u32]) -> Result<(), String> {
-        mask.fill(u32::MAX);
-        Ok(())
-    }
-
-    fn accept(&mut self, _: u32) -> Result<(), String> {
-        Ok(())
-    }
-
-    fn is_complete(&self) -> bool {
-        false
-    }
-
-    fn fork(&self) -> Box<dyn Grammar> {
-        Box::new(self.clone())
-    }
 }
 
 #[test]

@@ -80,6 +80,7 @@ impl<'c> FuncBuilder<'c> {
             nodes: vec![],
             results: vec![],
             types: vec![],
+            parts: vec![],
         };
         FuncBuilder { func, states: vec![], error: None, page_len, catalogue, prefix: String::new() }
     }

@@ -118,6 +118,14 @@ impl Graph {
         self.named(name).map(|(func, value, _)| func.ty(value))
     }
 
+    /// What part of the whole one rank has of a named value.
+    pub fn part_of(&self, name: &str) -> Part {
+        let part = self.named(name).and_then(|(func, value, _)| {
+            func.parts.iter().find(|(divided, _)| *divided == value).map(|(_, part)| *part)
+        });
+        part.unwrap_or_default()
+    }
+
     /// Every operation with its path, its argument types and its result types, calls followed into their functions.
     pub fn walk(&self, visit: &mut Visit<'_>) {
         self.walk_func(self.main(), "", visit);
@@ -287,6 +295,8 @@ pub struct Func {
     pub results: Vec<ValueId>,
     /// The type of every value.
     pub types: Vec<Ty>,
+    /// What part of the whole one rank has of values with names, where they are divided.
+    pub parts: Vec<(ValueId, Part)>,
 }
 
 impl Func {

@@ -40,7 +40,7 @@ impl ChipOptions {
     pub fn new(cache: PathBuf) -> ChipOptions {
         ChipOptions {
             library: None,
-            compiler: crate::compiler::COMMAND.into(),
+            compiler: neuronx::COMMAND.into(),
             cache,
             bundle: None,
             core: 0,
@@ -172,7 +172,7 @@ pub fn describe(what: &str, version: &str, emulated: bool) -> String {
 /// The chip that programs are compiled for, with logical cores as they are set.
 fn target(runtime: &Runtime) -> Result<Target, BackendError> {
     let name = runtime.target().map_err(failed)?.unwrap_or("a chip that is not known");
-    let known = Target::named(if name == "trn1n" { "trn1" } else { name });
+    let known = Target::named(name);
     let reason = || "modules are compiled for inf2, trn1, trn2 and trn3".to_owned();
     let mut target = *known.ok_or_else(|| unsupported(name.to_owned(), reason()))?;
     match std::env::var("NEURON_LOGICAL_NC_CONFIG").as_deref() {
@@ -284,12 +284,11 @@ impl Device for Chip {
     }
 
     fn wait(&mut self, run: Self::Run) -> Result<Option<u64>, BackendError> {
-        let end = Instant::now() + self.run_limit;
-        let mut left = self.run_limit;
+        let (start, mut left) = (Instant::now(), self.run_limit);
         // All are waited for, whatever becomes of the first.
         let wait = |run: nrt::Run| {
             let outcome = run.wait(left);
-            left = end.saturating_duration_since(Instant::now());
+            left = self.run_limit.saturating_sub(start.elapsed());
             outcome
         };
         let outcomes = run.into_iter().map(wait).collect::<Vec<_>>();

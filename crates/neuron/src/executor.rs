@@ -1,5 +1,8 @@
 //! Steps on a device, at most two in flight: a step is begun behind the one that runs, and takes its tokens from it
-//! without the host where the device finds them itself.
+//! without the host where the device chooses them itself.
+//!
+//! What the device draws, the host draws once more while the next step runs, by the one definition. Where they differ, which
+//! is rare, the next step runs again on the right tokens: it writes what it wrote before to the same slots.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -7,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use graph::{
-    BackendError, Budget, Executor, Feed, Fetch, Graph, GroupId, Inputs, PageId, PlanReport, ProgramId,
-    ProgramSpec, Sampler, StepId, Token, Weights, bind,
+    BackendError, Budget, Executor, Feed, Fetch, Graph, GroupId, Input, Inputs, PageId, PlanReport,
+    ProgramId, ProgramSpec, Sampler, StepId, Token, Weights, bind,
 };
 use hlo::{Element, Shape};
 
@@ -49,7 +52,7 @@ struct Flight<D: Device> {
 }
 
 enum Stage<D: Device> {
-    Running { run: D::Run, rows: Vec<Wanted>, began: Instant },
+    Running { run: D::Run, rows: Vec<Wanted>, tokens: Vec<i32>, began: Instant },
     Over(Result<Fetch, BackendError>),
 }
 
@@ -108,9 +111,8 @@ impl<D: Device> Running<D> {
 
     /// Waits for every step in flight; an error where one failed, for what comes after it cannot be begun.
     fn settle_all(&mut self) -> Result<(), BackendError> {
-        for mut flight in std::mem::take(&mut self.flights) {
-            self.settle(&mut flight);
-            self.flights.push_back(flight);
+        for place in 0..self.flights.len() {
+            self.settle(place);
         }
         for flight in &self.flights {
             if let Stage::Over(Err(error)) = &flight.stage {
@@ -121,39 +123,77 @@ impl<D: Device> Running<D> {
         Ok(())
     }
 
-    /// Waits for a step, and draws what its rows ask for.
-    fn settle(&mut self, flight: &mut Flight<D>) {
+    /// Waits for a step, those before it being settled, and draws what its rows ask for.
+    fn settle(&mut self, place: usize) {
         let nothing = Stage::Over(Ok(Fetch::default()));
-        let over = match std::mem::replace(&mut flight.stage, nothing) {
-            Stage::Running { run, rows, began } => self.fetch(flight, run, &rows, began),
-            Stage::Over(over) => over,
+        let flight = &mut self.flights[place];
+        let (step, program) = (flight.step, flight.program);
+        let (over, agrees) = match std::mem::replace(&mut flight.stage, nothing) {
+            Stage::Running { run, rows, began, .. } => match self.fetch(step, program, run, &rows, began) {
+                Ok((fetch, agrees)) => (Ok(fetch), agrees),
+                Err(error) => (Err(error), true),
+            },
+            Stage::Over(over) => (over, true),
         };
-        // The ids are known from now on.
-        if let (Ok(fetch), true) = (&over, flight.step.0 + 1 == self.steps) {
-            self.previous.clear();
-            self.previous.extend(fetch.sampled.iter().map(|sampled| sampled.id));
+        if let Ok(fetch) = &over {
+            let ids = fetch.sampled.iter().map(|sampled| sampled.id).collect::<Vec<_>>();
+            if !agrees {
+                self.repeat(place + 1, &ids);
+            }
+            // They are known from now on.
+            if step.0 + 1 == self.steps {
+                self.previous = ids;
+            }
         }
-        flight.stage = Stage::Over(over);
+        self.flights[place].stage = Stage::Over(over);
     }
 
     fn fetch(
         &mut self,
-        flight: &Flight<D>,
+        step: StepId,
+        program: ProgramId,
         run: D::Run,
         rows: &[Wanted],
         began: Instant,
-    ) -> Result<Fetch, BackendError> {
+    ) -> Result<(Fetch, bool), BackendError> {
         let device = &mut *lock(&self.device);
         let waited = device.wait(run);
         let worked = began.max(self.ended).elapsed();
         self.ended = Instant::now();
         let mut fetch = Fetch { device_ns: waited?.unwrap_or(worked.as_nanos() as u64), ..Fetch::default() };
-        let program = self.programs[flight.program.0 as usize].as_ref();
+        let program = self.programs[program.0 as usize].as_ref();
+        let program = program.expect("a program that a step runs is not dropped");
+        let slot = slot(step.0);
+        let agrees = program.sample(device, slot, rows, &mut self.sampler, &mut fetch)?;
+        program.taps(device, slot, &mut fetch)?;
+        Ok((fetch, agrees))
+    }
+
+    /// Runs the step in a place again, if there is one that took tokens from the step before which were not these.
+    fn repeat(&mut self, place: usize, ids: &[u32]) {
+        let Some(flight) = self.flights.get_mut(place) else { return };
+        let Stage::Running { tokens, .. } = &flight.stage else { return };
+        if tokens.iter().all(|&token| token >= 0) {
+            return;
+        }
+        let nothing = Stage::Over(Ok(Fetch::default()));
+        let Stage::Running { run, rows, mut tokens, .. } = std::mem::replace(&mut flight.stage, nothing)
+        else {
+            unreachable!("it was looked at")
+        };
+        for token in tokens.iter_mut().filter(|token| **token < 0) {
+            *token = ids[!*token as usize] as i32;
+        }
+        let device = &mut *lock(&self.device);
+        let program = self.programs[flight.program.0 as usize].as_mut();
         let program = program.expect("a program that a step runs is not dropped");
         let slot = slot(flight.step.0);
-        program.sample(device, slot, rows, &mut self.sampler, &mut fetch)?;
-        program.taps(device, slot, &mut fetch)?;
-        Ok(fetch)
+        let again = device.wait(run).and_then(|_| program.correct(device, slot, &tokens));
+        let began = Instant::now();
+        flight.stage = match again.and_then(|()| program.start(device, slot)) {
+            Ok(run) => Stage::Running { run, rows, tokens, began },
+            Err(error) => Stage::Over(Err(error)),
+        };
     }
 
     /// Begins a step behind those in flight.
@@ -165,8 +205,10 @@ impl<D: Device> Running<D> {
         }
         let inputs = Inputs { bucket: program.spec.bucket, feed, previous: &self.previous };
         program.feed(device, slot(self.steps), &inputs)?;
+        let mut tokens = vec![];
+        inputs.fill(Input::Tokens, &mut tokens);
         let (rows, began) = (feed.rows.iter().map(Wanted::of).collect(), Instant::now());
-        Ok(Stage::Running { run: program.start(device, slot(self.steps))?, rows, began })
+        Ok(Stage::Running { run: program.start(device, slot(self.steps))?, rows, tokens, began })
     }
 }
 
@@ -224,7 +266,7 @@ impl<D: Device> Executor for Running<D> {
         };
         let Stage::Running { rows, .. } = &stage else { unreachable!("it has only begun") };
         let known = |(place, row): (usize, &Wanted)| match row {
-            Wanted::Greedy if place < KEPT => !(place as u32),
+            _ if place < KEPT && row.is_chosen_there() => !(place as u32),
             _ => UNKNOWN,
         };
         self.previous.clear();
@@ -237,10 +279,12 @@ impl<D: Device> Executor for Running<D> {
 
     fn finish(&mut self, step: StepId, fetch: &mut Fetch) -> Result<(), BackendError> {
         let place = self.flights.iter().position(|flight| flight.step == step);
-        let found = place.and_then(|place| self.flights.remove(place));
         let reason = format!("step {} was never launched or is fetched already", step.0);
-        let mut flight = found.ok_or(BackendError::Device { device: NAME, reason })?;
-        self.settle(&mut flight);
+        let place = place.ok_or(BackendError::Device { device: NAME, reason })?;
+        for place in 0..=place {
+            self.settle(place);
+        }
+        let flight = self.flights.remove(place).expect("it was found");
         let Stage::Over(over) = flight.stage else { unreachable!("it was waited for") };
         *fetch = over?;
         Ok(())

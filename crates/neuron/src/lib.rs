@@ -7,20 +7,17 @@
 
 mod bundle;
 mod chip;
-mod compiler;
 mod device;
 mod emit;
 mod eval;
 mod executor;
 mod narrow;
-mod neff;
 mod options;
 mod parts;
 mod program;
 mod programs;
 mod rows;
 mod states;
-mod target;
 mod uses;
 mod weights;
 
@@ -34,15 +31,13 @@ use tensor::{DType, WeightSource};
 
 pub use bundle::{BucketError, Bundle, BundleError, Packed, Step, bucket_named};
 pub use chip::{Chip, ChipBound, ChipOptions, ChipProgram, describe};
-pub use compiler::{COMMAND, CompileError, Compiled, Compiler, Job};
 pub use device::Device;
 pub use emit::{Emitted, Given, emit};
 pub use eval::eval;
 pub use narrow::Narrow;
-pub use neff::{Neff, NeffError};
+pub use neuronx::{COMMAND, CompileError, Compiled, Compiler, Job, Neff, NeffError, TARGETS, Target};
 pub use nrt::Seen;
 pub use options::{Dialect, Options, Precision};
-pub use target::{TARGETS, Target};
 pub use weights::Form;
 
 /// The name in errors and reports.
@@ -137,6 +132,11 @@ fn of_rank(graph: &Graph, ranks: u32) -> Result<Graph, BackendError> {
     let refused =
         |error: ShardError| unsupported(format!("{} on {ranks} ranks", graph.name), error.to_string());
     shard(graph, ranks).map_err(refused)
+}
+
+/// The compiler's errors, as a backend's.
+pub fn uncompiled(error: CompileError) -> BackendError {
+    BackendError::Device { device: NAME, reason: error.to_string() }
 }
 
 fn unsupported(what: String, reason: String) -> BackendError {

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use graph::{Part, StateSpec, Ty, WeightSpec};
+use hlo::Shape;
 
 /// Rows of a weight that lie one behind another, and who has what of them.
 #[derive(Debug, PartialEq)]
@@ -126,6 +127,35 @@ impl Pages {
     }
 }
 
+/// The ranks to ask for all of a value, one per slice.
+pub(crate) fn sources(part: Part, ranks: u32) -> impl Iterator<Item = u32> {
+    let (ranks, copies) = match part {
+        Part::Slice { copies, .. } => (ranks, copies),
+        Part::Whole | Part::First => (1, 1),
+    };
+    (0..ranks).step_by(copies as usize)
+}
+
+/// A value put together of what ranks have of it, each `shape`: its axes and its bytes. What slices hold beyond the
+/// whole is left out.
+pub(crate) fn joined(part: Part, shape: &Shape, parts: &[Vec<u8>]) -> (Vec<usize>, Vec<u8>) {
+    let (mut dims, mut joined) = (shape.dims.clone(), vec![]);
+    let Part::Slice { axis, whole, .. } = part else { return (dims, parts.concat()) };
+    let axis = usize::from(axis);
+    let inner = product(&dims[axis + 1..]) * shape.element.bytes();
+    let len = std::mem::replace(&mut dims[axis], whole as usize) * inner;
+    let whole = whole as usize * inner;
+    for outer in 0..product(&dims[..axis]) {
+        let mut left = whole;
+        for part in parts {
+            let own = left.min(len);
+            joined.extend_from_slice(&part[outer * len..][..own]);
+            left -= own;
+        }
+    }
+    (dims, joined)
+}
+
 fn product(axes: &[usize]) -> usize {
     axes.iter().product()
 }
@@ -133,13 +163,14 @@ fn product(axes: &[usize]) -> usize {
 #[cfg(test)]
 mod tests {
     use graph::GroupId;
-    use tensor::{DType, Shape, WeightInfo};
+    use hlo::Element;
+    use tensor::{DType, WeightInfo};
 
     use super::*;
 
     /// What each rank has of a weight of u8-like elements that are their own places, by `runs`.
     fn divided(shape: &[usize], part: Part, ranks: u32) -> Vec<Vec<u8>> {
-        let info = WeightInfo { dtype: DType::U8, shape: Shape::new(shape) };
+        let info = WeightInfo { dtype: DType::U8, shape: tensor::Shape::new(shape) };
         let spec = WeightSpec { name: "w".to_owned(), info, part };
         let whole = spec.whole();
         let row = whole.shape.row_len();
@@ -174,6 +205,25 @@ mod tests {
         // Two heads for four ranks.
         assert_eq!(divided(&[1, 2], slice(0, 2, 2), 4), [[1, 2], [1, 2], [3, 4], [3, 4]]);
         assert_eq!(divided(&[1], slice(0, 3, 1), 4), [[1], [2], [3], [0]]);
+    }
+
+    #[test]
+    fn values_are_put_together_as_they_were_divided() {
+        let shape = |dims: &[usize]| Shape::new(Element::U8, dims);
+        let slice = |axis, whole, copies| Part::Slice { axis, whole, copies };
+        // Three columns on two ranks, the last with one that is filling.
+        let (dims, bytes) = joined(slice(1, 3, 1), &shape(&[2, 2]), &[vec![1, 2, 4, 5], vec![3, 0, 6, 0]]);
+        assert_eq!((dims, bytes), (vec![2, 3], vec![1, 2, 3, 4, 5, 6]));
+        assert_eq!(sources(slice(1, 3, 1), 2).collect::<Vec<_>>(), [0, 1]);
+        // Two heads of two on four ranks.
+        let (dims, bytes) = joined(slice(1, 2, 2), &shape(&[1, 1, 2]), &[vec![1, 2], vec![3, 4]]);
+        assert_eq!((dims, bytes), (vec![1, 2, 2], vec![1, 2, 3, 4]));
+        assert_eq!(sources(slice(1, 2, 2), 4).collect::<Vec<_>>(), [0, 2]);
+        // Fewer elements than ranks: the last have none.
+        let (dims, bytes) = joined(slice(0, 2, 1), &shape(&[1]), &[vec![1], vec![2], vec![0], vec![0]]);
+        assert_eq!((dims, bytes), (vec![2], vec![1, 2]));
+        assert_eq!(joined(Part::Whole, &shape(&[2]), &[vec![1, 2]]), (vec![2], vec![1, 2]));
+        assert_eq!(sources(Part::Whole, 4).collect::<Vec<_>>(), [0]);
     }
 
     #[test]

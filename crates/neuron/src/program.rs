@@ -1,15 +1,16 @@
 //! A module loaded, with the tensors that its inputs and outputs are bound to.
 
 use graph::{
-    BackendError, Fetch, Graph, Inputs, Largest, Op, Place, PlanReport, ProgramSpec, Sampled, Sampler,
+    BackendError, Fetch, Graph, Input, Inputs, Largest, Op, Part, Place, PlanReport, ProgramSpec, Sampled,
+    Sampler,
 };
 use hlo::{Module, Shape};
 
-use crate::emit::{Emitted, GREEDY, Given, LOGITS, SAMPLED, TOP, lower};
-use crate::rows::Wanted;
+use crate::emit::{CHOSEN, Emitted, Given, LOGITS, SAMPLED, TOP, lower};
+use crate::rows::{WISH, Wanted, Wish};
 use crate::states::States;
 use crate::weights::Loaded;
-use crate::{Device, unsupported};
+use crate::{Device, parts, unsupported};
 
 /// Most steps launched and not yet finished; each has a slot of its own, and takes what the other's left.
 pub(crate) const SLOTS: usize = 2;
@@ -22,6 +23,8 @@ pub(crate) struct Program<D: Device> {
     /// What the host may read after each step: names and shapes.
     own: Vec<(String, Shape)>,
     vocab: u32,
+    /// What part of each tap a rank has.
+    taps: Vec<Part>,
     filled: Vec<i32>,
 }
 
@@ -38,7 +41,7 @@ struct Slot<D: Device> {
 pub(crate) struct Shared<'a, D: Device> {
     pub(crate) weights: &'a Loaded<D>,
     pub(crate) states: &'a States<D>,
-    /// Of each slot, the tokens that its step finds likeliest.
+    /// Of each slot, the tokens that its step chooses.
     pub(crate) sampled: &'a [D::Tensor; SLOTS],
 }
 
@@ -55,8 +58,9 @@ impl<D: Device> Program<D> {
         let slots = [slot(0)?, slot(1)?];
         let report = PlanReport::of(&lower(graph, &spec.bucket), &spec.bucket, &Op::to_string);
         let own = own(&emitted.module, graph).map(|(name, shape)| (name.to_owned(), shape.clone()));
+        let taps = spec.taps.iter().map(|name| graph.part_of(name)).collect();
         let (spec, own, vocab) = (spec.clone(), own.collect(), graph.vocab);
-        Ok(Program { spec, report, slots, own, vocab, filled: vec![] })
+        Ok(Program { spec, report, slots, own, vocab, taps, filled: vec![] })
     }
 
     /// Writes what the step in a slot is given.
@@ -75,6 +79,12 @@ impl<D: Device> Program<D> {
                 Given::Patch(number) => {
                     device.write(tensor, None, 0, &bytes(inputs.feed.patches[number], f32::to_le_bytes))?
                 }
+                Given::Wishes => {
+                    let rows = inputs.feed.rows.iter().map(|row| Wish::of(row).unwrap_or(Wish::LIKELIEST));
+                    let mut wishes = rows.flat_map(|wish| wish.numbers()).collect::<Vec<_>>();
+                    wishes.resize(self.spec.bucket.rows as usize * WISH, 0.0);
+                    device.write(tensor, None, 0, &bytes(&wishes, f32::to_le_bytes))?;
+                }
                 given => return Err(unsupported("main".to_owned(), format!("it takes {given:?}"))),
             }
         }
@@ -86,8 +96,23 @@ impl<D: Device> Program<D> {
         device.start(&self.slots[slot].bound)
     }
 
+    /// Replaces the tokens of the step in a slot.
+    pub(crate) fn correct(
+        &mut self,
+        device: &mut D,
+        slot: usize,
+        tokens: &[i32],
+    ) -> Result<(), BackendError> {
+        let fed = self.slots[slot].fed.iter_mut();
+        for (_, tensor) in fed.filter(|(given, _)| *given == Given::Main(Place::Input(Input::Tokens))) {
+            device.write(tensor, None, 0, &bytes(tokens, i32::to_le_bytes))?;
+        }
+        Ok(())
+    }
+
     /// What each row of the step in a slot became: the likeliest token as the device found it where that is all that is
-    /// asked for, else what is drawn here, from the row's largest logits where they decide it, or from all.
+    /// asked for, else what is drawn here, from the row's largest logits where they decide it, or from all. Says whether
+    /// the device, where it chose too, chose the same.
     pub(crate) fn sample(
         &self,
         device: &mut D,
@@ -95,42 +120,54 @@ impl<D: Device> Program<D> {
         rows: &[Wanted],
         sampler: &mut Sampler,
         fetch: &mut Fetch,
-    ) -> Result<(), BackendError> {
+    ) -> Result<bool, BackendError> {
+        let mut agrees = true;
         if rows.is_empty() {
-            return Ok(());
+            return Ok(agrees);
         }
         let mut floats =
             |name| Ok::<_, BackendError>(numbers(&self.words(device, slot, name)?, f32::from_le_bytes));
-        let [_, logits, normalisers] = GREEDY;
+        let [_, logits, normalisers] = CHOSEN;
         let (logits, normalisers) = (floats(logits)?, floats(normalisers)?);
-        let drawn = rows.iter().any(|row| matches!(row, Wanted::Drawn(_)));
+        let drawn = rows.iter().any(|row| !matches!(row, Wanted::Greedy));
         let largest = if drawn { floats(TOP[0])? } else { vec![] };
         let ids = |words: Vec<[u8; 4]>| numbers(&words, u32::from_le_bytes);
-        let tokens = ids(self.words(device, slot, GREEDY[0])?);
+        let tokens = ids(self.words(device, slot, CHOSEN[0])?);
         let whose = if drawn { ids(self.words(device, slot, TOP[1])?) } else { vec![] };
         let most = self.shape(TOP[0]).dims[1];
         for (place, row) in rows.iter().enumerate() {
             let normaliser = normalisers[place];
-            let Wanted::Drawn(row) = row else {
-                fetch.sampled.push(Sampled { id: tokens[place], logprob: logits[place] - normaliser });
-                continue;
+            let kept = match row {
+                Wanted::Greedy => {
+                    fetch.sampled.push(Sampled { id: tokens[place], logprob: logits[place] - normaliser });
+                    continue;
+                }
+                Wanted::Guessed(kept) | Wanted::Drawn(kept) => kept.row(),
             };
             let of_row = place * most..(place + 1) * most;
             let (ids, logits) = (&whose[of_row.clone()], &largest[of_row]);
             let known = Largest { ids, logits, vocab: self.vocab, normaliser };
-            if !sampler.sample_largest(&known, &row.row(), fetch) {
-                sampler.sample(&self.logits(device, slot, place)?, &row.row(), fetch);
+            if !sampler.sample_largest(&known, &kept, fetch) {
+                sampler.sample(&self.logits(device, slot, place)?, &kept, fetch);
             }
+            agrees &= !row.is_chosen_there() || fetch.sampled.last().is_some_and(|it| it.id == tokens[place]);
         }
-        Ok(())
+        Ok(agrees)
     }
 
     /// The values that were asked for by name.
     pub(crate) fn taps(&self, device: &mut D, slot: usize, fetch: &mut Fetch) -> Result<(), BackendError> {
-        for number in 0..self.spec.taps.len() {
+        for (number, &part) in self.taps.iter().enumerate() {
             let name = format!("tap.{number}");
-            let values = numbers(&self.words(device, slot, &name)?, f32::from_le_bytes);
-            fetch.taps.push((tensor::Shape::new(&self.shape(&name).dims), values));
+            let (shape, tensor) = (self.shape(&name), self.tensor(slot, &name));
+            let mut parts = vec![];
+            for rank in parts::sources(part, device.ranks()) {
+                let mut held = vec![0; shape.bytes().expect("typed: it can be counted")];
+                device.read(tensor, rank, 0, &mut held)?;
+                parts.push(held);
+            }
+            let (dims, whole) = parts::joined(part, shape, &parts);
+            fetch.taps.push((tensor::Shape::new(&dims), numbers(&words(&whole), f32::from_le_bytes)));
         }
         Ok(())
     }
@@ -180,7 +217,7 @@ impl<D: Device> Slot<D> {
                     matches!(place, Place::Weight(_) | Place::State(_))
                 }
                 Given::Previous => true,
-                Given::Patch(_) => false,
+                Given::Patch(_) | Given::Wishes => false,
             };
             if !is_shared {
                 fed.push((*given, device.allocate(name, ty.array().expect("inputs are arrays"))?));

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use graph::BackendError;
 use hlo::Module;
+use neuronx::{Compiler, Job, kept_by_any};
 
 use crate::bundle::{BundleError, Packed};
-use crate::compiler::{Compiler, Job, kept_by_any};
-use crate::{NAME, Target};
+use crate::{NAME, Target, uncompiled};
 
 /// Where programs come from.
 pub(crate) enum Programs {
@@ -35,7 +35,7 @@ impl Programs {
         let job = Job { name: &module.name, module: &bytes, target };
         match self {
             Programs::Packed(packed) => Ok(packed.program(&bytes)?),
-            Programs::Compiled(compiler) => Ok(compiler.compile(&job)?.path),
+            Programs::Compiled(compiler) => Ok(compiler.compile(&job).map_err(uncompiled)?.path),
             Programs::Kept { folder, absent } => kept_by_any(folder, &job).ok_or_else(|| {
                 let reason = format!("a program must be compiled, and {absent}");
                 BackendError::Device { device: NAME, reason }

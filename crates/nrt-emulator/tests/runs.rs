@@ -142,19 +142,50 @@ fn what_a_run_uses_lives_until_it_is_done() {
     }
 }
 
-/// A core of a runtime that is opened anew, once the last handle of the one before is gone.
+/// A core of a runtime that is opened anew, when the last handle of the one before is gone.
 fn sum_core(lab: &Lab, last: nrt::Tensor) -> nrt::Core {
-    assert!(matches!(nrt::Runtime::open(&lab.options), Err(Error::InUse)));
     drop(last);
-    // The thread of the run before lets its handles go a moment after it told the outcome.
-    let opened = (0..10_000).find_map(|_| match nrt::Runtime::open(&lab.options) {
-        Err(Error::InUse) => {
-            std::thread::yield_now();
-            None
+    lab.runtime().core(0).unwrap()
+}
+
+#[test]
+fn whoever_opens_it_again_gets_the_same_until_it_is_closed() {
+    let lab = Lab::new();
+    let (first, second) = (lab.runtime(), lab.runtime());
+    let ours = Bench::new(&first.core(0).unwrap(), &lab.neff(&adding()));
+    let theirs = Bench::new(&second.core(0).unwrap(), &lab.neff(&adding()));
+    drop(first);
+    for bench in [&ours, &theirs] {
+        bench.write("a", &[2.0; 4]);
+        bench.run().unwrap();
+        assert_eq!(bench.read("sum"), [2.0; 4]);
+    }
+    assert_eq!(second.emulated().unwrap().executions, 2);
+    drop((ours, theirs, second));
+    // All is forgotten: it is closed, and started anew.
+    assert_eq!(lab.runtime().core(0).unwrap().memory().unwrap().used, 0);
+    // What failed for good stays so, whoever asks.
+    let runtime = lab.runtime();
+    let bench = Bench::new(&runtime.core(0).unwrap(), &lab.neff(&adding()));
+    lab.control().fail("nrta_execute_schedule", 101, 0, 1);
+    bench.run().unwrap_err();
+    let poisoned = |opened: Result<nrt::Runtime, Error>| match opened.map(drop) {
+        Err(Error::Poisoned { because }) => {
+            assert!(because.contains("NRT_EXEC_UNIT_UNRECOVERABLE"), "{because}")
         }
-        other => Some(other.unwrap()),
-    });
-    opened.unwrap().core(0).unwrap()
+        other => panic!("{other:?}"),
+    };
+    poisoned(nrt::Runtime::open(&lab.options));
+    drop((bench, runtime));
+    poisoned(nrt::Runtime::open(&lab.options));
+}
+
+#[test]
+fn a_run_may_be_waited_for_without_end() {
+    let lab = Lab::new();
+    let bench = Bench::new(&lab.runtime().core(0).unwrap(), &lab.neff(&adding()));
+    let run = bench.model.start(&bench.inputs, &bench.outputs).unwrap();
+    run.wait(std::time::Duration::MAX).unwrap();
 }
 
 #[test]

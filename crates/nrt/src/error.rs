@@ -23,9 +23,6 @@ pub enum Error {
         /// What it lacks.
         symbol: &'static str,
     },
-    /// For the caller: it runs already.
-    #[error("this libnrt is started already in this process; use a clone of the `Runtime` that there is")]
-    InUse,
     /// For the operator: an option says nothing that can be meant.
     #[error("the option {option} is {value}, but {rule}")]
     Option {

@@ -3,18 +3,13 @@
 //! `libc` is a dependency already, so `dlopen` is called directly; what a crate for it would add, unloading with
 //! lifetimes, is not wanted: libnrt has threads of its own and is never unloaded.
 
-use std::collections::BTreeSet;
 use std::ffi::{CStr, CString, c_void};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use crate::error::Error;
 
 /// Where libnrt is looked for where no path is given: where AWS's package puts it, then wherever the loader looks.
 pub const PLACES: [&str; 2] = ["/opt/aws/neuron/lib/libnrt.so.1", "libnrt.so.1"];
-
-/// Libraries that are started. There are several only where there are copies, each with variables of its own.
-static STARTED: Mutex<BTreeSet<usize>> = Mutex::new(BTreeSet::new());
 
 /// An opened libnrt.
 #[derive(Debug)]
@@ -43,15 +38,9 @@ impl Library {
         Err(Error::NoLibrary { tried: tried.join("; ") })
     }
 
-    /// Reserves the library for one runtime: a second would be closed with the first.
-    pub(crate) fn claim(&self) -> Result<(), Error> {
-        let new = STARTED.lock().unwrap_or_else(PoisonError::into_inner).insert(self.handle.addr());
-        if new { Ok(()) } else { Err(Error::InUse) }
-    }
-
-    /// Takes the reservation back.
-    pub(crate) fn release(&self) {
-        STARTED.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.handle.addr());
+    /// The same for all who opened the same library.
+    pub(crate) fn number(&self) -> usize {
+        self.handle.addr()
     }
 
     /// A pointer to the function of a name.

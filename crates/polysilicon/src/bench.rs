@@ -9,6 +9,7 @@
 //! # Ok::<(), polysilicon::Error>(())
 //! ```
 
+mod forecast;
 mod ops;
 mod report;
 mod runner;
@@ -16,8 +17,13 @@ mod schedule;
 
 use std::time::Duration;
 
+use cost::predict::Sample;
+use graph::Op;
+
 use crate::{Builder, Device, Error, Gauge, Limits, Progress};
 
+pub(crate) use forecast::peak;
+pub use forecast::{Oracle, multiplies_blocks};
 pub use ops::{Detail, OpTime, Ops};
 pub use report::{Figure, Phase, Report, median};
 pub use runner::{Room, Runner};
@@ -101,8 +107,11 @@ impl Builder {
             // The bar of loading goes.
             drop(self);
             let device = backend.caps().name;
+            let (model, figures) = (report.model.clone(), vec![]);
+            let oracle =
+                limits.clone().map(|limits| Oracle::new(limits, runner.graph())).transpose()?.flatten();
             let mut timing =
-                Timing { runner, limits, gauge, workload, device, done: 0, tell, figures: vec![] };
+                Timing { runner, model, oracle, limits, gauge, workload, device, done: 0, tell, figures };
             timing.all()?;
             Ok::<_, Error>(timing.figures)
         })?;
@@ -141,6 +150,8 @@ impl Workload {
 /// A workload being timed.
 struct Timing<'a> {
     runner: Runner,
+    model: String,
+    oracle: Option<Oracle>,
     limits: Option<Limits>,
     gauge: Option<Gauge>,
     workload: &'a Workload,
@@ -184,6 +195,11 @@ impl Timing<'_> {
         }
         figure.work = work(self.runner.graph(), steps);
         figure.bound = self.limits.as_ref().map(|limits| bound(limits, self.runner.graph(), steps));
+        figure.sample = self.sample(&figure, steps);
+        let predicted = self.oracle.as_ref().zip(figure.sample.as_ref());
+        let tokens = f64::from(figure.tokens) * f64::from(figure.sequences);
+        figure.predicted_per_s =
+            predicted.map(|(oracle, sample)| tokens / (oracle.step_s(sample) * steps.len() as f64));
         let middle = figure.middle_round();
         if let (Some(detail), Some(place)) = (self.workload.ops, middle) {
             // The bound is of what memory gave then, and not of what it gives at best.
@@ -196,6 +212,27 @@ impl Timing<'_> {
         }
         self.figures.push(figure);
         Ok(())
+    }
+
+    /// What one of its steps took, beside what it takes at best while memory gives what it gave.
+    fn sample(&self, figure: &Figure, steps: &[Step]) -> Option<Sample> {
+        let (bound, bandwidth) = (figure.bound?, median(&figure.bandwidths));
+        let (graph, count) = (self.runner.graph(), steps.len() as f64);
+        let work = work(graph, steps);
+        let mut layers = 0.0;
+        graph.walk(&mut |_, op, _, _| layers += f64::from(u8::from(matches!(op, Op::Attention { .. }))));
+        let Figure { phase, tokens, depth, sequences, .. } = figure;
+        let sample = Sample {
+            model: self.model.clone(),
+            what: format!("{} {tokens} at {depth}, {sequences} at a time", phase.name()),
+            weights_s: work.weight_bytes / bandwidth / count,
+            state_s: work.state_bytes / bandwidth / count,
+            compute_s: bound.compute_s / count,
+            layers,
+            sequences: f64::from(*sequences),
+            seconds: median(&figure.rounds) / count,
+        };
+        sample.is_sound().then_some(sample)
     }
 
     /// One round, with what its kernels did where that is wanted.

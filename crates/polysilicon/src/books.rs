@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use cost::{Charge, Ledger, PartUse, Rates, StepUse, Stretch};
 use engine::{Account, Ran, SequenceId};
+use graph::Graph;
 
-use crate::energy::Counters;
+use crate::bench::peak;
+use crate::energy::Meter;
+use crate::{Device, Limits};
 
 /// Energy is read no more often: its counters move about a thousand times a second, and reading them takes its time.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -18,17 +21,16 @@ const RATES: Rates = Rates { bytes_per_s: 4e10, operations_per_s: 4e11 };
 /// The ledger and what it is told.
 pub(crate) struct Books {
     pub ledger: Ledger<SequenceId>,
-    counters: Option<Counters>,
+    meter: Option<Meter>,
     read: Instant,
     /// Kept for its memory.
     parts: Vec<PartUse<SequenceId>>,
 }
 
 impl Books {
-    /// `runs_here`: whether this machine's processor, whose counters can be read, does the work.
-    pub fn new(ledger: Ledger<SequenceId>, runs_here: bool) -> Books {
-        let counters = runs_here.then(Counters::open).flatten();
-        Books { ledger, counters, read: Instant::now(), parts: vec![] }
+    /// The books of a device, whose counters are read where it has any.
+    pub fn new(ledger: Ledger<SequenceId>, device: Device) -> Books {
+        Books { ledger, meter: Meter::of(device), read: Instant::now(), parts: vec![] }
     }
 
     /// Enters a step.
@@ -48,7 +50,7 @@ impl Books {
             padding: account.padding,
             parts: &self.parts,
         });
-        if self.counters.is_some() && self.read.elapsed() >= PATIENCE {
+        if self.meter.is_some() && self.read.elapsed() >= PATIENCE {
             self.read_energy();
         }
     }
@@ -60,20 +62,21 @@ impl Books {
     }
 
     fn read_energy(&mut self) {
-        if let Some(joules) = self.counters.as_mut().and_then(Counters::since) {
+        if let Some(joules) = self.meter.as_mut().and_then(Meter::since) {
             self.ledger.energy(joules);
             self.read = Instant::now();
         }
     }
 }
 
-/// What so many threads of a device read and multiply, as far as that was measured before: nothing is measured for it.
-pub(crate) fn rates(runs_here: bool, threads: usize) -> Rates {
+/// What so many threads of a device read and multiply by a model's weights, as far as that was measured before: nothing is
+/// measured for it.
+pub(crate) fn rates(runs_here: bool, threads: usize, graph: &Graph) -> Rates {
     let measured = cpu::measure::cached().filter(|_| runs_here);
     let known = measured.and_then(|measured| {
-        let operations_per_s = measured.peaks.iter().map(|(_, rates)| rates.at(threads)).fold(0.0, f64::max);
-        let rates = Rates { bytes_per_s: measured.bandwidth.at(threads), operations_per_s };
-        (rates.bytes_per_s > 0.0 && operations_per_s > 0.0).then_some(rates)
+        let limits = Limits::new(&measured, threads);
+        let rates = Rates { bytes_per_s: limits.bandwidth, operations_per_s: peak(&limits, graph) };
+        (rates.bytes_per_s > 0.0 && rates.operations_per_s.is_finite()).then_some(rates)
     });
     known.unwrap_or(RATES)
 }

@@ -8,7 +8,7 @@ use tensor::DType;
 use weights::{Mix, Target};
 
 use crate::open::PAGE_LEN;
-use crate::{Builder, Error, table};
+use crate::{Builder, Error, numbers};
 
 /// Types to fall back to, the widest first.
 const SMALLER: [Target; 6] = [
@@ -42,10 +42,10 @@ pub struct Shortage {
 impl fmt::Display for Shortage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [needed, weights, available] =
-            [self.needed, self.weights, self.available].map(|n| table::bytes(n as f64));
+            [self.needed, self.weights, self.available].map(|n| numbers::bytes(n as f64));
         let context = self.context.map(|tokens| format!("--context {tokens}, "));
         let target = self.target.map(|(target, bytes)| {
-            format!("--quantize {target} ({} of weights), ", table::bytes(bytes as f64))
+            format!("--quantize {target} ({} of weights), ", numbers::bytes(bytes as f64))
         });
         let or = if context.is_some() || target.is_some() { "or " } else { "" };
         write!(

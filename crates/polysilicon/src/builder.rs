@@ -242,10 +242,11 @@ impl Builder {
             Some(draft) => Some(self.load_draft(*draft, backend)?),
             None => None,
         };
-        let (price, runs_here) = (self.price.take(), self.device.runs_here());
+        let (price, device) = (self.price.take(), self.device);
         let Ready { opened, tokens, graph, caps, facts, executor, pool } = self.ready(backend)?;
-        let ledger = Ledger::new(&graph, books::rates(runs_here, pool.current_num_threads()));
-        let worker = Worker::start(Engine::new(executor, facts)?, pool, Books::new(ledger, runs_here));
+        let ledger =
+            Ledger::new(&graph, books::rates(device.runs_here(), pool.current_num_threads(), &graph));
+        let worker = Worker::start(Engine::new(executor, facts)?, pool, Books::new(ledger, device));
         let extras = Extras { emulated: backend.is_emulated(), draft, price };
         Ok(Model::new(opened, tokens, graph, caps, extras, worker, start.elapsed()))
     }

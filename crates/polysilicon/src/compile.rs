@@ -187,7 +187,7 @@ impl Compile {
         let named = self.compiler.clone().or_else(neuron_chips::compiler);
         let Some(command) = named.or_else(Compiler::on_path) else { return Ok(None) };
         let cache = self.cache.clone().unwrap_or_else(neuron_chips::cache);
-        let compiler = Compiler::open(&command, &cache, self.limit).map_err(graph::BackendError::from)?;
+        let compiler = Compiler::open(&command, &cache, self.limit).map_err(neuron::uncompiled)?;
         Ok(Some(compiler))
     }
 

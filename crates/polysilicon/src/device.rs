@@ -171,8 +171,13 @@ impl Device {
         self.runs_here().then(found).flatten()
     }
 
+    /// Whether it tells how long each of its kernels takes.
+    pub fn tells_kernels(self) -> bool {
+        self.chosen() == Device::Cpu
+    }
+
     /// Whether this machine's processor does the work.
-    pub(crate) fn runs_here(self) -> bool {
+    pub fn runs_here(self) -> bool {
         matches!(self.chosen(), Device::Cpu | Device::Reference | Device::Candle)
     }
 

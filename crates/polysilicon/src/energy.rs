@@ -1,11 +1,49 @@
-//! The machine's own counters of energy: RAPL of its processors, where the system shows them and lets us read. Virtual machines
-//! seldom have them. Where there are none, energy is not told: a power rating times a time is no measurement.
+//! The machine's own counters of energy: RAPL of its processors, where the system shows them and lets us read, and those of
+//! NVIDIA's GPUs. Virtual machines seldom have the former. Where there are none, energy is not told: a power rating times a time is
+//! no measurement.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::Device;
+
 /// Where Linux shows them, for AMD's processors too.
 const FOLDER: &str = "/sys/class/powercap";
+
+/// What counts the energy of a device.
+pub(crate) enum Meter {
+    /// This machine's processors.
+    Processors(Counters),
+    /// A GPU, and the joules that it told last.
+    Gpu(cuda::Energy, f64),
+}
+
+impl Meter {
+    /// The counters of a device; `None` where it has none that can be read.
+    pub fn of(device: Device) -> Option<Meter> {
+        match device {
+            Device::Cuda(number) => {
+                let energy = cuda::Energy::open(number)?;
+                let joules = energy.joules()?;
+                Some(Meter::Gpu(energy, joules))
+            }
+            _ if device.runs_here() => Counters::open().map(Meter::Processors),
+            _ => None,
+        }
+    }
+
+    /// Joules since they were read last; `None` where they can no longer be read.
+    pub fn since(&mut self) -> Option<f64> {
+        match self {
+            Meter::Processors(counters) => counters.since(),
+            Meter::Gpu(energy, last) => {
+                let joules = energy.joules()?;
+                // It begins again when the driver is loaded again.
+                Some((joules - std::mem::replace(last, joules)).max(0.0))
+            }
+        }
+    }
+}
 
 /// Counters of all sockets.
 pub(crate) struct Counters(Vec<Counter>);
@@ -19,7 +57,7 @@ struct Counter {
 
 impl Counters {
     /// The counters of this machine; `None` where one of its sockets has none.
-    pub fn open() -> Option<Counters> {
+    fn open() -> Option<Counters> {
         Counters::within(Path::new(FOLDER))
     }
 
@@ -35,7 +73,7 @@ impl Counters {
     }
 
     /// Joules since they were read last; `None` where one can no longer be read.
-    pub fn since(&mut self) -> Option<f64> {
+    fn since(&mut self) -> Option<f64> {
         self.0.iter_mut().map(Counter::since).sum()
     }
 }

@@ -3,9 +3,10 @@
 use graph::{Backend, Bucket, Graph, PlanLine, PlanReport, ProgramSpec, Work};
 use tensor::DType;
 
+use crate::numbers;
 use crate::open::PAGE_LEN;
-use crate::table::{self, table};
 use crate::{Builder, Device, Error};
+use cost::table;
 
 /// How far a graph has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +106,7 @@ fn plan(report: &PlanReport) -> String {
     }
     let arena = match report.arena_bytes {
         0 => String::new(),
-        bytes => format!(", values in {}", table::bytes(bytes as f64)),
+        bytes => format!(", values in {}", numbers::bytes(bytes as f64)),
     };
     rows.push(row("total", &format!("{} kernels{arena}", report.lines.len()), &work, all_ns));
     let mut text = table(&rows, 2);
@@ -118,10 +119,10 @@ fn plan(report: &PlanReport) -> String {
 fn row(path: &str, kernel: &str, work: &Work, predicted_ns: Option<f64>) -> [String; 6] {
     let [memory, caches] = [work.memory_bytes(), work.value_bytes].map(|n| match n {
         0.0 => String::new(),
-        n => table::bytes(n),
+        n => numbers::bytes(n),
     });
-    let time = predicted_ns.map_or(String::new(), |ns| table::seconds(ns / 1e9));
-    [path.to_owned(), kernel.to_owned(), memory, caches, table::operations(work.operations), time]
+    let time = predicted_ns.map_or(String::new(), |ns| numbers::seconds(ns / 1e9));
+    [path.to_owned(), kernel.to_owned(), memory, caches, numbers::operations(work.operations), time]
 }
 
 #[cfg(test)]

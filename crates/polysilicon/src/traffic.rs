@@ -20,13 +20,15 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use cost::Catalogue;
+use cost::predict::Sheet;
 use cost::results::{Request, Run, Setup, percentile};
 use engine::uniform;
-use graph::{Op, Work};
 
-use crate::bench::limits;
+use crate::bench::{limits, peak};
+use crate::disturbance::Watch;
 use crate::worker::{Listener, Message};
-use crate::{Device, Error, Limits, Model, Progress, Sampling};
+use crate::{Device, Error, Model, Progress, Sampling};
 
 pub use trace::{Ask, read_trace};
 
@@ -104,7 +106,7 @@ impl Traffic {
     /// Sends them all, and waits for what they give; `tell` hears how many of how many are done.
     pub fn run(&self, model: &Model, tell: &mut (dyn FnMut(Progress) + Send)) -> Result<Run, Error> {
         self.check(model)?;
-        let before = model.totals()?;
+        let (watch, before) = (Watch::start(), model.totals()?);
         let book = Book {
             model,
             start: Instant::now(),
@@ -128,6 +130,8 @@ impl Traffic {
             overhead_s: after.overhead_s + after.dropped_s - before.overhead_s - before.dropped_s,
             generator_lag_s_p99: lags.iter().map(|lags| percentile(lags, 0.99)).fold(0.0, f64::max),
             bytes_per_s: None,
+            device_s: after.device_s - before.device_s,
+            disturbed: watch.end(),
             requests: requests.into_iter().map(|(_, request)| request).collect(),
         })
     }
@@ -259,7 +263,7 @@ impl Traffic {
     }
 
     /// A request's prompt: what the trace says, or tokens that no other prompt has but for the beginning that all share.
-    fn prompt_of(&self, model: &Model, number: usize) -> Vec<u32> {
+    pub fn prompt_of(&self, model: &Model, number: usize) -> Vec<u32> {
         if let Some(ask) = self.asked(number) {
             return ask.prompt.clone();
         }
@@ -306,17 +310,19 @@ impl Traffic {
 pub fn setup(model: &Model, device: Device, threads: Option<usize>) -> Result<Setup, Error> {
     let threads = threads.unwrap_or_else(cpu::measure::cores);
     let weight_bytes = model.graph().weight_bytes();
-    let mut factor = None;
-    model.graph().walk(&mut |_, op, args, _| {
-        if matches!(op, Op::Linear) {
-            factor = factor.or(op.factor(args));
-        }
-    });
     // What caches hold is read faster than memory gives.
     let caches = cpu::measure::caches();
-    let limits = limits(device, threads).filter(|_| weight_bytes > caches.l3.max(caches.l2) as u64);
-    let seconds =
-        |limits: &Limits| limits.bound(&Work { operations: 1.0, ..Work::default() }, factor).compute_s;
+    let in_caches = weight_bytes <= caches.l3.max(caches.l2) as u64;
+    let (bytes_per_s, operations_per_s) = match limits(device, threads) {
+        Some(limits) => {
+            let bandwidth = Some(limits.bandwidth).filter(|_| !in_caches);
+            (bandwidth, Some(peak(&limits, model.graph())))
+        }
+        None => match sheet(model)? {
+            Some(sheet) => (Some(sheet.bytes_per_s), sheet.fastest()),
+            None => (None, None),
+        },
+    };
     Ok(Setup {
         model: model.name().to_owned(),
         random_weights: model.is_random(),
@@ -326,10 +332,29 @@ pub fn setup(model: &Model, device: Device, threads: Option<usize>) -> Result<Se
         device_description: model.device_description().to_owned(),
         threads,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        bytes_per_s: limits.as_ref().map(|limits| limits.bandwidth),
-        operations_per_s: limits.as_ref().map(|limits| 1.0 / seconds(limits)),
+        bytes_per_s,
+        operations_per_s,
         ..Setup::default()
     })
+}
+
+/// The data sheet of a GPU that the catalogue knows.
+fn sheet(model: &Model) -> Result<Option<Sheet>, Error> {
+    let catalogue = Catalogue::built_in()?;
+    Ok(catalogue.gpu(model.device_description()).map(|(name, chip)| Sheet::of(name, chip, 1)))
+}
+
+/// The share of a prompt's positions whose likeliest token is that of the reference too: what is fast and computes something else
+/// is no result.
+pub fn like_reference(model: &Model, reference: &Model, ids: &[u32]) -> Result<f64, Error> {
+    let (ours, theirs) = (model.logits(ids)?, reference.logits(ids)?);
+    let likeliest = |row: &[f32]| {
+        let places = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+        places.map(|(place, _)| place)
+    };
+    let rows = ours.values.chunks(ours.vocab.max(1)).zip(theirs.values.chunks(theirs.vocab.max(1)));
+    let alike = rows.filter(|(ours, theirs)| likeliest(ours) == likeliest(theirs)).count();
+    Ok(alike as f64 / ids.len().max(1) as f64)
 }
 
 impl Book<'_> {

@@ -9,7 +9,6 @@ use polysilicon::{DType, Opened};
 
 struct Held {
     point: Point,
-    sheet: Sheet,
     bound: StepBound,
 }
 
@@ -20,7 +19,7 @@ fn held(catalogue: &Catalogue, point: &Point) -> Held {
     let sheet = Sheet::of(name, chip, point.chips);
     let token = Stretch { from: point.depth, count: 1, rows: 1 };
     let bound = sheet.bound(&graph, &counts(&graph, &token, point.sequences));
-    Held { point: point.clone(), sheet, bound }
+    Held { point: point.clone(), bound }
 }
 
 /// Milliseconds of each layer that are left beyond the bound: what a calibration of layers alone is made of.
@@ -41,7 +40,7 @@ fn predicted_ms(known: &Calibrations, all: &[Held], held: &Held) -> f64 {
         true => Calibration { layer_us: others.iter().sum::<f64>() / others.len() as f64, ..named.clone() },
         false => named.clone(),
     };
-    1e3 * calibration.seconds(&held.sheet, &held.bound, held.point.sequences)
+    1e3 * calibration.seconds(&held.bound, held.point.sequences)
 }
 
 #[test]
@@ -89,7 +88,7 @@ fn a_sheet_alone_is_a_bound_and_no_calibration_goes_below_it() {
         let bound = sheet.bound(&graph, &counts(&graph, &token, sequences));
         let reading = graph.weight_bytes() as f64 * 0.9 / 3.35e12;
         assert!(bound.seconds > reading && bound.seconds >= bound.memory_s.max(bound.compute_s));
-        let calibrated = known.of(name).expect("a calibration").seconds(&sheet, &bound, sequences);
+        let calibrated = known.of(name).expect("a calibration").seconds(&bound, sequences);
         assert!(calibrated >= bound.seconds);
         let cheat = Calibration {
             weights: 0.1,
@@ -98,7 +97,7 @@ fn a_sheet_alone_is_a_bound_and_no_calibration_goes_below_it() {
             layer_us: 0.0,
             ..known.calibrations[0].clone()
         };
-        assert_eq!(cheat.seconds(&sheet, &bound, 0), bound.seconds, "what no chip can do is not predicted");
+        assert_eq!(cheat.seconds(&bound, 0), bound.seconds, "what no chip can do is not predicted");
     }
     let ops = sheet.operations(&graph, &counts(&graph, &token, 1));
     assert!(ops.iter().filter(|op| op.op == "linear").all(|op| op.bound() == "memory"));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use polysilicon::{DType, Device, Error, Model, Precision, Sampling, Session, SessionError};
+use polysilicon::{DType, Device, Error, Model, Piece, Precision, Sampling, Session, SessionError};
 
 fn open(device: Device, kv: DType) -> Result<Model, Error> {
     let builder = Model::open("embedded")?.device(device).threads(1).kv(kv).precision(Precision::F32);
@@ -21,6 +21,12 @@ fn prompt(len: u32) -> Vec<u32> {
 fn drawn(tokens: u32) -> Sampling {
     let sampling = Sampling::default().temperature(0.9).top_p(0.95).penalties(1.1, 0.3, 0.2).seed(11);
     sampling.max_tokens(tokens).ignore_end(true)
+}
+
+/// The bits of what tokens are told with.
+fn logprobs(pieces: impl Iterator<Item = Result<Piece, Error>>) -> Result<Vec<u32>, Error> {
+    let bits = |piece: Piece| piece.id.map(|_| piece.logprob.to_bits());
+    pieces.filter_map(|piece| piece.map(bits).transpose()).collect()
 }
 
 fn in_folder() -> (tempfile::TempDir, PathBuf) {
@@ -42,14 +48,12 @@ fn saved(path: &Path) -> Result<Vec<u32>, Error> {
 fn an_answer_goes_on_in_another_process_as_if_unbroken() -> Result<(), Error> {
     let (_folder, path) = in_folder();
     let whole = cpu()?.session();
-    whole.generate(prompt(100), &drawn(90))?.finish()?;
+    let unbroken = logprobs(whole.generate(prompt(100), &drawn(90))?)?;
 
     let model = cpu()?;
     let mut session = model.session();
     let mut stream = session.generate(prompt(100), &drawn(90))?;
-    for _ in 0..50 {
-        stream.next().transpose()?;
-    }
+    let mut told = logprobs(stream.by_ref().take(50))?;
     drop(stream);
     session.set_notes("notes");
     session.save(&path)?;
@@ -57,10 +61,11 @@ fn an_answer_goes_on_in_another_process_as_if_unbroken() -> Result<(), Error> {
     let other = cpu()?;
     let restored = Session::restore(&other, &path)?;
     assert_eq!((restored.notes(), restored.tokens().len()), ("notes", 150));
-    let receipt = restored.resume(&drawn(40))?.finish()?;
-    assert_eq!(restored.tokens(), whole.tokens());
+    let mut stream = restored.resume(&drawn(40))?;
+    told.extend(logprobs(stream.by_ref())?);
+    assert_eq!((restored.tokens(), told), (whole.tokens(), unbroken));
     // Whole pages of 16 are kept, and the last token was not fed.
-    assert_eq!(receipt.cached_tokens, 144);
+    assert_eq!(stream.finish()?.cached_tokens, 144);
     Ok(())
 }
 

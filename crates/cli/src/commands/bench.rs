@@ -2,18 +2,16 @@
 
 mod requests;
 
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, value_parser};
-use polysilicon::Error;
+use polysilicon::Device;
 use polysilicon::bench::{Detail, Report, Workload};
 
 use self::requests::RequestArgs;
-use crate::args::{DeviceArgs, ModelArgs};
+use crate::args::{HowArgs, ModelArgs};
 use crate::failure::Failure;
-use crate::output::print;
+use crate::output::{Sink, print};
 use crate::prices::PriceArgs;
 use crate::progress::Bar;
 use crate::reports::ReportArgs;
@@ -55,8 +53,17 @@ pub struct Bench {
     json: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
+    /// auto, cpu, cuda[:N], neuron[:N], reference or candle; several separated by commas serve requests, for one table
+    #[arg(
+        long,
+        value_name = "DEVICE",
+        value_delimiter = ',',
+        default_value = "auto",
+        help_heading = "Device"
+    )]
+    device: Vec<Device>,
     #[command(flatten)]
-    device: DeviceArgs,
+    how: HowArgs,
     #[command(flatten)]
     requests: RequestArgs,
     #[command(flatten)]
@@ -68,25 +75,11 @@ pub struct Bench {
 impl Bench {
     /// Runs it.
     pub fn execute(self) -> Result<(), Failure> {
-        if self.requests.are_asked() || self.report.is_asked() || self.price.is_named() {
+        let asked = self.requests.are_asked() || self.report.is_asked() || self.price.is_asked();
+        if asked || self.device.len() > 1 {
             return self.serve();
         }
-        let dash = Path::new("-");
-        let path = self.json.as_deref().filter(|path| *path != dash);
-        // Before minutes are spent on what cannot be written.
-        let file = path.map(|path| File::create(path).map_err(unwritten(path))).transpose()?;
-        let report = self.report()?;
-        if let (Some(mut file), Some(path)) = (file, path) {
-            writeln!(file, "{}", report.json()).map_err(unwritten(path))?;
-        }
-        match self.json.as_deref() == Some(dash) {
-            true => print(&format!("{}\n", report.json())),
-            false => print(&report.to_string()),
-        }
-    }
-
-    fn report(&self) -> Result<Report, Failure> {
-        let opened = self.model.open()?;
+        let sink = self.json.as_deref().map(Sink::open).transpose()?;
         let detail = if self.layers { Detail::Nodes } else { Detail::Kinds };
         let workload = Workload {
             prompts: self.prompt.clone(),
@@ -96,14 +89,16 @@ impl Bench {
             rounds: self.rounds,
             ops: self.ops.then_some(detail),
         };
-        let bar = Bar::counting(format!("timing {}", opened.name()), "rounds");
-        let builder = self.device.builder(opened);
-        Ok(builder.bench(&workload, &mut |progress| bar.show(progress.done, progress.total))?)
+        let report = self.time(self.device.first().copied().unwrap_or_default(), &workload)?;
+        let printed = sink.as_ref().is_some_and(Sink::is_printed);
+        sink.map_or(Ok(()), |sink| sink.write(&format!("{}\n", report.json())))?;
+        if printed { Ok(()) } else { print(&report.to_string()) }
     }
-}
 
-/// The failure of writing a file.
-fn unwritten(path: &Path) -> impl Fn(std::io::Error) -> Error {
-    let path = path.to_owned();
-    move |error| Error::Write { path: path.clone(), error }
+    fn time(&self, device: Device, workload: &Workload) -> Result<Report, Failure> {
+        let opened = self.model.open()?;
+        let bar = Bar::counting(format!("timing {}", opened.name()), "rounds");
+        let builder = self.how.builder(opened, device);
+        Ok(builder.bench(workload, &mut |progress| bar.show(progress.done, progress.total))?)
+    }
 }

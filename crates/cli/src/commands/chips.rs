@@ -1,13 +1,12 @@
 //! `chips`: what is known of chips and of what they cost.
 
 use clap::Args;
-use polysilicon::cost::{Catalogue, Chip, Date, Instance, Price};
+use polysilicon::cost::{Catalogue, Chip, Date, Instance, Price, table};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
-use crate::output::{print, print_json};
+use crate::output::{LEFT, print, print_json};
 use crate::prices::{CatalogueArgs, today};
-use crate::table::table;
 
 #[derive(Args)]
 #[command(
@@ -79,7 +78,7 @@ fn overview(catalogue: &Catalogue, today: Date) -> String {
         ]);
     }
     let old = "\n! is older than 90 days. `polysilicon chips NAME` tells all prices of a chip, --prices FILE lays yours over them.\n";
-    table(&rows) + old
+    table(&rows, LEFT) + old
 }
 
 /// All that is known of a chip.
@@ -102,7 +101,7 @@ fn sheet(catalogue: &Catalogue, name: &str, today: Date) -> String {
     ];
     let mut text = format!("{name}: {}\n\n", chip.name);
     let known = facts.iter().filter(|(_, fact)| !fact.is_empty());
-    text += &table(&known.map(|(what, fact)| [(*what).to_owned(), fact.clone()]).collect::<Vec<_>>());
+    text += &table(&known.map(|(what, fact)| [(*what).to_owned(), fact.clone()]).collect::<Vec<_>>(), LEFT);
     let head = ["instance", "chips", "paid", "an hour", "a chip", "date", "confidence", "source"];
     let mut rows = vec![head.map(str::to_owned)];
     for (key, instance) in catalogue.with_chip(name) {
@@ -110,7 +109,7 @@ fn sheet(catalogue: &Catalogue, name: &str, today: Date) -> String {
     }
     match rows.len() {
         1 => text + "\nNo price is known; lay one over with --prices FILE.\n",
-        _ => text + "\n" + &table(&rows),
+        _ => text + "\n" + &table(&rows, LEFT),
     }
 }
 

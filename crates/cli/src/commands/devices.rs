@@ -2,12 +2,12 @@
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use polysilicon::cost::table;
 use polysilicon::{DeviceInfo, Measured, Measuring, MemoryNode, Processor, Rates, measure_devices};
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
-use crate::output::{print, print_json};
-use crate::table::table;
+use crate::output::{LEFT, print, print_json};
 use crate::units::bytes;
 
 #[derive(Args)]
@@ -90,14 +90,14 @@ fn text(devices: &[DeviceInfo]) -> String {
         let memory = info.memory_bytes.map_or("unknown".to_owned(), bytes);
         [format!("{}{auto}", info.name), memory, kv, info.description.clone()]
     };
-    let mut text = table(&[header].into_iter().chain(devices.iter().map(row)).collect::<Vec<_>>());
+    let mut text = table(&[header].into_iter().chain(devices.iter().map(row)).collect::<Vec<_>>(), LEFT);
     if let Some(Processor { name, cores, features, nodes, .. }) = processor(devices) {
         text += &format!("\nmachine: {name}, {cores} cores, {}\n", features.join(" "));
         text += &several(nodes);
     }
     if let Some(measured) = devices.iter().find_map(measured) {
         text += &format!("measured at level {}, in 10^9 bytes or operations per second:\n\n", measured.isa);
-        text += &table(&speeds(measured));
+        text += &table(&speeds(measured), LEFT);
         if !measured.quiet {
             text += "\nOther programs used the cores meanwhile; `polysilicon devices --measure` on a quiet machine says more.\n";
         }

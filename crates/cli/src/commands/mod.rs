@@ -1,6 +1,7 @@
 //! The subcommands, one file each.
 
 mod bench;
+mod calibrate;
 mod chat;
 mod chips;
 mod compile;
@@ -49,6 +50,8 @@ pub enum Command {
     Chips(chips::Chips),
     /// Tell what a model would take and cost on chips that are not here
     Predict(predict::Predict),
+    /// Fit to recorded runs what this program takes on a machine, and tell what the fit is worth
+    Calibrate(calibrate::Calibrate),
     /// Tell what recorded results cost under other prices
     Reprice(reprice::Reprice),
     /// Time a model, and its kernels
@@ -71,6 +74,7 @@ impl Command {
             Command::Devices(devices) => devices.execute(),
             Command::Chips(chips) => chips.execute(),
             Command::Predict(predict) => predict.execute(),
+            Command::Calibrate(calibrate) => calibrate.execute(),
             Command::Reprice(reprice) => reprice.execute(),
             Command::Bench(bench) => bench.execute(),
         }

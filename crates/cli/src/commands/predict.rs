@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, value_parser};
 use polysilicon::cost::predict::{Calibration, Calibrations, Forecast, Load, OpBound, Sheet, counts};
-use polysilicon::cost::{Catalogue, Price, Stretch};
+use polysilicon::cost::report::{Month, ways_to_pay};
+use polysilicon::cost::{Catalogue, Demand, Machine, Price, Stretch, table};
 use polysilicon::{DType, Graph};
 use serde_json::{Value, json};
 
 use crate::args::ModelArgs;
 use crate::failure::Failure;
-use crate::output::{print, print_json};
-use crate::prices::{CatalogueArgs, read, today};
-use crate::table::table;
+use crate::output::{LEFT, print, print_json};
+use crate::prices::{CatalogueArgs, PlanArgs, read, today};
 use crate::units::bytes;
 
 #[derive(Args)]
@@ -59,6 +59,8 @@ pub struct Predict {
     catalogue: CatalogueArgs,
     #[command(flatten)]
     model: ModelArgs,
+    #[command(flatten)]
+    plans: PlanArgs,
 }
 
 /// What is told of one chip.
@@ -83,7 +85,12 @@ impl Predict {
         let told = self.chip.iter().map(|name| self.told(&catalogue, &known, &graph, name));
         let told = told.collect::<Result<Vec<_>, _>>()?;
         if self.json {
-            let chips = told.iter().map(|told| told.report(self.utilisation)).collect::<Vec<_>>();
+            let report = |told: &Told| {
+                let mut report = told.report(self.utilisation);
+                report["plans"] = json!(self.months(&catalogue, told)?);
+                Ok(report)
+            };
+            let chips = told.iter().map(report).collect::<Result<Vec<_>, Failure>>()?;
             return print_json(&json!({
                 "model": opened.name(), "weight_bytes": graph.weight_bytes(), "prompt": self.prompt, "output": self.output,
                 "utilisation": self.utilisation, "measured": false, "chips": chips,
@@ -98,6 +105,7 @@ impl Predict {
         );
         for told in &told {
             text += &format!("\n{}", told.text(self.utilisation));
+            text += &ways_to_pay(&self.months(&catalogue, told)?);
             if self.ops {
                 text += &self.operations(told, &graph);
             }
@@ -120,6 +128,17 @@ impl Predict {
         }
         told.forecasts = self.concurrency.iter().map(|n| told.forecast(graph, load(n))).collect();
         Ok(told)
+    }
+
+    /// What a month comes to under each plan, at the load that costs least; nothing where all that is known is a bound.
+    fn months(&self, catalogue: &Catalogue, told: &Told) -> Result<Vec<Month>, Failure> {
+        let rate = |forecast: &&Forecast| forecast.in_per_s() + forecast.out_per_s();
+        let best = told.forecasts.iter().max_by(|a, b| rate(a).total_cmp(&rate(b)));
+        let Some(best) = best.filter(|_| told.calibration.is_some()) else { return Ok(vec![]) };
+        let machine = Machine { tokens_per_s: rate(&best), utilisation: self.utilisation };
+        let demand = Demand::of(machine, self.plans.tokens_per_month());
+        let plans = self.plans.plans(catalogue, told.price.as_ref())?;
+        Ok(plans.iter().map(|(name, plan)| Month::of(name, plan, &demand)).collect())
     }
 
     /// What each kind of operation takes at best, in a step of as many sequences as were asked for first.
@@ -154,7 +173,7 @@ impl Predict {
             ]
         };
         let rows = [head.map(str::to_owned)].into_iter().chain(kinds.iter().map(row)).collect::<Vec<_>>();
-        format!("\na step that decodes {sequences}, kind by kind:\n{}", table(&rows))
+        format!("\na step that decodes {sequences}, kind by kind:\n{}", table(&rows, LEFT))
     }
 }
 
@@ -234,7 +253,7 @@ impl Told {
                 split_out,
             ]);
         }
-        text += &table(&rows);
+        text += &table(&rows, LEFT);
         if let (Some(price), Some(_)) = (&self.price, &self.calibration) {
             text +=
                 &format!("at {}, used {:.0} % of the time\n", price.sentence(today()), 100.0 * utilisation);

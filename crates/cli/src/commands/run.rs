@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use polysilicon::cost::Phase;
+use polysilicon::cost::{Phase, Totals};
 use polysilicon::{Model, Piece, Receipt, Sampling};
 use serde_json::{Value, json};
 
@@ -83,7 +83,7 @@ impl Run {
         let sampling = self.speculation.speculate(sampling.prompt_logprobs(self.prompt_logprobs));
         let sampling = formed(sampling, form.as_ref(), &model)?;
         if !self.answers.are_plain() {
-            return self.several(&model, &prompt, &sampling, load);
+            return self.several(&model, &prompt, &sampling, load, known.as_ref());
         }
         let mut stream = model.generate(prompt.clone(), &sampling)?;
         if self.is_demonstration() && !self.json {
@@ -118,8 +118,12 @@ impl Run {
         prompt: &[u32],
         sampling: &Sampling,
         load: Duration,
+        known: Option<&Known>,
     ) -> Result<(), Failure> {
+        let before = model.totals()?;
         let answers = self.answers.make(model, prompt, sampling)?;
+        let charged = |totals: &Totals| totals.receipts_s + totals.dropped_s;
+        let seconds = charged(&model.totals()?) - charged(&before);
         if !self.json {
             return print_all(model, &answers);
         }
@@ -130,7 +134,11 @@ impl Run {
             "prompt_ids": prompt,
             "answers": report_all(&answers),
             "timing": {"load_s": load.as_secs_f64()},
-            "cost": null,
+            "cost": {
+                "seconds": seconds,
+                "usd": known.map(|known| known.price.dollars(seconds)),
+                "price": known.map(Known::report),
+            },
         }))
     }
 

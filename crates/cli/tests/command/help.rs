@@ -18,6 +18,7 @@ fn each_command_explains_itself_with_an_example() {
         "devices",
         "chips",
         "predict",
+        "calibrate",
         "reprice",
         "bench",
     ] {

@@ -2,9 +2,14 @@
 
 use serde::Deserialize;
 
+use super::Sample;
 use crate::CostError;
 
-const BUILT_IN: (&str, &str) = ("calibrations.toml", include_str!("../../data/calibrations.toml"));
+const BUILT_IN: [(&str, &str); 3] = [
+    ("calibrations.toml", include_str!("../../data/calibrations.toml")),
+    ("cpu_blocks.toml", include_str!("../../data/cpu_blocks.toml")),
+    ("cpu_dense.toml", include_str!("../../data/cpu_dense.toml")),
+];
 
 /// How chips of a kind differ from their sheets, for one program on them.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -68,12 +73,31 @@ pub struct Calibrations {
     /// Points.
     #[serde(default)]
     pub points: Vec<Point>,
+    /// What was timed here, and calibrations were fitted to.
+    #[serde(default)]
+    pub runs: Vec<Sample>,
+}
+
+impl Calibration {
+    /// Its terms, as they are fitted: of weights, of keys and values and of operations, and seconds per layer, per step and per
+    /// sequence.
+    pub fn terms(&self) -> [f64; 6] {
+        let Calibration { weights, state, compute, layer_us, step_us, sequence_us, .. } = *self;
+        [weights, state, compute, 1e-6 * layer_us, 1e-6 * step_us, 1e-6 * sequence_us]
+    }
 }
 
 impl Calibrations {
     /// What the program knows by itself.
     pub fn built_in() -> Result<Calibrations, CostError> {
-        Calibrations::read(BUILT_IN.0, BUILT_IN.1)
+        let mut all = Calibrations::default();
+        for (name, text) in BUILT_IN {
+            let more = Calibrations::read(name, text)?;
+            all.calibrations.extend(more.calibrations);
+            all.points.extend(more.points);
+            all.runs.extend(more.runs);
+        }
+        Ok(all)
     }
 
     /// What a file says.
@@ -89,7 +113,12 @@ impl Calibrations {
                 return Err(fail(format!("a term of `{}` is less than 0, or no number", calibration.name)));
             }
         }
-        Ok(all)
+        match all.runs.iter().find(|run| !run.is_sound()) {
+            Some(run) => {
+                Err(fail(format!("a time of the run of {} is less than 0, or no number", run.model)))
+            }
+            None => Ok(all),
+        }
     }
 
     /// The calibration of a chip.

@@ -1,9 +1,10 @@
 //! What a load of requests comes to on chips: prompts of one length, answers of one length, so many at a time.
 
 use graph::{Graph, GroupCounts, StepCounts};
+use serde::{Deserialize, Serialize};
 
 use super::{Calibration, Sheet, StepBound};
-use crate::weigh::{Stretch, seen};
+use crate::Stretch;
 
 /// Requests that are all alike, of which so many are under way at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,12 +37,22 @@ pub struct Forecast {
 impl Forecast {
     /// What a load comes to: by a calibration, or, without one, at best.
     pub fn new(graph: &Graph, sheet: &Sheet, calibration: Option<&Calibration>, load: Load) -> Forecast {
+        Forecast::by(graph, &|counts| sheet.bound(graph, counts), calibration, load)
+    }
+
+    /// The same, of whatever bounds a step.
+    pub fn by(
+        graph: &Graph,
+        bound: &dyn Fn(&StepCounts) -> StepBound,
+        calibration: Option<&Calibration>,
+        load: Load,
+    ) -> Forecast {
         let prompt = Stretch { from: 0, count: load.prompt, rows: 1 };
         let token = Stretch { from: load.prompt + load.output / 2, count: 1, rows: 1 };
-        let prefill = sheet.bound(graph, &counts(graph, &prompt, 1));
-        let decode = sheet.bound(graph, &counts(graph, &token, load.sequences));
+        let prefill = bound(&counts(graph, &prompt, 1));
+        let decode = bound(&counts(graph, &token, load.sequences));
         let seconds = |bound: &StepBound, sequences| {
-            calibration.map_or(bound.seconds, |calibration| calibration.seconds(sheet, bound, sequences))
+            calibration.map_or(bound.seconds, |calibration| calibration.seconds(bound, sequences))
         };
         Forecast {
             load,
@@ -91,9 +102,8 @@ impl Forecast {
 /// What a step holds that has the same stretch of so many sequences.
 pub fn counts(graph: &Graph, stretch: &Stretch, sequences: u32) -> StepCounts {
     let group = |&group: &graph::Group| {
-        let (positions, attended) = seen(group, stretch);
-        let n = u64::from(sequences);
-        GroupCounts { attended: attended * n, positions: positions * n }
+        let (seen, n) = (stretch.seen(group), u64::from(sequences));
+        GroupCounts { attended: seen.attended * n, positions: seen.positions * n }
     };
     StepCounts {
         tokens: stretch.count.saturating_mul(sequences),
@@ -102,4 +112,19 @@ pub fn counts(graph: &Graph, stretch: &Stretch, sequences: u32) -> StepCounts {
         groups: graph.groups.iter().map(group).collect(),
         ..StepCounts::default()
     }
+}
+
+/// What was predicted of a load before anybody looked at what it takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Predicted {
+    /// By which calibration.
+    pub calibration: String,
+    /// How far that was off, as a share, on models that it was not fitted to.
+    pub error: f64,
+    /// Tokens out per second.
+    pub out_per_s: f64,
+    /// Seconds between two tokens of an answer where no prompt comes between them, as most do.
+    pub itl_s: f64,
+    /// Seconds of a prompt.
+    pub prompt_s: f64,
 }

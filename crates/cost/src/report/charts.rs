@@ -1,13 +1,16 @@
 //! Plots as SVG. Colours are few and fixed, so that the page's style gives each another in the dark.
 
+use plotters::coord::combinators::LogCoord;
 use plotters::coord::ranged1d::ValueFormatter;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{Report, Row, usd};
 
 const SIZE: (u32, u32) = (760, 380);
-const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
-const FAINT: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
+pub(super) const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+pub(super) const FAINT: RGBColor = RGBColor(0xdd, 0xdd, 0xdd);
 const API: RGBColor = RGBColor(0x99, 0x55, 0x00);
 /// A colour for each device, and for each part of where time went.
 pub(super) const SERIES: [RGBColor; 5] = [
@@ -26,9 +29,9 @@ type Drawn = Option<String>;
 
 impl Report<'_> {
     /// Dollars per million tokens out against tokens per second that one reader sees.
-    pub(super) fn cost_against_speed(&self, rows: &[Row<'_>]) -> Drawn {
-        let told = rows.iter().filter(|row| row.summary.refused.is_none());
-        let points = told
+    pub(super) fn cost_against_speed(&self) -> Drawn {
+        let points = self
+            .told()
             .filter_map(|row| Some((row, row.summary.interactivity, row.summary.dollars?.out)))
             .collect::<Vec<_>>();
         let xs = points.iter().map(|(_, x, _)| *x);
@@ -46,13 +49,10 @@ impl Report<'_> {
                 .y_label_area_size(70)
                 .build_cartesian_2d(0.0..x.1, (y.0..y.1).log_scale())
                 .ok()?;
-            mesh(
-                &mut chart,
-                "tokens per second that one reader sees",
-                "$ per million tokens out",
-                &|x| format!("{x:.0}"),
-                &|y| usd(*y),
-            )?;
+            mesh(&mut chart, "tokens per second that one reader sees", "$ per million tokens out", &|x| {
+                format!("{x:.0}")
+            })?;
+            dollars(&mut chart, x.1, y)?;
             for (price, api) in apis.iter().zip(&self.apis) {
                 chart
                     .draw_series(LineSeries::new([(0.0, *price), (x.1, *price)], API.stroke_width(1)))
@@ -74,8 +74,8 @@ impl Report<'_> {
                     .draw_series(LineSeries::new([(*x, y.low), (*x, y.high)], colour.stroke_width(2)))
                     .ok()?;
                 chart.draw_series([Circle::new((*x, y.mid), 5, colour.filled())]).ok()?;
-                let label = if row.point.cache { row.point.load() } else { row.point.load() + ", no cache" };
-                let label = Text::new(label, (8, -14), ("sans-serif", 12).into_font().color(&INK));
+                let below = if row.point.cache { -16 } else { 6 };
+                let label = Text::new(row.load(), (8, below), ("sans-serif", 12).into_font().color(&INK));
                 chart.draw_series([EmptyElement::at((*x, y.mid)) + label]).ok()?;
             }
             area.present().ok()?;
@@ -84,11 +84,14 @@ impl Report<'_> {
     }
 
     /// Dollars per million tokens against the share of hours in which there is something to do.
-    pub(super) fn cost_against_use(&self, rows: &[Row<'_>]) -> Drawn {
-        let cost = |row: &Row<'_>| row.summary.dollars.map(|dollars| dollars.total.mid * self.utilisation);
+    pub(super) fn cost_against_use(&self) -> Drawn {
+        let cost =
+            |row: &Row<'_>| row.summary.dollars.map(|dollars| dollars.total.mid * self.terms.utilisation);
         let best = |device: usize| {
-            let told = rows.iter().filter(|row| row.device == device && row.summary.refused.is_none());
-            told.filter_map(|row| Some((row, cost(row)?))).min_by(|a, b| a.1.total_cmp(&b.1))
+            self.told()
+                .filter(|row| row.device == device)
+                .filter_map(|row| Some((row, cost(row)?)))
+                .min_by(|a, b| a.1.total_cmp(&b.1))
         };
         let lines = (0..self.devices.len()).filter_map(best).collect::<Vec<_>>();
         let share = lines.first()?.0.summary.share_in();
@@ -104,13 +107,10 @@ impl Report<'_> {
                 .y_label_area_size(70)
                 .build_cartesian_2d(0.0..1.0, (low..high).log_scale())
                 .ok()?;
-            mesh(
-                &mut chart,
-                "share of paid hours in use",
-                "$ per million tokens",
-                &|x| format!("{:.0} %", 100.0 * x),
-                &|y| usd(*y),
-            )?;
+            mesh(&mut chart, "share of paid hours in use", "$ per million tokens", &|x| {
+                format!("{:.0} %", 100.0 * x)
+            })?;
+            dollars(&mut chart, 1.0, (low, high))?;
             for (price, api) in apis.iter().zip(&self.apis) {
                 chart
                     .draw_series(LineSeries::new([(0.0, *price), (1.0, *price)], API.stroke_width(1)))
@@ -138,8 +138,8 @@ impl Report<'_> {
     }
 
     /// Where the time of each load went.
-    pub(super) fn time(&self, rows: &[Row<'_>]) -> Drawn {
-        let told = rows.iter().filter(|row| row.summary.refused.is_none()).collect::<Vec<_>>();
+    pub(super) fn time(&self) -> Drawn {
+        let told = self.told().filter(|row| row.summary.prefill_share.is_some()).collect::<Vec<_>>();
         if told.is_empty() {
             return None;
         }
@@ -150,7 +150,7 @@ impl Report<'_> {
             let mut chart = ChartBuilder::on(&area)
                 .margin(12)
                 .x_label_area_size(40)
-                .y_label_area_size(150)
+                .y_label_area_size(190)
                 .build_cartesian_2d(0.0..1.0, 0.0..told.len() as f64)
                 .ok()?;
             let last = told.len() - 1;
@@ -158,7 +158,7 @@ impl Report<'_> {
                 let place = (*y - 0.5).round();
                 let row =
                     told.get(last.wrapping_sub(place as usize)).filter(|_| (y - place - 0.5).abs() < 0.01);
-                row.map_or(String::new(), |row| format!("{} {}", row.results.setup.device, row.point.load()))
+                row.map_or(String::new(), |row| format!("{} {}", row.results.setup.device, row.load()))
             };
             chart
                 .configure_mesh()
@@ -226,13 +226,28 @@ fn about(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
     (low <= high).then_some((low / 1.4, high * 1.4))
 }
 
+/// A chart over dollars in powers of ten.
+type Dear<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, LogCoord<f64>>>;
+
+/// Lines and labels at round dollars: plotters labels powers of ten alone, of which a narrow range may hold none.
+fn dollars(chart: &mut Dear<'_, '_>, width: f64, (low, high): (f64, f64)) -> Option<()> {
+    let powers = (low.log10().floor() as i32..=high.log10().ceil() as i32).map(|power| 10f64.powi(power));
+    let round = powers.flat_map(|power| [1.0, 2.0, 3.0, 5.0, 7.0].map(|digit| digit * power));
+    for y in round.filter(|y| (low..=high).contains(y)) {
+        chart.draw_series(LineSeries::new([(0.0, y), (width, y)], FAINT.stroke_width(1))).ok()?;
+        let style = ("sans-serif", 12).into_font().color(&INK).pos(Pos::new(HPos::Right, VPos::Center));
+        let label = EmptyElement::at((0.0, y)) + Text::new(usd(y), (-8, 0), style);
+        chart.draw_series([label]).ok()?;
+    }
+    Some(())
+}
+
 /// Axes with what they mean.
 fn mesh<'a, X, Y>(
     chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, Y>>,
     x: &str,
     y: &str,
     told_x: &dyn Fn(&f64) -> String,
-    told_y: &dyn Fn(&f64) -> String,
 ) -> Option<()>
 where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
@@ -240,13 +255,14 @@ where
 {
     chart
         .configure_mesh()
+        .disable_y_mesh()
         .light_line_style(TRANSPARENT)
         .bold_line_style(FAINT)
         .axis_style(INK)
         .x_desc(x)
         .y_desc(y)
         .x_label_formatter(&told_x)
-        .y_label_formatter(&told_y)
+        .y_label_formatter(&|_| String::new())
         .label_style(("sans-serif", 12).into_font().color(&INK))
         .axis_desc_style(("sans-serif", 13).into_font().color(&INK))
         .draw()

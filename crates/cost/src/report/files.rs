@@ -29,7 +29,7 @@ usd_per_million_in_split,usd_per_million_out_split,usd_per_hour,price_date\n";
 impl Report<'_> {
     /// A line for each point, with a head. What is refused has its reason and no figures.
     pub fn csv(&self) -> String {
-        let lines = self.rows().iter().map(|row| row.csv(self.utilisation)).collect::<String>();
+        let lines = self.rows.iter().map(|row| row.csv(self.terms.utilisation)).collect::<String>();
         HEAD.to_owned() + &lines
     }
 
@@ -73,10 +73,10 @@ impl Row<'_> {
         }
         cells.extend(summary.share_of_limit.map(told));
         cells.extend([summary.good_share, summary.goodput_per_s, Some(utilisation)].map(told));
-        let dollars = summary
-            .dollars
-            .map(|dollars| [dollars.total.mid, dollars.out.mid, dollars.split_in, dollars.split_out]);
-        cells.extend((0..4).map(|place| told(dollars.map(|dollars| dollars[place]))));
+        let dollars = summary.dollars.map_or([None; 4], |dollars| {
+            [Some(dollars.total.mid), Some(dollars.out.mid), dollars.split_in, dollars.split_out]
+        });
+        cells.extend(dollars.map(told));
         cells.push(told(self.price.map(|price| price.usd_per_hour)));
         cells.push(self.price.map_or(String::new(), |price| price.date.to_string()));
         cells.join(",") + "\n"

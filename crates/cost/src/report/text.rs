@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::{Report, Row, ms, percent, usd};
+use super::{Month, Report, Row, ms, percent, usd};
+use crate::table;
 
 /// Columns of the table: their heads, and what a row has in them.
 const COLUMNS: [&str; 15] = [
@@ -13,11 +14,10 @@ const COLUMNS: [&str; 15] = [
 impl Report<'_> {
     /// A table with a row for each point, what it means, and where its prices are from.
     pub fn text(&self) -> String {
-        let rows = self.rows();
-        let mut table = vec![COLUMNS.map(str::to_owned)];
-        table.extend(rows.iter().filter(|row| row.summary.refused.is_none()).map(Row::cells));
-        let mut text = aligned(&table);
-        for row in &rows {
+        let mut rows = vec![COLUMNS.map(str::to_owned)];
+        rows.extend(self.told().map(Row::cells));
+        let mut text = table(&rows, 3);
+        for row in &self.rows {
             if let Some(reason) = &row.summary.refused {
                 let _ = writeln!(
                     text,
@@ -32,15 +32,33 @@ impl Report<'_> {
         }
         text +=
             "prefill, decode: share of the physical limit; in + out: the bill split by the device's time\n";
-        self.limits(&rows, &mut text);
-        self.prices(&rows, &mut text);
+        self.predictions(&mut text);
+        self.limits(&mut text);
+        self.prices(&mut text);
+        text += &ways_to_pay(&self.plans());
         text + &self.verdict() + "\n"
     }
 
-    fn limits(&self, rows: &[Row<'_>], text: &mut String) {
-        let Some(slo) = self.slo else { return };
+    /// What was predicted, beside what was measured.
+    fn predictions(&self, text: &mut String) {
+        for row in self.told() {
+            let (Some(told), Some([rate, itl])) = (&row.point.predicted, row.errors()) else { continue };
+            let _ = writeln!(
+                text,
+                "predicted of {}: {:.1} out/s ({rate:+.0} %), {} ms between tokens ({itl:+.0} %), by `{}`, which is off by {:.0} % on models it has not seen",
+                row.load(),
+                told.out_per_s,
+                ms(told.itl_s),
+                told.calibration,
+                100.0 * told.error
+            );
+        }
+    }
+
+    fn limits(&self, text: &mut String) {
+        let Some(slo) = self.terms.slo else { return };
         let _ = writeln!(text, "within {slo}:");
-        for row in rows.iter().filter(|row| row.summary.refused.is_none()) {
+        for row in self.told() {
             let summary = &row.summary;
             let good = summary.dollars.and_then(|dollars| dollars.good).map_or("-".to_owned(), usd);
             let _ = writeln!(
@@ -54,9 +72,10 @@ impl Report<'_> {
         }
     }
 
-    fn prices(&self, rows: &[Row<'_>], text: &mut String) {
+    fn prices(&self, text: &mut String) {
         for (results, price) in &self.devices {
-            let energy = rows
+            let energy = self
+                .rows
                 .iter()
                 .find(|row| std::ptr::eq(row.results, *results))
                 .and_then(|row| row.summary.joules_per_token);
@@ -65,23 +84,26 @@ impl Report<'_> {
             let device = &results.setup.device;
             let _ = match price {
                 Some(price) => {
-                    writeln!(text, "{device}: {} ({}); {energy}", price.sentence(self.today), price.source)
+                    writeln!(
+                        text,
+                        "{device}: {} ({}); {energy}",
+                        price.sentence(self.terms.today),
+                        price.source
+                    )
                 }
                 None => writeln!(text, "{device}: no price is known; name one with --price; {energy}"),
             };
         }
-        let best = rows.iter().filter(|row| row.summary.refused.is_none()).min_by(|a, b| {
-            let cost = |row: &Row<'_>| row.summary.dollars.map_or(f64::INFINITY, |dollars| dollars.total.mid);
-            cost(a).total_cmp(&cost(b))
-        });
-        let Some((row, dollars)) = best.and_then(|row| Some((row, row.summary.dollars?))) else { return };
-        let at = [1.0, 0.6, 0.3, 0.1].map(|share| {
-            format!("${} at {:.0} %", usd(dollars.total.mid * self.utilisation / share), 100.0 * share)
-        });
+        let Some((row, dollars)) = self.best().and_then(|row| Some((row, row.summary.dollars?))) else {
+            return;
+        };
+        let used = self.terms.utilisation;
+        let at = [1.0, 0.6, 0.3, 0.1]
+            .map(|share| format!("${} at {:.0} %", usd(dollars.total.mid * used / share), 100.0 * share));
         let _ = writeln!(text, "used less, a million tokens cost more: {}", at.join(", "));
         for api in &self.apis {
             let charges = api.blended(row.summary.share_in());
-            let even = row.summary.break_even(&dollars, self.utilisation, charges);
+            let even = row.summary.break_even(&dollars, used, charges);
             let told = if even > 1.0 { "never".to_owned() } else { format!("at {:.0} %", 100.0 * even) };
             let _ = writeln!(
                 text,
@@ -94,11 +116,34 @@ impl Report<'_> {
     }
 }
 
+/// A table of what a month comes to under each way to pay; nothing where there is none.
+pub fn ways_to_pay(months: &[Month]) -> String {
+    if months.is_empty() {
+        return String::new();
+    }
+    let head = ["plan", "$ a month", "$/M on average", "$/M of the next million"];
+    let mut rows = vec![head.map(str::to_owned)];
+    rows.extend(months.iter().map(|month| {
+        let Month { plan, usd_per_month, usd_per_million, usd_of_next_million } = month;
+        [plan.clone(), usd(*usd_per_month), usd(*usd_per_million), usd(*usd_of_next_million)]
+    }));
+    table(&rows, 1)
+}
+
 impl Row<'_> {
+    /// How far predictions were off, in percent: of tokens out per second, and of the median time between two.
+    pub(super) fn errors(&self) -> Option<[f64; 2]> {
+        let (told, summary) = (self.point.predicted.as_ref()?, &self.summary);
+        let error = |predicted: f64, measured: f64| 100.0 * (predicted / measured - 1.0);
+        let errors = [error(told.out_per_s, summary.out_per_s.mid), error(told.itl_s, summary.itl.p50)];
+        errors.iter().all(|error| error.is_finite()).then_some(errors)
+    }
+
     fn cells(&self) -> [String; 15] {
         let summary = &self.summary;
         let [whole, out, split_in, split_out] = summary.dollars.map_or(Default::default(), |dollars| {
-            [dollars.total.mid, dollars.out.mid, dollars.split_in, dollars.split_out].map(usd)
+            let split = [dollars.split_in, dollars.split_out].map(|usd| usd.unwrap_or(f64::NAN));
+            [dollars.total.mid, dollars.out.mid, split[0], split[1]].map(usd)
         });
         [
             self.results.setup.device.clone(),
@@ -118,21 +163,4 @@ impl Row<'_> {
             split_out,
         ]
     }
-}
-
-fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
-    let widths: [usize; N] =
-        std::array::from_fn(|column| rows.iter().map(|row| row[column].len()).max().unwrap_or(0));
-    let mut text = String::new();
-    for row in rows {
-        let cells = row.iter().zip(widths).enumerate();
-        let cells = cells.map(
-            |(column, (cell, width))| {
-                if column < 3 { format!("{cell:width$}") } else { format!("{cell:>width$}") }
-            },
-        );
-        text += cells.collect::<Vec<_>>().join("  ").trim_end();
-        text.push('\n');
-    }
-    text
 }

@@ -57,12 +57,22 @@ fn blocks(run: &Run) -> Vec<(f64, f64)> {
     let seconds = run.wall_s / BLOCKS as f64;
     let mut blocks = vec![(0.0, seconds); BLOCKS];
     for request in run.requests.iter().filter(|request| request.error.is_none()) {
-        let mut at = request.first_s;
-        let later = request.between_s.iter().map(|&gap| f64::from(gap));
-        for gap in [0.0].into_iter().chain(later) {
-            at += gap;
+        let mut keep = |at: f64, tokens: f64| {
             let block = if seconds > 0.0 { (at / seconds) as usize } else { 0 };
-            blocks[block.min(BLOCKS - 1)].0 += 1.0;
+            blocks[block.min(BLOCKS - 1)].0 += tokens;
+        };
+        if !request.tells_each_token() {
+            // Evenly over its answer: nobody knows more.
+            let part = f64::from(request.tokens_out) / BLOCKS as f64;
+            let answer = request.end_s - request.first_s;
+            (0..BLOCKS).for_each(|n| keep(request.first_s + answer * (n as f64 + 0.5) / BLOCKS as f64, part));
+            continue;
+        }
+        let mut at = request.first_s;
+        keep(at, 1.0);
+        for &gap in &request.between_s {
+            at += f64::from(gap);
+            keep(at, 1.0);
         }
     }
     blocks

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Interval, Point, Request, Results, Slo, bootstrap};
+use super::{Disturbed, Interval, Point, Request, Results, Run, Setup, Slo, bootstrap};
 use crate::Price;
 
 /// Runs whose rates differ by more than this share of their middle are noise.
@@ -11,6 +11,12 @@ const NOISE: f64 = 0.5;
 
 /// Above so much of it a bound is told to be exceeded: memory gives a little more or less from one moment to the next.
 const ABOVE: f64 = 1.05;
+
+/// More of the processors' time than this, taken by other programs or by other machines, is noise.
+const TAKEN: f64 = 0.1;
+
+/// Fewer tokens than this share that the reference finds likeliest too, and the device computes something else.
+const ALIKE: f64 = 0.8;
 
 /// The load generator is the limit where it is late by more than this share of the time between tokens.
 const LATE: f64 = 0.5;
@@ -44,10 +50,11 @@ pub struct Dollars {
     pub total: Interval,
     /// Of tokens out, those in being free.
     pub out: Interval,
-    /// Of tokens in, where the bill is split by the machine's time: with `split_out` it comes to the whole.
-    pub split_in: f64,
+    /// Of tokens in, where the bill is split by the machine's time: with `split_out` it comes to the whole. `None` where
+    /// nobody told whose that was.
+    pub split_in: Option<f64>,
     /// Of tokens out, where it is split so.
-    pub split_out: f64,
+    pub split_out: Option<f64>,
     /// Of tokens out of answers that kept to the limits; infinite where none did.
     pub good: Option<f64>,
 }
@@ -77,12 +84,15 @@ pub struct Summary {
     pub good_share: Option<f64>,
     /// Requests per second that did.
     pub goodput_per_s: Option<f64>,
-    /// The share of time that prompts took.
-    pub prefill_share: f64,
-    /// What was reached of the physical limit, for prompts and for answers.
+    /// The share of time that prompts took, where that is known.
+    pub prefill_share: Option<f64>,
+    /// What was reached of the physical limit, for prompts and for answers. A step that holds both does so in less time than one
+    /// after the other, so that one of them alone may be above it.
     pub share_of_limit: [Option<f64>; 2],
-    /// The share of time in which there was something to do.
-    pub busy_share: f64,
+    /// What both reached of it together, which is never above it.
+    pub share_of_limit_together: Option<f64>,
+    /// The share of time in which there was something to do, where that is known.
+    pub busy_share: Option<f64>,
     /// Joules per token out.
     pub joules_per_token: Option<f64>,
     /// What it costs.
@@ -102,14 +112,15 @@ impl Results {
         let wall = point.runs.iter().map(|run| run.wall_s).sum::<f64>();
         let all = || point.runs.iter().flat_map(|run| &run.requests);
         let good = || all().filter(|request| request.error.is_none());
-        let sum = |of: &dyn Fn(&Request) -> f64| good().map(of).sum::<f64>();
+        let sum = |of: &dyn Fn(&Request) -> f64| good().map(of).fold(0.0, |sum, x| sum + x);
         let rate = |sum: f64| if wall > 0.0 { sum / wall } else { 0.0 };
         let times = |of: &dyn Fn(&Request) -> f64| percentiles(good().map(of).collect());
-        let between = good().flat_map(|request| request.between_s.iter().map(|&s| f64::from(s))).collect();
+        let between = good().flat_map(gaps).collect();
         let (prefill, decode) = (sum(&|r| r.prefill_s), sum(&|r| r.decode_s));
         let kept = question.slo.map(|slo| all().filter(|request| slo.holds(request)).count() as f64);
         let tpot = times(&Request::tpot_s);
         let tokens = sum(&|r| f64::from(r.tokens_out));
+        let charged = prefill + decode > 0.0;
         let joules = good().map(|request| request.joules).sum::<Option<f64>>();
         let mut summary = Summary {
             out_per_s: bootstrap::tokens_per_s(&point.runs),
@@ -123,9 +134,10 @@ impl Results {
             failed: all().count() - good().count(),
             good_share: kept.map(|kept| kept / all().count().max(1) as f64),
             goodput_per_s: kept.map(rate),
-            prefill_share: if prefill + decode > 0.0 { prefill / (prefill + decode) } else { 0.0 },
-            share_of_limit: [0, 1].map(|phase| self.share_of_limit(point, phase)),
-            busy_share: 1.0 - rate(point.runs.iter().map(|run| run.idle_s).sum()),
+            prefill_share: charged.then(|| prefill / (prefill + decode)),
+            share_of_limit: [0, 1].map(|phase| self.share_of_limit(point, &[phase])),
+            share_of_limit_together: self.share_of_limit(point, &[0, 1]),
+            busy_share: charged.then(|| 1.0 - rate(point.runs.iter().map(|run| run.idle_s).sum())),
             joules_per_token: joules.filter(|_| tokens > 0.0).map(|joules| joules / tokens),
             dollars: None,
             refused: None,
@@ -135,14 +147,19 @@ impl Results {
         summary
     }
 
-    /// What was reached of the limit in a phase: the longer of reading its bytes and doing its operations, over the time that
-    /// the device worked on it.
-    fn share_of_limit(&self, point: &Point, phase: usize) -> Option<f64> {
+    /// What was reached of the limit in phases: the longer of reading their bytes and doing their operations, over the time that
+    /// the device worked on them; on all of them, all that it worked.
+    fn share_of_limit(&self, point: &Point, phases: &[usize]) -> Option<f64> {
+        let Setup { bytes_per_s, operations_per_s, .. } = self.setup;
+        bytes_per_s.or(operations_per_s)?;
         let requests = || point.runs.iter().flat_map(|run| &run.requests);
-        let sum = |of: &dyn Fn(&Request) -> f64| requests().map(of).sum::<f64>();
-        let memory = sum(&|r| r.bytes[phase]) / self.setup.bytes_per_s?;
-        let compute = self.setup.operations_per_s.map_or(0.0, |peak| sum(&|r| r.operations[phase]) / peak);
-        let device = sum(&|r| r.device_s[phase]);
+        let sum = |of: &dyn Fn(&Request) -> [f64; 2]| {
+            requests().map(of).map(|both| phases.iter().map(|&phase| both[phase]).sum::<f64>()).sum::<f64>()
+        };
+        let memory = bytes_per_s.map_or(0.0, |rate| sum(&|r| r.bytes) / rate);
+        let compute = operations_per_s.map_or(0.0, |peak| sum(&|r| r.operations) / peak);
+        let whole = if phases.len() > 1 { point.runs.iter().map(|run| run.device_s).sum() } else { 0.0 };
+        let device = sum(&|r| r.device_s).max(whole);
         (device > 0.0).then(|| memory.max(compute) / device)
     }
 
@@ -157,13 +174,20 @@ impl Results {
         if summary.out_per_s.mid <= 0.0 {
             return Some(format!("no token was made, and {} requests failed", summary.failed));
         }
-        for (phase, share) in ["prompts", "answers"].iter().zip(summary.share_of_limit) {
-            if let Some(share) = share.filter(|share| *share > ABOVE) {
-                let told = percent(share);
-                return Some(format!(
-                    "{phase} reach {told} of the physical limit, so that a clock or a count is wrong"
-                ));
-            }
+        if let Some(share) = summary.share_of_limit_together.filter(|share| *share > ABOVE) {
+            let told = percent(share);
+            return Some(format!(
+                "it reaches {told} of the physical limit, so that a clock or a count is wrong"
+            ));
+        }
+        if let Some(share) = self.setup.like_reference.filter(|share| *share < ALIKE) {
+            let told = percent(share);
+            return Some(format!(
+                "only {told} of its tokens are those of the reference: fast and wrong is no result"
+            ));
+        }
+        if let Some(reason) = point.runs.iter().find_map(disturbance) {
+            return Some(reason);
         }
         let rates = point.runs.iter().map(|run| bootstrap::tokens_per_s(std::slice::from_ref(run)).mid);
         let (least, most) =
@@ -187,6 +211,33 @@ impl Results {
     }
 }
 
+/// What stood in a run's way, where that was too much.
+fn disturbance(run: &Run) -> Option<String> {
+    let Disturbed { others, stolen, throttled } = run.disturbed;
+    let much = |share: Option<f64>| share.filter(|share| *share > TAKEN).map(|share| 100.0 * share);
+    if let Some(share) = much(others) {
+        return Some(format!(
+            "other programs took {share:.0} % of the processors' time; run it again when they are done"
+        ));
+    }
+    if let Some(share) = much(stolen) {
+        return Some(format!("the host gave {share:.0} % of the processors' time to other machines"));
+    }
+    throttled.filter(|times| *times > 0).map(|times| {
+        format!(
+            "processors were slowed down {times} times because they were hot; cool them, and run it again"
+        )
+    })
+}
+
+/// Seconds between one token and the next; where only their mean is known, that.
+fn gaps(request: &Request) -> Vec<f64> {
+    match request.between_s.as_slice() {
+        [] if request.tokens_out > 1 => vec![request.tpot_s()],
+        gaps => gaps.iter().map(|&gap| f64::from(gap)).collect(),
+    }
+}
+
 fn dollars(summary: &Summary, point: &Point, price: &Price, question: &Question<'_>) -> Dollars {
     let per_s = price.usd_per_hour / 3600.0 / question.utilisation;
     let million = |rate: f64| 1e6 * per_s / rate;
@@ -194,14 +245,17 @@ fn dollars(summary: &Summary, point: &Point, price: &Price, question: &Question<
     let good = question.slo.map(|slo| {
         let wall = point.runs.iter().map(|run| run.wall_s).sum::<f64>();
         let kept = point.runs.iter().flat_map(|run| &run.requests).filter(|request| slo.holds(request));
-        million(kept.map(|request| f64::from(request.tokens_out)).sum::<f64>() / wall)
+        // The sum of nothing is less than nothing, by a sign.
+        million(
+            kept.map(|request| f64::from(request.tokens_out)).fold(0.0, |sum, tokens| sum + tokens) / wall,
+        )
     });
     Dollars {
         // More tokens out come with more tokens in, as many for each.
         total: out.map(|rate| million(rate * (1.0 + summary.in_per_s / out.mid))),
         out: out.map(million),
-        split_in: share * million(summary.in_per_s),
-        split_out: (1.0 - share) * million(out.mid),
+        split_in: share.map(|share| share * million(summary.in_per_s)),
+        split_out: share.map(|share| (1.0 - share) * million(out.mid)),
         good,
     }
 }

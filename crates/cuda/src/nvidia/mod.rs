@@ -4,6 +4,7 @@
 
 mod cache;
 mod compile;
+mod energy;
 mod library;
 
 use std::collections::HashMap;
@@ -16,6 +17,8 @@ use cudarc::driver::sys;
 use crate::driver::{About, Address, Call, Driver, Fault, GraphId, KernelId};
 use crate::source::Source;
 use cache::Cache;
+
+pub use energy::Energy;
 
 /// Bytes that every kernel may share without asking.
 const SHARED_DEFAULT: i32 = 48 << 10;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use engine::null::{Fault, Null, NullExecutor, Tally, continuation};
-use engine::{Ending, Engine, Event, Facts, Request, SequenceId};
+use engine::{Ending, Engine, Event, Facts, Grammar, Request, SequenceId};
 use graph::{BucketPolicy, Group};
 
 /// Token ids are below this.
@@ -120,4 +120,27 @@ pub fn drain(engine: &mut Engine, id: SequenceId) -> Run {
     }
     assert!(run.ending.is_some() != run.error.is_some(), "there is one end");
     run
+}
+
+/// A grammar that allows every token, so that an answer waits for a mask before it has a part in a step.
+#[derive(Clone)]
+pub struct Anything;
+
+impl Grammar for Anything {
+    fn mask(&mut self, mask: &mut [u32]) -> Result<(), String> {
+        mask.fill(u32::MAX);
+        Ok(())
+    }
+
+    fn accept(&mut self, _: u32) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn is_complete(&self) -> bool {
+        false
+    }
+
+    fn fork(&self) -> Box<dyn Grammar> {
+        Box::new(self.clone())
+    }
 }

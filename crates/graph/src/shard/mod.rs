@@ -317,6 +317,7 @@ impl Sharder<'_> {
             let types = known.results.iter().zip(func.result_types(first, node));
             let types = types.map(|(layout, ty)| on_rank(layout, ty)).collect::<Vec<_>>();
             let results = w.f.push(Node { args: values, ..node.clone() }, &types);
+            w.named(node, results[0], known.results[0]);
             w.values.extend(results.into_iter().zip(known.results.iter().copied()));
             return Ok(());
         }
@@ -339,10 +340,11 @@ impl Sharder<'_> {
             }
             (Then::Keep, layout) => layout,
         };
-        // Whoever asks for a value by its name gets it whole where it is whole.
+        // Whoever asks for a value by its name gets it whole, or is told which part it is.
         if let Some(name) = &node.name {
             w.f.name(results[0], name);
         }
+        w.named(node, results[0], layout);
         w.values.extend(results.into_iter().map(|value| (value, layout)));
         Ok(())
     }
@@ -373,6 +375,13 @@ impl Writing<'_> {
     fn param(&mut self, param: Param, ty: Ty, layout: Layout) -> ValueId {
         self.cuts.push(layout);
         self.f.add_param(param, ty, Shard::Whole)
+    }
+
+    /// Notes how a value is divided that may be asked for by its name.
+    fn named(&mut self, node: &Node, value: ValueId, layout: Layout) {
+        if let (Some(_), Layout::Split(cut)) = (&node.name, layout) {
+            self.f.func.parts.push((value, cut.part()));
+        }
     }
 
     /// An operation where a node of the whole stands.

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use super::write::{graph_sum, sum};
 use super::{FORMAT, MANIFEST};
-use crate::neff::{Neff, NeffError};
 use crate::{Dialect, Narrow, Options, Precision, Target};
+use neuronx::{Neff, NeffError};
 
 /// Most bytes of a manifest: a large model's has a few thousand weights.
 const MANIFEST_MAX: u64 = 64 << 20;
@@ -105,6 +105,9 @@ impl Packed {
     pub fn open(folder: &Path) -> Result<Packed, BundleError> {
         let path = folder.join(MANIFEST);
         let unread = |error| BundleError::Manifest { path: path.clone(), error };
+        if !fs::metadata(&path).map_err(unread)?.is_file() {
+            return Err(BundleError::Form { path, reason: "it is no file".to_owned() });
+        }
         let file = fs::File::open(&path).map_err(unread)?;
         let mut text = vec![];
         file.take(MANIFEST_MAX + 1).read_to_end(&mut text).map_err(unread)?;

@@ -11,10 +11,10 @@ use tensor::Sum;
 use super::buckets::name;
 use super::predict::predicted;
 use super::{FORMAT, MANIFEST};
-use crate::compiler::COMMAND;
 use crate::emit::{scale_input, weight_input};
 use crate::weights::Form;
-use crate::{Compiler, Job, NAME, Options, Precision, Target, emit, of_rank, unsupported};
+use crate::{Compiler, Job, NAME, Options, Precision, Target, emit, of_rank, uncompiled, unsupported};
+use neuronx::COMMAND;
 
 /// What a bundle is made for.
 #[derive(Clone, Debug)]
@@ -142,7 +142,8 @@ impl Bundle<'_> {
         let compiled = compiler.compile_all(&jobs, at_once, &|_, _| {
             let done = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
             tell(Step::Compiled { done, of: jobs.len() });
-        })?;
+        });
+        let compiled = compiled.map_err(uncompiled)?;
         let mut sums = vec![];
         for (module, compiled) in modules.iter().zip(compiled) {
             let program = fs::read(&compiled.path).map_err(|error| at(&compiled.path, error))?;

@@ -6,6 +6,7 @@
 
 mod accepted;
 mod collectives;
+mod draw;
 mod elementwise;
 mod kernels;
 mod layout;
@@ -24,9 +25,10 @@ use graph::{
 use hlo::{Builder, Element, Id, Module, Shape};
 use tensor::{DType, WeightInfo};
 
+pub(crate) use draw::WISHES;
 pub(crate) use narrow::scale_input;
 use sampling::PREVIOUS;
-pub(crate) use sampling::{GREEDY, KEPT, SAMPLED, TOP};
+pub(crate) use sampling::{CHOSEN, KEPT, SAMPLED, TOP, TOP_MAX};
 
 use self::narrow::Scaled;
 use crate::uses::{Use, uses};
@@ -51,14 +53,16 @@ pub enum Given {
     Scales(Place),
     /// The patch of this number.
     Patch(usize),
-    /// The likeliest tokens of the step before.
+    /// The tokens of the step before.
     Previous,
+    /// How rows choose their tokens.
+    Wishes,
 }
 
 /// The result that holds the logits.
 pub(crate) const LOGITS: &str = "logits";
 
-/// The module of a program: its results are the logits, the states by their names, the likeliest tokens and the largest
+/// The module of a program: its results are the logits, the states by their names, the tokens and the largest
 /// logits, and `tap.N` for each tap. `pages` are those of each group's pool. A graph of one operation gives `result.N` alone.
 pub fn emit(
     graph: &Graph,
@@ -91,6 +95,7 @@ pub fn emit(
     }
     if !of_op {
         outputs.extend(emitter.sampling(outputs[0].1));
+        emitter.given.insert(WISHES.to_owned(), Given::Wishes);
     }
     emitter.finish(outputs)
 }

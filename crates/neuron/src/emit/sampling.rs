@@ -1,23 +1,24 @@
-//! What a step tells of each row besides its logits: the likeliest token, what its log-probability takes, and the
-//! largest logits; and how the next step takes the likeliest tokens without the host.
+//! What a step tells of each row besides its logits: its token, what the token's log-probability takes, and the largest
+//! logits; and how the next step takes the tokens without the host.
 //!
 //! A greedy row brings four bytes of each to the host where its logits are half a million, and most others two
-//! thousand. Rows are drawn by [`graph::Sampler`] on the host: its sums are exact, and the chip's are not.
+//! thousand.
 
 use hlo::{Binary, Compare, Element, Id, Literal, Shape, Unary};
 
 use super::Emitter;
 
-/// The outputs, each `[R]`: the likeliest token, its logit, and the logarithm of the sum of all exponentials.
-pub(crate) const GREEDY: [&str; 3] = ["token", "token_logit", "normaliser"];
+/// The outputs, each `[R]`: the token, the likeliest or a drawn one; the largest logit, and the logarithm of the sum of all
+/// exponentials.
+pub(crate) const CHOSEN: [&str; 3] = ["token", "token_logit", "normaliser"];
 
 /// The outputs, each `[R, K]`: the largest logits, the largest first, and whose they are.
 pub(crate) const TOP: [&str; 2] = ["top_logit", "top_token"];
 
 /// The most of the largest logits that a row tells.
-const TOP_MAX: usize = 256;
+pub(crate) const TOP_MAX: usize = 256;
 
-/// The output `[KEPT]` that the next step takes: the likeliest token of each row.
+/// The output `[KEPT]` that the next step takes: the token of each row.
 pub(crate) const SAMPLED: &str = "sampled";
 
 /// The input `[KEPT]` that is [`SAMPLED`] of the step before.
@@ -27,43 +28,48 @@ pub(crate) const PREVIOUS: &str = "previous";
 pub(crate) const KEPT: usize = 4096;
 
 impl Emitter<'_> {
-    /// The outputs named in [`GREEDY`] and [`TOP`], and [`SAMPLED`], for logits `[R, V]`.
+    /// The outputs named in [`CHOSEN`] and [`TOP`], and [`SAMPLED`], for logits `[R, V]`.
     pub(super) fn sampling(&mut self, logits: Id) -> Vec<(String, Id)> {
-        let greedy = self.greedy(logits);
+        self.b.at("greedy");
+        let largest = self.fold(Binary::Maximum, logits, f32::NEG_INFINITY);
+        let [likeliest, normaliser] = self.greedy(logits, largest);
         self.b.at("top");
-        let most = self.b.dims(logits)[1].min(TOP_MAX);
+        let [rows, vocab] = self.b.dims(logits) else { unreachable!("logits have two axes") };
+        let (rows, most) = (*rows, TOP_MAX.min(*vocab));
         let top = self.top_k(logits, most);
+        // A step may want no row at all.
+        let token = if rows == 0 { likeliest } else { self.draw(logits, largest, top[0], likeliest) };
         self.b.at("sampled");
-        let sampled = self.kept(greedy[0]);
-        let names = GREEDY.into_iter().chain(TOP).chain([SAMPLED]);
-        names.map(str::to_owned).zip(greedy.into_iter().chain(top).chain([sampled])).collect()
+        let sampled = self.kept(token);
+        let largest = self.b.reshape(largest, &[rows]);
+        let names = CHOSEN.into_iter().chain(TOP).chain([SAMPLED]);
+        let chosen = [token, largest, normaliser];
+        names.map(str::to_owned).zip(chosen.into_iter().chain(top).chain([sampled])).collect()
     }
 
-    fn greedy(&mut self, logits: Id) -> [Id; 3] {
-        self.b.at("greedy");
+    /// The likeliest token of each row, and the logarithm of the sum of its exponentials.
+    fn greedy(&mut self, logits: Id, largest: Id) -> [Id; 2] {
         let dims = self.b.dims(logits).to_vec();
-        let largest = self.fold(Binary::Maximum, logits, f32::NEG_INFINITY);
         let wide = self.repeat(largest, &dims);
-        let token = self.first_of(logits, wide);
+        let is_largest = self.b.compare(Compare::Eq, logits, wide);
+        let token = self.first_where(is_largest);
         let token = self.b.convert(token, Element::S32);
         let less = self.b.binary(Binary::Subtract, logits, wide);
         let e = self.b.unary(Unary::Exponential, less);
         let sum = self.fold(Binary::Add, e, 0.0);
         let log = self.b.unary(Unary::Log, sum);
         let normaliser = self.b.binary(Binary::Add, log, largest);
-        [token, largest, normaliser].map(|id| self.b.reshape(id, &dims[..1]))
+        [token, normaliser].map(|id| self.b.reshape(id, &dims[..1]))
     }
 
-    /// The place of the first of each row that equals `largest`. Places are counted in f32, as the chip counts, which
-    /// is exact up to 2^24.
-    fn first_of(&mut self, x: Id, largest: Id) -> Id {
-        let shape = Shape::new(Element::F32, self.b.dims(x));
+    /// The first place of each row where it is so, `[R, 1]`, else its last: whoever asked for a token gets one that there
+    /// is. Places are counted in f32, as the chip counts, which is exact up to 2^24.
+    pub(super) fn first_where(&mut self, is_so: Id) -> Id {
+        let shape = Shape::new(Element::F32, self.b.dims(is_so));
         let end = shape.dims[1] as f32 - 1.0;
         let places = self.b.iota(shape, 1);
-        let is_largest = self.b.compare(Compare::Eq, x, largest);
-        // A row without a largest has its last place: whoever asked for it gets a token that there is.
-        let end = self.number(end, x);
-        let places = self.b.select(is_largest, places, end);
+        let end = self.number(end, places);
+        let places = self.b.select(is_so, places, end);
         self.fold(Binary::Minimum, places, f32::INFINITY)
     }
 
@@ -78,7 +84,7 @@ impl Emitter<'_> {
         self.b.concatenate(&[tokens, zeros], 0)
     }
 
-    /// The tokens of a step: those below zero are `!row` of the step before, which stayed on the device.
+    /// The tokens of a step: those below zero are `!row` of the step before, known to the device alone.
     pub(super) fn tokens(&mut self, given: Id, previous: Id) -> Id {
         self.b.at("tokens");
         let dims = self.b.dims(given).to_vec();

@@ -26,10 +26,10 @@ impl Event {
 
     /// Waits for the signal; whether it came within the limit.
     pub fn wait(&self, limit: Duration) -> bool {
-        let end = Instant::now() + limit;
+        let start = Instant::now();
         loop {
             // Rounded up, so that the last wait is not one of zero again and again.
-            let left = end.saturating_duration_since(Instant::now()).as_micros().div_ceil(1000);
+            let left = limit.saturating_sub(start.elapsed()).as_micros().div_ceil(1000);
             let mut poll = libc::pollfd { fd: self.fd(), events: libc::POLLIN, revents: 0 };
             // SAFETY: one descriptor is given, as the count says.
             let ready = unsafe { libc::poll(&mut poll, 1, left.min(i32::MAX as u128) as i32) };

@@ -1,7 +1,8 @@
 //! The started runtime: its version, its cores, and whether it can still be trusted.
 
+use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use super::core::Core;
 use super::options::Options;
@@ -10,6 +11,13 @@ use crate::lane::Lane;
 use crate::library::Library;
 use crate::result::text;
 use crate::sys::{self, ASYNC_SINCE, AsyncFunctions, Counts, EmulatorFunctions, Functions};
+
+/// Runtimes by their library, or why one cannot be used until the process ends. There are several only where there are
+/// copies of libnrt, each with variables of its own.
+static STARTED: Mutex<BTreeMap<usize, Result<Weak<Inner>, String>>> = Mutex::new(BTreeMap::new());
+
+/// One of them was closed.
+static CLOSED: Condvar = Condvar::new();
 
 /// The Neuron runtime of this process. It is closed when the last handle that came from it is gone.
 #[derive(Clone)]
@@ -23,7 +31,8 @@ pub(crate) struct Inner {
     pub later: Option<AsyncFunctions>,
     emulator: Option<EmulatorFunctions>,
     seen: Seen,
-    library: Library,
+    /// Its library's.
+    number: usize,
     lane: Lane,
     /// Why nothing is called any more.
     poison: OnceLock<String>,
@@ -48,23 +57,34 @@ impl Runtime {
         Ok(Lane::start("neuron".to_owned())?.call(|| look(&library, &calls))?.0)
     }
 
-    /// Opens libnrt and starts it. There is one at a time in a process; its cores belong to the process until it ends.
+    /// Opens libnrt and starts it. There is one at a time in a process, and who opens it again gets the same; its cores
+    /// belong to the process until it ends.
     pub fn open(options: &Options) -> Result<Runtime, Error> {
         let library = Library::open(options.library.as_deref())?;
         let calls = Functions::find(&library)?;
         options.apply()?;
+        let mut started = started();
+        while let Some(there) = started.get(&library.number()) {
+            let there = there.as_ref().map_err(|because| Error::Poisoned { because: because.clone() })?;
+            if let Some(inner) = there.upgrade() {
+                return inner.healthy().map(|()| Runtime { inner });
+            }
+            // It is being closed.
+            started = CLOSED.wait(started).unwrap_or_else(PoisonError::into_inner);
+        }
         let lane = Lane::start("neuron".to_owned())?;
-        library.claim()?;
-        let started = lane.call(|| {
+        let (seen, version) = lane.call(|| {
             let seen = look(&library, &calls)?;
-            // SAFETY: the claim says that the runtime is not started yet.
+            // SAFETY: it is not among those that are started.
             unsafe { calls.nrt_init(sys::NO_FRAMEWORK, c"".as_ptr(), c"".as_ptr()) }?;
-            Ok(seen)
-        });
-        let (seen, version) = started.inspect_err(|_: &Error| library.release())?;
+            Ok::<_, Error>(seen)
+        })?;
         let later = if version >= ASYNC_SINCE { AsyncFunctions::find(&library).ok() } else { None };
         let (emulator, poison) = (EmulatorFunctions::find(&library).ok(), OnceLock::new());
-        Ok(Runtime { inner: Arc::new(Inner { calls, later, emulator, seen, library, lane, poison }) })
+        let number = library.number();
+        let inner = Arc::new(Inner { calls, later, emulator, seen, number, lane, poison });
+        started.insert(number, Ok(Arc::downgrade(&inner)));
+        Ok(Runtime { inner })
     }
 
     /// What the library says of itself.
@@ -86,8 +106,7 @@ impl Runtime {
         // SAFETY: the runtime is started as long as `inner` lives, and the size is that of what is pointed to.
         self.inner.call(&self.inner.lane, |calls| unsafe { calls.nrt_get_instance_info(&mut info, size) })?;
         Ok(match info.family {
-            2 => Some("trn1"),
-            3 => Some("trn1n"),
+            2 | 3 => Some("trn1"),
             4 | 7 => Some("inf2"),
             5 | 6 | 8..=13 => Some("trn2"),
             14 | 15 => Some("trn3"),
@@ -100,6 +119,10 @@ impl Runtime {
         let visible = self.inner.seen.cores;
         if core < visible { Core::new(&self.inner, core) } else { Err(Error::NoCore { core, visible }) }
     }
+}
+
+fn started() -> MutexGuard<'static, BTreeMap<usize, Result<Weak<Inner>, String>>> {
+    STARTED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a library says of itself, and the numbers of its version that count.
@@ -146,8 +169,11 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         // SAFETY: every handle holds an `Inner`, so there is none left.
-        if self.call(&self.lane, |calls| unsafe { calls.nrt_close() }).is_ok() {
-            self.library.release();
+        let closed = self.call(&self.lane, |calls| unsafe { calls.nrt_close() });
+        match (closed, self.poison.get()) {
+            (Err(_), Some(because)) => drop(started().insert(self.number, Err(because.clone()))),
+            _ => drop(started().remove(&self.number)),
         }
+        CLOSED.notify_all();
     }
 }

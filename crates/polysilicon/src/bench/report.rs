@@ -2,13 +2,16 @@
 
 use std::fmt;
 
+use cost::predict::Sample;
+use cost::results::{KernelTime, Kernels};
 use graph::Work;
 use serde_json::{Value, json};
 use tensor::DType;
 
 use super::{OpTime, Ops};
 use crate::Bound;
-use crate::table::{self, table};
+use crate::numbers;
+use cost::table;
 
 /// What a bench found.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,6 +53,10 @@ pub struct Figure {
     pub work: Work,
     /// How long that takes at best, by what was measured of the machine.
     pub bound: Option<Bound>,
+    /// What one of its steps takes and what it takes at best, to which calibrations are fitted.
+    pub sample: Option<Sample>,
+    /// Tokens per second that were predicted, where this program has been calibrated on such a device.
+    pub predicted_per_s: Option<f64>,
     /// What the kernels did in the round in the middle, where that was asked for.
     pub ops: Option<Ops>,
 }
@@ -66,8 +73,19 @@ pub enum Phase {
 impl Figure {
     pub(super) fn new(phase: Phase) -> Figure {
         let (rounds, bandwidths) = (vec![], vec![]);
-        let (tokens, depth, sequences, work) = (0, 0, 0, Work::default());
-        Figure { phase, tokens, depth, sequences, rounds, bandwidths, work, bound: None, ops: None }
+        Figure {
+            phase,
+            tokens: 0,
+            depth: 0,
+            sequences: 0,
+            rounds,
+            bandwidths,
+            work: Work::default(),
+            bound: None,
+            sample: None,
+            predicted_per_s: None,
+            ops: None,
+        }
     }
 
     /// Tokens per second in the median round.
@@ -148,6 +166,9 @@ impl fmt::Display for Figure {
         if let Some(share) = self.share_of_peak() {
             write!(f, ", {:>3.0} % of peak", 100.0 * share)?;
         }
+        if let Some(predicted) = self.predicted_per_s {
+            write!(f, ", predicted {predicted:.2} ({:+.0} %)", 100.0 * (predicted / rate - 1.0))?;
+        }
         writeln!(f)?;
         self.ops.as_ref().map_or(Ok(()), |ops| write!(f, "{ops}"))
     }
@@ -184,12 +205,12 @@ impl Ops {
             time.path.clone().unwrap_or_default(),
             time.kernel.clone(),
             per_step(time.count as f64, &number),
-            per_step(time.seconds, &table::seconds),
-            per_step(predicted, &table::seconds),
+            per_step(time.seconds, &numbers::seconds),
+            per_step(predicted, &numbers::seconds),
             told(predicted / time.seconds, &percent),
             percent(time.seconds / self.seconds),
-            per_step(time.work.memory_bytes(), &table::bytes),
-            per_step(time.work.operations, &table::operations),
+            per_step(time.work.memory_bytes(), &numbers::bytes),
+            per_step(time.work.operations, &numbers::operations),
         ]
     }
 }
@@ -200,6 +221,25 @@ fn number(x: f64) -> String {
 }
 
 impl Report {
+    /// What kernels took in a step of each thing that was timed, as reports of costs show it.
+    pub fn kernels(&self) -> Vec<Kernels> {
+        let of = |figure: &Figure| {
+            let (ops, Figure { phase, tokens, depth, sequences, .. }) = (figure.ops.as_ref()?, figure);
+            let per_step = |seconds: f64| seconds / ops.steps.max(1) as f64;
+            let what = match phase {
+                Phase::Prefill => format!("a step of a prompt of {tokens} tokens"),
+                Phase::Decode => format!("a step that decodes {sequences} sequences, {depth} tokens deep"),
+            };
+            let time = |time: &OpTime| KernelTime {
+                kernel: time.kernel.clone(),
+                seconds: per_step(time.seconds),
+                predicted_s: time.predicted_s.map(per_step),
+            };
+            Some(Kernels { what, step_s: per_step(ops.seconds), times: ops.times.iter().map(time).collect() })
+        };
+        self.figures.iter().filter_map(of).collect()
+    }
+
     /// All of it as one JSON object.
     pub fn json(&self) -> String {
         json!({
@@ -233,6 +273,10 @@ impl Figure {
             json["bandwidths_bytes_per_s"] = json!(self.bandwidths);
             json["share_of_bandwidth"] = json!(self.share_of_bandwidth());
             json["share_of_peak"] = json!(self.share_of_peak());
+        }
+        if let Some(sample) = &self.sample {
+            json["sample"] = json!(sample);
+            json["predicted_tokens_per_s"] = json!(self.predicted_per_s);
         }
         if let Some(ops) = &self.ops {
             json["ops"] = json!({

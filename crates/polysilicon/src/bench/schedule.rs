@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use cost::Stretch;
 use graph::{Graph, Group, GroupCounts, StepCounts, Work};
 
 use crate::{Bound, Limits};
@@ -43,7 +44,7 @@ pub fn decode(seqs: u32, positions: Range<u32>) -> Vec<Step> {
     positions.map(step).collect()
 }
 
-/// What steps must do together.
+/// The work of steps together.
 pub fn work(graph: &Graph, steps: &[Step]) -> Work {
     steps.iter().fold(Work::default(), |sum, step| sum + graph.work(&step.counts(graph)))
 }
@@ -86,14 +87,12 @@ impl Step {
     }
 
     fn group_counts(&self, group: Group) -> GroupCounts {
-        let Group::Pages { window } = group;
-        let seen = |position: u32| u64::from((position + 1).min(window.unwrap_or(u32::MAX)));
-        let attended = |part: &Part| part.positions.clone().map(seen).sum::<u64>();
-        let positions = |part: &Part| seen(part.positions.start) + u64::from(part.len()) - 1;
-        GroupCounts {
-            attended: self.parts.iter().map(attended).sum(),
-            positions: self.parts.iter().map(positions).sum(),
-        }
+        let stretch = |part: &Part| Stretch { from: part.positions.start, count: part.len(), rows: 0 };
+        let seen = self.parts.iter().map(|part| stretch(part).seen(group));
+        seen.fold(GroupCounts::default(), |sum, seen| GroupCounts {
+            attended: sum.attended + seen.attended,
+            positions: sum.positions + seen.positions,
+        })
     }
 }
 

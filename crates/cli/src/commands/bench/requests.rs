@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, value_parser};
-use polysilicon::bench::gauge;
-use polysilicon::cost::results::{Point, Results, SCHEMA, Setup};
-use polysilicon::traffic::{Arrivals, Traffic, read_trace, setup};
+use polysilicon::bench::{Detail, Oracle, Workload, gauge, limits};
+use polysilicon::cost::predict::Load;
+use polysilicon::cost::results::{Kernels, Point, Results, SCHEMA, Setup};
+use polysilicon::traffic::{Arrivals, Traffic, like_reference, read_trace, setup};
 use polysilicon::{Builder, Device, Model};
 
 use super::Bench;
@@ -38,9 +39,6 @@ pub struct RequestArgs {
     /// Decides what is asked, and when
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Serve on these devices too, for one table; several separated by commas
-    #[arg(long, value_name = "DEVICE", value_delimiter = ',')]
-    beside: Vec<Device>,
 }
 
 /// Whether prompts share.
@@ -54,6 +52,9 @@ enum Cache {
 /// Runs unless said.
 const RUNS: u32 = 3;
 
+/// The most bytes of weights of a model whose tokens are held against the reference, which is slow.
+const TINY_BYTES: u64 = 64 << 20;
+
 impl RequestArgs {
     /// Whether requests are asked for.
     pub fn are_asked(&self) -> bool {
@@ -62,7 +63,7 @@ impl RequestArgs {
             || self.trace.is_some()
             || self.cache.is_some()
             || self.seed.is_some()
-            || !(self.rate.is_empty() && self.beside.is_empty())
+            || !self.rate.is_empty()
     }
 
     fn caches(&self) -> &'static [bool] {
@@ -77,28 +78,19 @@ impl RequestArgs {
 impl Bench {
     /// Serves, and reports.
     pub(super) fn serve(&self) -> Result<(), Failure> {
-        if self.ops || self.layers {
-            return Err(Failure::Usage(
-                "--ops times kernels, which requests do not; leave out --ops, or what asks for requests"
-                    .to_owned(),
-            ));
-        }
         let catalogue = self.price.catalogue()?;
         // Before minutes are spent on what cannot be written.
         let files = self.report.open(self.json.as_deref())?;
-        let mut all = vec![];
-        for device in [self.device.device].into_iter().chain(self.requests.beside.iter().copied()) {
-            let known = self.price.known(&catalogue, device)?;
-            all.push((self.serve_on(device)?, known));
-        }
-        let devices = all.iter().map(|(results, known)| (results, known.as_ref()));
+        let known = self.price.known_each(&catalogue, &self.device)?;
+        let all = self.device.iter().map(|&device| self.serve_on(device)).collect::<Result<Vec<_>, _>>()?;
+        let devices = all.iter().zip(&known).map(|(results, known)| (results, known.as_ref()));
         files.write(&self.report, &catalogue, &devices.collect::<Vec<_>>())
     }
 
     fn serve_on(&self, device: Device) -> Result<Results, Failure> {
         let most = self.concurrency.iter().copied().max().unwrap_or(1);
         let sequences = if self.requests.rate.is_empty() { most } else { most.max(64) };
-        let builder: Builder = self.device.builder(self.model.open()?).device(device).sequences(sequences);
+        let builder: Builder = self.how.builder(self.model.open()?, device).sequences(sequences);
         let model = builder.load()?;
         if model.is_emulated() {
             return Err(Failure::Usage(
@@ -107,11 +99,13 @@ impl Bench {
         }
         let traffic = self.traffic(&model)?;
         let setup = Setup {
+            commit: env!("POLYSILICON_COMMIT").to_owned(),
             command: std::env::args().collect(),
             date: today().to_string(),
             seed: traffic.seed,
             same_tokens_alone: traffic.is_same_alone(&model)?,
-            ..setup(&model, device, self.device.threads)?
+            like_reference: self.like_reference(&model, device, &traffic)?,
+            ..setup(&model, device, self.how.threads)?
         };
         let loads = match self.requests.rate.as_slice() {
             [] => self.concurrency.iter().map(|&n| Arrivals::Closed(n)).collect::<Vec<_>>(),
@@ -126,7 +120,43 @@ impl Bench {
                 points.push(self.point(&model, device, &traffic, &mut seeds)?);
             }
         }
-        Ok(Results { schema: SCHEMA, setup, points })
+        drop(model);
+        let kernels = self.kernels(device, &points)?;
+        Ok(Results { schema: SCHEMA, setup, points, kernels }.rounded())
+    }
+
+    /// The share of a prompt's tokens that the reference finds likeliest too, where that does not take too long.
+    fn like_reference(
+        &self,
+        model: &Model,
+        device: Device,
+        traffic: &Traffic,
+    ) -> Result<Option<f64>, Failure> {
+        if model.graph().weight_bytes() > TINY_BYTES || device == Device::Reference {
+            return Ok(None);
+        }
+        let reference = self.how.builder(self.model.open()?, Device::Reference).load()?;
+        let mut ids = traffic.prompt_of(model, 0);
+        ids.truncate(32);
+        Ok(Some(like_reference(model, &reference, &ids)?))
+    }
+
+    /// What kernels take in a prompt, and in steps behind it of as many sequences as there were at a time: for a page, or where that
+    /// was asked for.
+    fn kernels(&self, device: Device, points: &[Point]) -> Result<Vec<Kernels>, Failure> {
+        if !(self.ops || self.report.has_page() && device.tells_kernels()) {
+            return Ok(vec![]);
+        }
+        let prompt = self.prompt.first().copied().unwrap_or(512).max(1);
+        let workload = Workload {
+            prompts: vec![prompt],
+            output: self.output.clamp(1, 16),
+            depths: vec![prompt],
+            sequences: vec![points.iter().filter_map(|point| point.concurrency).max().unwrap_or(1)],
+            rounds: 1,
+            ops: Some(Detail::Kinds),
+        };
+        Ok(self.time(device, &workload)?.kernels())
     }
 
     fn traffic(&self, model: &Model) -> Result<Traffic, Failure> {
@@ -165,9 +195,12 @@ impl Bench {
         let requests =
             self.requests.requests.unwrap_or_else(|| at_a_time.saturating_mul(4).clamp(8, 1_000_000));
         let runs = self.requests.runs.unwrap_or(RUNS);
-        let mut gauge = gauge(device, self.device.threads.unwrap_or_else(polysilicon::cores));
+        let threads = self.how.threads.unwrap_or_else(polysilicon::cores);
+        let mut gauge = gauge(device, threads);
+        let oracle = limits(device, threads).map(|limits| Oracle::new(limits, model.graph())).transpose()?;
         asking(at_a_time.min(requests)).run(model, &mut |_| {})?;
-        let mut point = Point { concurrency, rate_per_s, cache: traffic.cache, runs: vec![] };
+        let mut point =
+            Point { concurrency, rate_per_s, cache: traffic.cache, runs: vec![], predicted: None };
         for run in 0..runs {
             let label = format!("{} on {}, run {} of {runs}", point.load(), model.device(), run + 1);
             let bar = Bar::counting(label, "requests");
@@ -178,6 +211,14 @@ impl Bench {
             run.bytes_per_s = before.zip(after).map(|(before, after)| (before + after) / 2.0);
             point.runs.push(run);
         }
+        // Of requests that are all alike, and share nothing.
+        let load = concurrency
+            .filter(|_| traffic.trace.is_empty() && traffic.shared == 0)
+            .map(|sequences| Load { prompt: traffic.prompt, output: traffic.output, sequences });
+        // A reading beside a run may be disturbed and then is too low, but it is never too high.
+        let gave = point.runs.iter().filter_map(|run| run.bytes_per_s).reduce(f64::max);
+        let told = oracle.flatten().zip(load);
+        point.predicted = told.map(|(oracle, load)| oracle.predict(model.graph(), load, gave));
         Ok(point)
     }
 }

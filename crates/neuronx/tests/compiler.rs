@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot prepare fails")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use neuron::{CompileError, Compiler, Job, Target};
+use neuronx::{CompileError, Compiler, Job, Target};
 use tempfile::TempDir;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -126,6 +128,67 @@ fn a_late_compiler_is_ended_with_all_that_it_started() {
     let sleeper = fs::read_to_string(lab.path("neff")).unwrap();
     let status = fs::read_to_string(format!("/proc/{}/status", sleeper.trim())).unwrap_or_default();
     assert!(!status.lines().any(|line| line.starts_with("State:") && line.contains("sleeping")), "{status}");
+}
+
+/// What a compiler that outlives who called it would say, a minute later.
+const SURVIVES: &str = "exec 9> $neff.pipe; echo started >&9; sleep 60; echo survived >&9";
+
+#[test]
+fn a_compiler_ends_with_whoever_called_it() {
+    const CALLER: &str = "POLYSILICON_TEST_COMPILES_IN";
+    if let Some(folder) = std::env::var_os(CALLER) {
+        // This is the process that is ended below.
+        let at = |name: &str| Path::new(&folder).join(name);
+        let compiler = Compiler::open(&at("cc"), &at("cache"), LONG * 60).unwrap();
+        compiler.compile(&job(b"module")).unwrap();
+        return;
+    }
+    let lab = Lab::new("one", SURVIVES);
+    let pipe = lab.path("neff.pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut caller = Command::new(std::env::current_exe().unwrap());
+    caller.args(["--exact", "a_compiler_ends_with_whoever_called_it"]).env(CALLER, lab.folder.path());
+    let mut caller = caller.stdout(Stdio::null()).spawn().unwrap();
+    let mut pipe = BufReader::new(fs::File::open(pipe).unwrap());
+    let mut said = String::new();
+    pipe.read_line(&mut said).unwrap();
+    assert_eq!(said, "started\n");
+    caller.kill().unwrap();
+    caller.wait().unwrap();
+    // It ends when nobody is left who could say more.
+    pipe.read_to_string(&mut said).unwrap();
+    assert_eq!(said, "started\n");
+}
+
+#[test]
+fn what_another_process_made_meanwhile_is_left_where_it_is() {
+    let lab = Lab::new("one", "mkdir $neff.first && read -r _ < $neff.pipe; cp $neff $out");
+    let pipe = lab.path("neff.pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::thread::scope(|scope| {
+        let slow = scope.spawn(|| lab.open(LONG).compile(&job(b"module")).unwrap());
+        while !lab.path("neff.first").exists() {
+            std::thread::yield_now();
+        }
+        let quick = lab.open(LONG).compile(&job(b"module")).unwrap();
+        let made = fs::metadata(&quick.path).unwrap().ino();
+        fs::write(&pipe, "go\n").unwrap();
+        let slow = slow.join().unwrap();
+        assert_eq!((lab.calls(), quick.cached, slow.cached), (2, false, true));
+        assert_eq!(fs::metadata(&slow.path).unwrap().ino(), made);
+    });
+    assert_eq!(leftovers(&lab.path("cache")), Vec::<String>::new());
+}
+
+#[test]
+fn folders_of_other_processes_are_left_alone() {
+    let lab = Lab::new("one", COPY);
+    // A machine that shares the folder may have a process of this number.
+    let theirs = (0..50).map(|count| lab.path("cache").join(format!(".{}.{count}", std::process::id())));
+    let theirs = theirs.collect::<Vec<_>>();
+    theirs.iter().for_each(|folder| fs::create_dir_all(folder.join("work")).unwrap());
+    lab.open(LONG).compile(&job(b"module")).unwrap();
+    assert!(theirs.iter().all(|folder| folder.join("work").exists()));
 }
 
 #[test]

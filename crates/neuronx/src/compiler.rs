@@ -13,11 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use graph::BackendError;
 use tensor::Sum;
 
 use crate::neff::{Neff, NeffError};
-use crate::{NAME, Target};
+use crate::target::Target;
 
 /// The compiler's name on the path.
 pub const COMMAND: &str = "neuronx-cc";
@@ -122,20 +121,14 @@ pub enum CompileError {
     },
 }
 
-impl From<CompileError> for BackendError {
-    fn from(error: CompileError) -> BackendError {
-        BackendError::Device { device: NAME, reason: error.to_string() }
-    }
-}
-
 impl Compiler {
     /// Asks a command for its version. Programs are kept below `cache`; each may take `limit`.
     pub fn open(command: &Path, cache: &Path, limit: Duration) -> Result<Compiler, CompileError> {
         let absent = |reason: String| CompileError::Absent { command: command.to_owned(), reason };
         let folder = Scratch::within(cache)?;
         let log = folder.path.join(LOG);
-        let mut child =
-            start(Command::new(command).arg("--version"), &log).map_err(|error| absent(error.to_string()))?;
+        let child = start(command, &["--version".to_owned()], Path::new("."), &log);
+        let mut child = child.map_err(|error| absent(error.to_string()))?;
         let ended = wait(&mut child, VERSION_LIMIT, &AtomicBool::new(false))
             .map_err(|error| absent(error.to_string()))?;
         let words = last_words(&log);
@@ -216,8 +209,11 @@ impl Compiler {
         let neff = self.run(job, &scratch.path, stop)?;
         let at = scratch.path.join(MADE_BY);
         fs::write(&at, &made_by).map_err(|error| CompileError::Cache { path: at, error })?;
-        // Whatever is there was not what was wanted, or came from another process meanwhile and is as good.
         if fs::rename(&scratch.path, &entry).is_err() {
+            // Another process may have made it meanwhile, and have given it to somebody who reads it.
+            if let Some(neff) = kept(&entry, &made_by, job) {
+                return Ok(Compiled { path: entry.join(PROGRAM), neff, cached: true });
+            }
             let renamed = fs::remove_dir_all(&entry).and_then(|()| fs::rename(&scratch.path, &entry));
             renamed.map_err(|error| CompileError::Cache { path: entry.clone(), error })?;
         }
@@ -245,9 +241,8 @@ impl Compiler {
         } else {
             self.command.clone()
         };
-        let mut command = Command::new(command);
-        command.args(job.target.flags(MODULE, PROGRAM)).current_dir(folder);
-        let mut child = start(&mut command, &log).map_err(absent)?;
+        let flags = job.target.flags(MODULE, PROGRAM);
+        let mut child = start(&command, &flags, folder, &log).map_err(absent)?;
         match wait(&mut child, self.limit, stop).map_err(absent)? {
             Ended::With(status) if status.success() => {}
             Ended::With(status) => {
@@ -262,7 +257,7 @@ impl Compiler {
 }
 
 /// The program of a module that a compiler of any version made: for machines that have none.
-pub(crate) fn kept_by_any(cache: &Path, job: &Job<'_>) -> Option<PathBuf> {
+pub fn kept_by_any(cache: &Path, job: &Job<'_>) -> Option<PathBuf> {
     let flags = format!("\n{}\n", job.target.flags(MODULE, PROGRAM).join(" "));
     let made = |entry: &PathBuf| {
         let made_by = fs::read_to_string(entry.join(MADE_BY)).unwrap_or_default();
@@ -301,13 +296,17 @@ struct Scratch {
 impl Scratch {
     fn within(cache: &Path) -> Result<Scratch, CompileError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let path = cache.join(format!(".{}.{count}", std::process::id()));
-        // A process of this number may have left one behind.
-        let _ = fs::remove_dir_all(&path);
-        match fs::create_dir_all(&path) {
-            Ok(()) => Ok(Scratch { path }),
-            Err(error) => Err(CompileError::Cache { path, error }),
+        let failed = |path: &Path, error| CompileError::Cache { path: path.to_owned(), error };
+        fs::create_dir_all(cache).map_err(|error| failed(cache, error))?;
+        loop {
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let path = cache.join(format!(".{}.{count}", std::process::id()));
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Scratch { path }),
+                // One of a process of this number, which was ended, or works on another machine.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(failed(&path, error)),
+            }
         }
     }
 }
@@ -318,12 +317,20 @@ impl Drop for Scratch {
     }
 }
 
-/// Starts a command that says everything to a file. It gets a group of processes of its own, so that what it starts
-/// can be ended with it.
-fn start(command: &mut Command, log: &Path) -> io::Result<Child> {
+/// Runs a command in a group of processes with a guard, which ends them all when our end of a pipe is closed: by us, or
+/// by the system when this process is no more, however it ended. A compiler that works for hours is nobody's then.
+const GUARDED: &str = r#"exec 3<&0 </dev/null
+{ read -r _ <&3; kill -KILL 0; } >/dev/null 2>&1 &
+exec 3<&-
+exec "$0" "$@""#;
+
+/// Starts a command in a folder, that says everything to a file.
+fn start(command: &Path, words: &[String], folder: &Path, log: &Path) -> io::Result<Child> {
     let log = fs::File::create(log)?;
     let (out, err) = (log.try_clone()?, log);
-    command.stdin(Stdio::null()).stdout(out).stderr(err).process_group(0).spawn()
+    let mut guarded = Command::new("sh");
+    guarded.arg("-c").arg(GUARDED).arg(command).args(words).current_dir(folder).process_group(0);
+    guarded.stdin(Stdio::piped()).stdout(out).stderr(err).spawn()
 }
 
 /// How a command ended.
@@ -349,13 +356,9 @@ fn wait(child: &mut Child, limit: Duration, stop: &AtomicBool) -> io::Result<End
     }
 }
 
-/// Ends a command and all that it started. Nobody has waited for it yet, so its number is still its own.
+/// Ends a command and all that it started.
 fn end(child: &mut Child) {
-    let group = format!("-{}", child.id());
-    let killed = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
-    if !killed.is_ok_and(|status| status.success()) {
-        let _ = child.kill();
-    }
+    drop(child.stdin.take());
     let _ = child.wait();
 }
 

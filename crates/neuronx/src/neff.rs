@@ -89,6 +89,10 @@ impl Neff {
     /// What the header of a file says. Nothing behind the header is read.
     pub fn of_file(path: &Path) -> Result<Neff, NeffError> {
         let io = |error: std::io::Error| NeffError::Io(error.to_string());
+        // A pipe is not even opened, which would wait for who writes to it.
+        if !std::fs::metadata(path).map_err(io)?.is_file() {
+            return Err(NeffError::Io("it is no file".to_owned()));
+        }
         let file = std::fs::File::open(path).map_err(io)?;
         let bytes = file.metadata().map_err(io)?.len();
         let mut header = Vec::with_capacity(HEADER_BYTES);
@@ -142,5 +146,6 @@ mod tests {
         other[8] = 1;
         assert_eq!(Neff::parse(&other, 1034), Err(NeffError::Header { said: 1025 }));
         assert!(matches!(Neff::of_file(Path::new("/nowhere/at.all")), Err(NeffError::Io(_))));
+        assert_eq!(Neff::of_file(Path::new("/dev/zero")), Err(NeffError::Io("it is no file".to_owned())));
     }
 }
