@@ -28,7 +28,7 @@ use graph::{
 };
 use tensor::{DType, WeightSource};
 
-pub use driver::{About, Address, Call, Driver, Fault, GraphId, KernelId, SLOTS};
+pub use driver::{About, Address, Call, Driver, Fault, GraphId, KernelId, Memory, SLOTS};
 pub use eval::eval;
 pub use nvidia::{Energy, Found, Nvidia, find};
 pub use options::{Options, Precision};
