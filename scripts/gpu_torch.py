@@ -41,6 +41,12 @@ def copy_bandwidth():
     return 2 * a.numel() / seconds(lambda: b.copy_(a))
 
 
+def matrix_rate():
+    """Operations a second of a large product, which is what prefill is held against."""
+    x, w = random(8192, 8192), random(8192, 8192)
+    return 2 * 8192**3 / seconds(lambda: F.linear(x, w))
+
+
 def products():
     for name, (features, width) in PRODUCTS.items():
         w = random(features, width)
@@ -61,6 +67,7 @@ def attention():
 
 def main():
     report = {"torch": torch.__version__, "gpu": torch.cuda.get_device_name(), "copy_bytes_per_s": copy_bandwidth()}
+    report["matrix_operations_per_s"] = matrix_rate()
     report["figures"] = [*products(), *attention()]
     with open(sys.argv[1], "w", encoding="utf-8") as out:
         json.dump(report, out)

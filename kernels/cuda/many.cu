@@ -2,13 +2,13 @@
 // GATED. Where there are EXPERTS, a row is a choice: of row row / SHARE of x and its expert's weights; `group.cu` has put the
 // choices of an expert one behind another.
 //
-// Split: a block 128 features (64 of both weights where GATED) and 64 TOKEN_WARPS rows; a warp two tiles of 16 features, four
-// warps side by side. Weights go from memory to the tensor cores' registers as they are packed; rows of x come in pieces of 64
+// Split: a block 128 features (64 of both weights where GATED) and 8 N_TILES TOKEN_WARPS rows; a warp two tiles of 16 features,
+// four warps side by side. A row's sums do not depend on how many there are. Weights go from memory to the tensor cores' registers as they are packed; rows of x come in pieces of 64
 // columns, the next while one is multiplied, and are shared. Where there are too few blocks, PARTS of the columns are summed
 // apart, and `sum_parts.cu` finishes. Bytes: weights once for every block of rows, which share them through the second cache.
 // Roofline: the rate of `mma.sync`, about 0.6 of what a Hopper's tensor cores can do; memory where rows are few.
 //
-// Macros: WIDTH, FEATURES, TOKEN_WARPS (1 or 2), PARTS, FORMAT (of tiles.cuh), BIASED, BIAS0, BIAS1 (types), ADDED, GATED,
+// Macros: WIDTH, FEATURES, N_TILES (1 to 8), TOKEN_WARPS (1 or 2), PARTS, FORMAT (of tiles.cuh), BIASED, BIAS0, BIAS1 (types), ADDED, GATED,
 // ACTIVATION, EXPERTS (0: none), SHARE.
 #include "activation.cuh"
 #include "tiles.cuh"
@@ -16,8 +16,8 @@
 #define FEATURE_WARPS 4
 #define ROW_TILES ((FEATURES + 15) / 16)
 #define K_TILES (WIDTH / 64)
-#define TOKENS (64 * TOKEN_WARPS)
-#define N_TILES 8
+#define WARP_TOKENS (8 * N_TILES)
+#define TOKENS (WARP_TOKENS * TOKEN_WARPS)
 #define THREADS (32 * FEATURE_WARPS * TOKEN_WARPS)
 // Rows of a piece, a little further apart than they are long.
 #define STRIDE 72
@@ -49,7 +49,7 @@ KERNEL many(float* out, float* parts, const u16* x, const float* x_sums, const u
     __shared__ __align__(16) u16 pieces[2][TOKENS * STRIDE];
     __shared__ float piece_sums[2][2 * TOKENS];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-    const int tokens = warp / FEATURE_WARPS * 64;
+    const int tokens = warp / FEATURE_WARPS * WARP_TOKENS;
     // The rows first..rows of the order are the block's, with the weights of one expert.
     i64 first = (i64)blockIdx.y * TOKENS, rows = all_rows;
     int expert = 0;

@@ -163,6 +163,21 @@ DEVICE int token_id(const int* ids, i64 at, const int* previous) {
     return id >= 0 || previous == nullptr ? id : previous[-1 - id];
 }
 
+// What a softmax has summed so far: its largest score, and under that the sum of weights and a weighted sum of values.
+struct Running {
+    float top, mass, sum;
+};
+
+// Adds what others have summed. The order in which it is asked to decides the bits, and nothing else does.
+DEVICE void take(Running& all, float top, float mass, float sum) {
+    if (top == -INFINITY) return;
+    const float largest = fmaxf(all.top, top);
+    const float old = expf(all.top - largest), more = expf(top - largest);
+    all.mass = fmaf(all.mass, old, mass * more);
+    all.sum = fmaf(all.sum, old, sum * more);
+    all.top = largest;
+}
+
 DEVICE float sigmoid(float x) {
     return 1.0f / (1.0f + expf(-x));
 }

@@ -44,7 +44,8 @@ pub fn gpu() -> Option<&'static Arc<dyn Driver>> {
 }
 
 /// Options under which activations are not rounded.
-pub const EXACTLY: Options = Options { precision: Precision::F32, early: false, shared_bytes: 0 };
+pub const EXACTLY: Options =
+    Options { precision: Precision::F32, early: false, invariant: false, shared_bytes: 0 };
 
 /// A backend on the shared device.
 pub fn backend(options: Options) -> Cuda {

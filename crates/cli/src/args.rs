@@ -56,6 +56,10 @@ pub struct HowArgs {
     /// rounds nothing
     #[arg(long, value_name = "WORD", default_value = "auto")]
     precision: Precision,
+    /// Give the same bits of an answer whatever else runs: the CPU does so always, GPUs where they are asked to,
+    /// at a price
+    #[arg(long)]
+    batch_invariant: bool,
     /// Neuron cores that run the model together, each with its part of the weights [default: 1, or the bundle's]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1024))]
     tp: Option<u32>,
@@ -132,7 +136,7 @@ impl HowArgs {
         let bar = Bar::new(format!("loading {}", opened.name()));
         let builder = Builder::from(opened).device(device).precision(self.precision.into());
         // Most commands ask one thing at a time.
-        let mut builder = builder.sequences(1);
+        let mut builder = builder.sequences(1).batch_invariant(self.batch_invariant);
         if let Some(threads) = self.threads {
             builder = builder.threads(threads);
         }
@@ -151,6 +155,8 @@ impl HowArgs {
         if let Some(folder) = &self.bundle {
             builder = builder.bundle(folder.clone());
         }
+        let kernels = Bar::counting("compiling".to_owned(), "kernels");
+        let builder = builder.on_kernels(move |progress| kernels.show(progress.done, progress.total));
         builder.on_progress(move |progress| bar.show(progress.done, progress.total))
     }
 }

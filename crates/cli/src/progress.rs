@@ -43,6 +43,10 @@ impl Bar {
         }
         self.bar.set_length(total);
         self.bar.set_position(done);
+        // Another bar may follow before this one is dropped.
+        if done == total {
+            self.bar.finish_and_clear();
+        }
     }
 }
 

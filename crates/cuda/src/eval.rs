@@ -5,11 +5,11 @@ use std::sync::Arc;
 use graph::{BackendError, Bucket, Dims, Graph, Op, Place, Plan, ProgramSpec, Ty, ValueId, expand};
 use tensor::{Shape, Value, WeightInfo};
 
+use crate::compiled::Kernels;
 use crate::driver::{Driver, Memory};
 use crate::launch::Addresses;
 use crate::lower::{Given, lower};
 use crate::options::Options;
-use crate::program::Kernels;
 use crate::weights::forms_of;
 use crate::{fault, unsupported};
 
@@ -38,7 +38,8 @@ pub fn eval(
     let given = Given { forms: &forms, options, spec: &spec, page_len: page_len as usize, samples: false };
     let lowered = lower(&plan, &given)?;
 
-    let kernels = Kernels::default().load(driver, lowered.launches.iter().map(|launch| &launch.source))?;
+    let sources = lowered.launches.iter().map(|launch| &launch.source);
+    let kernels = Kernels::default().load(driver, sources, &|_, _| {})?;
     let memory = |bytes: &[u8]| {
         let memory = Memory::new(driver, bytes.len()).map_err(fault)?;
         memory.write(0, bytes).map_err(fault).map(|()| memory)

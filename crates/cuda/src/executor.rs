@@ -13,11 +13,12 @@ use graph::{
     ProgramId, ProgramSpec, Sampler, StepId, Token, Weights,
 };
 
+use crate::compiled::Kernels;
 use crate::driver::{Driver, Memory, SLOTS};
 use crate::launch::Addresses;
 use crate::lower::{CHOSEN_BYTES, WISH_BYTES, fill};
 use crate::options::Options;
-use crate::program::{Kernels, Program};
+use crate::program::Program;
 use crate::rows::{Asked, Told};
 use crate::states::States;
 use crate::weights::{Form, Loaded};
@@ -34,7 +35,7 @@ pub(crate) struct Running {
     weights: Arc<Loaded>,
     states: States,
     programs: Vec<Option<Program>>,
-    kernels: Kernels,
+    kernels: Arc<Kernels>,
     work: Memory,
     inputs: Memory,
     /// The tokens that the step launched last chose, row by row.
@@ -66,6 +67,7 @@ impl Running {
         graph: &Graph,
         options: &Options,
         driver: &Arc<dyn Driver>,
+        kernels: &Arc<Kernels>,
         weights: Arc<Loaded>,
         budget: &Budget,
     ) -> Result<Running, BackendError> {
@@ -88,7 +90,7 @@ impl Running {
             states: States::open(graph, pages, driver)?,
             weights,
             programs: vec![],
-            kernels: Kernels::default(),
+            kernels: Arc::clone(kernels),
             work: memory(work)?,
             inputs: memory(fed)?,
             previous: memory(rows)?,
@@ -284,7 +286,7 @@ impl Executor for Running {
     fn compile(&mut self, spec: &ProgramSpec) -> Result<ProgramId, BackendError> {
         let mut program = Program::new(&self.graph, &self.weights.forms, spec, &self.options)?;
         self.grow(bytes_of(&program))?;
-        program.load(&self.driver, &mut self.kernels)?;
+        program.load(&self.driver, &self.kernels)?;
         self.programs.push(Some(program));
         Ok(ProgramId(self.programs.len() as u32 - 1))
     }

@@ -4,6 +4,7 @@
 //! Everything but [`Driver`] is plain computation, so it is tested without a GPU: the same launches go to a recorder, or to
 //! the CPU on which the very same kernels were compiled.
 
+mod compiled;
 mod driver;
 mod eval;
 mod executor;
@@ -22,11 +23,12 @@ mod weights;
 use std::sync::Arc;
 
 use graph::{
-    Backend, BackendError, Bucket, BucketPolicy, Budget, Caps, Executor, Graph, Needs, ProgramSpec, Weights,
+    Backend, BackendError, Bucket, BucketPolicy, Budget, Caps, Executor, Graph, Needs, ProgramSpec, Tell,
+    Weights,
 };
 use tensor::{DType, WeightSource};
 
-pub use driver::{About, Address, Call, Driver, Fault, GraphId, KernelId, SLOTS};
+pub use driver::{About, Address, Call, Driver, Fault, GraphId, KernelId, Memory, SLOTS};
 pub use eval::eval;
 pub use nvidia::{Energy, Found, Nvidia, find};
 pub use options::{Options, Precision};
@@ -41,6 +43,7 @@ pub struct Cuda {
     driver: Arc<dyn Driver>,
     options: Options,
     caps: Caps,
+    kernels: Arc<compiled::Kernels>,
 }
 
 impl Cuda {
@@ -59,10 +62,10 @@ impl Cuda {
             buckets: BucketPolicy::PowersOfTwo,
             overlap: true,
             mixed_steps: true,
-            batch_invariant: false,
+            batch_invariant: options.invariant,
             memory_bytes: Some(about.memory_bytes),
         };
-        Cuda { driver, options, caps }
+        Cuda { driver, options, caps, kernels: Arc::default() }
     }
 
     /// A backend on the GPU of this number.
@@ -87,6 +90,11 @@ impl Backend for Cuda {
         Ok(Arc::new(weights::Loaded::load(graph, source, &self.driver)?))
     }
 
+    fn prepare(&self, graph: &Graph, bucket: &Bucket, tell: &Tell<'_>) -> Result<(), BackendError> {
+        let sources = compiled::needed(graph, &weights::forms(graph), bucket, &self.options)?;
+        self.kernels.load(&self.driver, sources.iter(), tell).map(drop)
+    }
+
     fn needs(&self, graph: &Graph, bucket: &Bucket) -> Result<Needs, BackendError> {
         let forms = weights::forms(graph);
         let packed = graph.weights.iter().zip(&forms).map(|(spec, form)| form.bytes(&spec.info));
@@ -105,7 +113,8 @@ impl Backend for Cuda {
         budget: &Budget,
     ) -> Result<Box<dyn Executor>, BackendError> {
         let weights = weights.packed_by::<weights::Loaded>(NAME)?;
-        Ok(Box::new(executor::Running::open(graph, &self.options, &self.driver, weights, budget)?))
+        let Cuda { driver, options, kernels, .. } = self;
+        Ok(Box::new(executor::Running::open(graph, options, driver, kernels, weights, budget)?))
     }
 }
 

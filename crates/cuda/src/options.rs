@@ -19,6 +19,9 @@ pub struct Options {
     /// Whether products of few rows begin before the launch before them has ended, and ask for their weights meanwhile
     /// (programmatic dependent launch): from Hopper on. Off until it has been measured.
     pub early: bool,
+    /// Whether a row's bits depend on the row alone, and not on how many rows its step has: products in one way whatever
+    /// their rows, attention in parts of a fixed length. Steps of few rows pay for it.
+    pub invariant: bool,
     /// Bytes that a block may share: the device's, once it is known; else as many as on every GPU.
     pub shared_bytes: u32,
 }

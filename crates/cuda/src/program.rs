@@ -1,6 +1,5 @@
 //! A program: the graph lowered to launches for one bucket, and how they are played.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use graph::{
@@ -8,11 +7,11 @@ use graph::{
 };
 use tensor::{DType, Shape};
 
+use crate::compiled::Kernels;
 use crate::driver::{Call, Driver, GraphId, KernelId, Memory};
 use crate::launch::Addresses;
 use crate::lower::{Given, Lowered, Sampling, lower};
 use crate::options::Options;
-use crate::source::Source;
 use crate::weights::Form;
 use crate::{NAME, fault};
 
@@ -86,8 +85,9 @@ impl Program {
     }
 
     /// Loads the kernels and the table.
-    pub fn load(&mut self, driver: &Arc<dyn Driver>, known: &mut Kernels) -> Result<(), BackendError> {
-        self.kernels = known.load(driver, self.lowered.launches.iter().map(|launch| &launch.source))?;
+    pub fn load(&mut self, driver: &Arc<dyn Driver>, known: &Kernels) -> Result<(), BackendError> {
+        self.kernels =
+            known.load(driver, self.lowered.launches.iter().map(|launch| &launch.source), &|_, _| {})?;
         let table = Memory::new(driver, self.lowered.table.len()).map_err(fault)?;
         table.write(0, &self.lowered.table).map_err(fault)?;
         self.table = Some(table);
@@ -157,31 +157,5 @@ impl Program {
             arena_bytes: self.lowered.work_bytes as u64,
             advice: None,
         }
-    }
-}
-
-/// Kernels that were loaded, so that programs share them.
-#[derive(Default)]
-pub(crate) struct Kernels {
-    known: HashMap<Source, KernelId>,
-}
-
-impl Kernels {
-    /// The kernels of these texts; those that are new are compiled side by side.
-    pub fn load<'a>(
-        &mut self,
-        driver: &Arc<dyn Driver>,
-        sources: impl Iterator<Item = &'a Source>,
-    ) -> Result<Vec<KernelId>, BackendError> {
-        use rayon::prelude::*;
-        let sources = sources.collect::<Vec<_>>();
-        let mut new =
-            sources.iter().copied().filter(|source| !self.known.contains_key(source)).collect::<Vec<_>>();
-        new.sort_unstable();
-        new.dedup();
-        let load = |source: &Source| driver.load(source).map_err(fault);
-        let loaded = new.par_iter().map(|source| load(source)).collect::<Result<Vec<_>, _>>()?;
-        self.known.extend(new.into_iter().cloned().zip(loaded));
-        Ok(sources.iter().map(|source| self.known[*source]).collect())
     }
 }

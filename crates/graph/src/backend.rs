@@ -21,6 +21,13 @@ pub trait Backend: Send + Sync {
     /// Reads and packs the weights of a graph, once; executors share them.
     fn load(&self, graph: &Graph, source: &dyn WeightSource) -> Result<Arc<dyn Weights>, BackendError>;
 
+    /// Makes ready what steps up to a bucket need beside weights, and tells how many parts of it are done, and of how many:
+    /// kernels, where those are compiled. What is not made here is made when a step first needs it.
+    fn prepare(&self, graph: &Graph, bucket: &Bucket, tell: &Tell<'_>) -> Result<(), BackendError> {
+        let _ = (graph, bucket, tell);
+        Ok(())
+    }
+
     /// What a graph takes whose steps are no larger than the bucket, known before anyone reads its weights.
     fn needs(&self, graph: &Graph, bucket: &Bucket) -> Result<Needs, BackendError> {
         Ok(Needs { weight_bytes: graph.weight_bytes(), work_bytes: graph.value_bytes(bucket) })
@@ -34,6 +41,9 @@ pub trait Backend: Send + Sync {
         budget: &Budget,
     ) -> Result<Box<dyn Executor>, BackendError>;
 }
+
+/// Hears how many of how many are done.
+pub type Tell<'a> = dyn Fn(u64, u64) + Sync + 'a;
 
 /// Weights as one backend packed them.
 pub trait Weights: Send + Sync + Any {

@@ -29,7 +29,7 @@ mod text;
 mod verify;
 mod work;
 
-pub use backend::{Backend, BackendError, BucketPolicy, Budget, Caps, Executor, Needs, Weights};
+pub use backend::{Backend, BackendError, BucketPolicy, Budget, Caps, Executor, Needs, Tell, Weights};
 pub use bind::bind;
 pub use builder::{BuildError, Catalogue, FuncBuilder, State};
 pub use dims::{Bucket, Dim, Dims, Ty, Var};

@@ -193,6 +193,7 @@ impl Timing<'_> {
             tallies.push(tally);
             before = after;
         }
+        figure.work = work(self.runner.graph(), steps);
         figure.bound = self.limits.as_ref().map(|limits| bound(limits, self.runner.graph(), steps));
         figure.sample = self.sample(&figure, steps);
         let predicted = self.oracle.as_ref().zip(figure.sample.as_ref());

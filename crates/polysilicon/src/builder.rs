@@ -50,6 +50,7 @@ pub struct Builder {
     /// The largest steps of the bundle, as [`neuron::Packed::most`] gives them.
     bundled: Option<[u32; 3]>,
     tell: Tell,
+    tell_kernels: Tell,
 }
 
 /// A model whose weights are on the device, before it is given a thread.
@@ -92,6 +93,7 @@ impl Builder {
             price: None,
             bundled: None,
             tell,
+            tell_kernels: Box::new(|_| {}),
         }
     }
 
@@ -134,6 +136,14 @@ impl Builder {
     #[must_use]
     pub fn precision(mut self, precision: Precision) -> Self {
         self.choices.precision = precision;
+        self
+    }
+
+    /// Asks for the same bits of a request whatever else runs, and whatever that costs: the CPU gives them always, GPUs where
+    /// they are asked to, and other devices refuse.
+    #[must_use]
+    pub fn batch_invariant(mut self, yes: bool) -> Self {
+        self.choices.batch_invariant = yes;
         self
     }
 
@@ -207,6 +217,14 @@ impl Builder {
     #[must_use]
     pub fn on_progress(mut self, tell: impl Fn(Progress) + Send + Sync + 'static) -> Self {
         self.tell = Box::new(tell);
+        self
+    }
+
+    /// Tells how many of the kernels are compiled that its steps will need, on devices that compile: before weights are read,
+    /// so that a compiler that is missing is known at once.
+    #[must_use]
+    pub fn on_kernels(mut self, tell: impl Fn(Progress) + Send + Sync + 'static) -> Self {
+        self.tell_kernels = Box::new(tell);
         self
     }
 
@@ -292,6 +310,8 @@ impl Builder {
         self.check(backend, &graph, bytes)?;
         let facts = self.facts(backend, &graph, self.context_asked()?);
         let pool = self.pool()?;
+        let tell = |done, total| (self.tell_kernels)(Progress { done, total });
+        pool.install(|| backend.prepare(&graph, &facts.budget(bytes).bucket, &tell))?;
         let tokens = || if self.ids_only { Ok(Tokens::default()) } else { self.opened.tokens() };
         let (weights, tokens) = pool.install(|| rayon::join(|| self.weights(backend, &graph), tokens));
         let (weights, tokens) = (weights?, tokens?);

@@ -150,6 +150,8 @@ pub struct Choices {
     pub threads: Option<usize>,
     /// How activations are rounded.
     pub precision: Precision,
+    /// Whether a request's bits may not depend on what else runs, whatever that costs.
+    pub batch_invariant: bool,
     /// Neuron cores that run a model together; one where `None`.
     pub ranks: Option<u32>,
     /// A bundle that `compile` wrote, which Neuron cores take their programs from.
@@ -188,22 +190,32 @@ impl Device {
     pub fn backend(self, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
         let wanted = self.chosen();
         let looked = match wanted.absent() {
-            None => return wanted.made(choices),
+            None => return wanted.made(choices).and_then(|backend| wanted.checked(backend, choices)),
             Some(looked) => looked,
         };
         let present = here().iter().map(Device::to_string).collect::<Vec<_>>().join(", ");
         Err(Error::NoDevice { device: self.to_string(), looked, present })
     }
 
+    /// The backend, where it keeps what was asked of it.
+    fn checked(self, backend: Box<dyn Backend>, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
+        match choices.batch_invariant && !backend.caps().batch_invariant {
+            true => Err(Error::Word(format!(
+                "bits on {self} depend on what else runs; --batch-invariant goes with cpu, cuda and reference"
+            ))),
+            false => Ok(backend),
+        }
+    }
+
     /// The backend of a device that is present.
     fn made(self, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
-        let Choices { threads, precision, .. } = *choices;
+        let Choices { threads, precision, batch_invariant, .. } = *choices;
         Ok(match self {
             #[cfg(feature = "candle")]
             Device::Candle => Box::new(candle::Candle::new()),
             Device::Neuron(core) => neuron_chips::open(core, choices)?,
             Device::Reference => Box::new(reference::Reference::new()),
-            Device::Cuda(number) => Box::new(gpu(number, precision)?),
+            Device::Cuda(number) => Box::new(gpu(number, precision, batch_invariant)?),
             _ => Box::new(cpu::Cpu::new(&cpu::Options { threads, precision, isa: None })?),
         })
     }
@@ -231,13 +243,13 @@ fn missing_gpu(number: u32) -> Option<String> {
     }
 }
 
-fn gpu(number: u32, precision: Precision) -> Result<cuda::Cuda, Error> {
+fn gpu(number: u32, precision: Precision, invariant: bool) -> Result<cuda::Cuda, Error> {
     let precision = match precision {
         Precision::F32 => cuda::Precision::F32,
         _ => cuda::Precision::Bf16,
     };
     let early = std::env::var_os("POLYSILICON_CUDA_EARLY").is_some();
-    Ok(cuda::Cuda::open(number, cuda::Options { precision, early, shared_bytes: 0 })?)
+    Ok(cuda::Cuda::open(number, cuda::Options { precision, early, invariant, shared_bytes: 0 })?)
 }
 
 impl fmt::Display for Device {

@@ -7,9 +7,9 @@ use tensor::{SourceError, WeightInfo, WeightSource};
 /// How far something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes done.
+    /// Bytes, or whatever is counted, done.
     pub done: u64,
-    /// Bytes in all.
+    /// And in all.
     pub total: u64,
 }
 

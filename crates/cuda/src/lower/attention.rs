@@ -26,6 +26,8 @@ const BLOCKS_WANTED: usize = 264;
 const PART: usize = 128;
 /// Most parts.
 const PARTS_MAX: usize = 64;
+/// Positions of a part where bits may not depend on how many parts there are.
+const PART_FIXED: usize = 256;
 
 impl Lowering<'_> {
     pub(super) fn attention(
@@ -56,19 +58,20 @@ impl Lowering<'_> {
         let group = heads / kv_heads;
         let at_once = (LANE_VALUES / width.div_ceil(8)).clamp(1, group);
         let blocks = kv_heads * group.div_ceil(at_once);
-        let parts = parts(tokens * blocks, pages * self.page_len, window);
+        let (parts, part) = self.parts(tokens * blocks, pages * self.page_len, window);
+        let whole = parts == 1;
         let sink = sinks.first().copied();
         let source = self.attending("attend", [heads, kv_heads, width], scale, window, sink);
         let source = source.with("KEYS", format(self.dtype(k))).with("VALUES", format(self.dtype(v)));
-        let source = source.with("PARTS", parts).with("AT_ONCE", at_once);
-        let partial = if parts > 1 { tokens * heads * parts * (width + 2) * size_of::<f32>() } else { 0 };
+        let source = source.with("WHOLE", u8::from(whole)).with("PART", part).with("AT_ONCE", at_once);
+        let partial = if !whole { tokens * heads * parts * (width + 2) * size_of::<f32>() } else { 0 };
         let partial = self.scratch(partial);
         let given = self.attended(&[self.arg(out), partial], args);
         self.push(source, [blocks, parts, tokens], THREADS, given);
-        if parts > 1 {
-            let source = Source::new("merge").with("HEADS", heads).with("WIDTH", width).with("PARTS", parts);
+        if !whole {
+            let source = Source::new("merge").with("HEADS", heads).with("WIDTH", width);
             let source = self.with_sinks(source, sink);
-            let given = vec![self.arg(out), partial, self.sink(sink)];
+            let given = vec![self.arg(out), partial, self.sink(sink), Arg::Int(parts as i64)];
             self.push(source, [heads, tokens, 1], super::threads_for(width), given);
         }
         Ok(())
@@ -81,7 +84,19 @@ impl Lowering<'_> {
         let fits = width.is_multiple_of(16) && width <= MANY_WIDTH && group <= MANY_ROWS;
         let rounded = self.options.precision == Precision::Bf16;
         let states = states.iter().all(|&state| self.dtype(state) == DType::BF16);
-        rounded && states && fits && !self.decodes && tokens >= MANY_TOKENS_MIN
+        rounded && states && fits && !self.options.invariant && !self.decodes && tokens >= MANY_TOKENS_MIN
+    }
+
+    /// Into how many parts the positions of a token are cut, each by a block, and how long a part is where that is fixed: one
+    /// where there are blocks enough, which then goes through its parts.
+    fn parts(&self, blocks: usize, context: usize, window: Option<u32>) -> (usize, usize) {
+        let seen = context.min(window.map_or(usize::MAX, |window| window as usize));
+        let wanted = BLOCKS_WANTED.div_ceil(blocks.max(1));
+        match self.options.invariant {
+            true if wanted > 1 => (seen.div_ceil(PART_FIXED).max(1), PART_FIXED),
+            true => (1, PART_FIXED),
+            false => (wanted.min(seen.div_ceil(PART)).clamp(1, PARTS_MAX), 0),
+        }
     }
 
     fn attention_of_many(
@@ -133,11 +148,4 @@ impl Lowering<'_> {
     fn sink(&self, sink: Option<ValueId>) -> Arg {
         sink.map_or(Arg::Null, |sink| self.arg(sink))
     }
-}
-
-/// Into how many parts the positions of a token are cut.
-fn parts(blocks: usize, context: usize, window: Option<u32>) -> usize {
-    let seen = context.min(window.map_or(usize::MAX, |window| window as usize));
-    let wanted = BLOCKS_WANTED.div_ceil(blocks.max(1));
-    wanted.min(seen.div_ceil(PART)).clamp(1, PARTS_MAX)
 }

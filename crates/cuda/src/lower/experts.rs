@@ -64,9 +64,11 @@ impl Lowering<'_> {
             return Err(self.refuse(reason));
         }
         let rounds = self.options.precision == Precision::Bf16 && self.dtype(gate) == self.dtype(up);
+        let together = pairs > experts || self.options.invariant;
         match packed {
-            // From where experts are read more than once on average, their choices go together.
-            true if rounds && pairs > experts && experts <= EXPERTS_MAX => self.grouped_experts(&of),
+            // From where experts are read more than once on average, their choices go together; always where bits may not
+            // depend on that.
+            true if rounds && together && experts <= EXPERTS_MAX => self.grouped_experts(&of),
             true => self.packed_experts(&of),
             false => self.found_experts(&of),
         }
@@ -122,6 +124,7 @@ impl Lowering<'_> {
             biases: of.biases.get(..2).unwrap_or(&[]),
             act: of.act,
             out: hidden,
+            tokens: of.tokens,
             rows: of.tokens * of.choices,
             width: of.width,
             features: of.inner,

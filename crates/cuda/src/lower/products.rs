@@ -24,7 +24,7 @@ const SHARED_LEAST: u32 = 99 << 10;
 /// Bytes of shared sums that `few.cu` declares, and some that the driver keeps.
 const FEW_SUMS: usize = 10 << 10;
 
-/// Rows of x that a warp of `many.cu` multiplies.
+/// Most rows of x that a warp of `many.cu` multiplies.
 const MANY_TOKENS: usize = 64;
 /// Features of a block of `many.cu`.
 const MANY_FEATURES: usize = 128;
@@ -83,18 +83,22 @@ impl Lowering<'_> {
         Ok(())
     }
 
-    /// Whether products have more rows than tensor cores take at once, which are then rounded.
+    /// Whether products have more rows than tensor cores take at once, which are then rounded; all have where bits may not
+    /// depend on how many there are.
     fn are_many(&self, all: &[Product]) -> bool {
         let alike = |product: &Product| product.up.is_none_or(|up| self.dtype(up) == self.dtype(product.w));
         let rows = self.rows(all[0].x).0;
-        self.options.precision == Precision::Bf16 && rows > COLUMNS && all.iter().all(alike)
+        self.options.precision == Precision::Bf16
+            && (rows > COLUMNS || self.options.invariant)
+            && all.iter().all(alike)
     }
 
     /// Whether a norm is left to the products behind it, all of which read what it reads before anything overwrites that.
     pub(super) fn folds(&mut self, planned: usize, eps: f32) -> bool {
         let node = &self.plan.nodes[planned];
         let (args, out) = (&node.args, node.results[0]);
-        if node.named && self.kept.contains(&node.path) {
+        // Whether it can be left depends on where values lie, and that on how large the step is.
+        if self.options.invariant || (node.named && self.kept.contains(&node.path)) {
             return false;
         }
         let [x, w] = args[..] else { return false };
@@ -236,10 +240,11 @@ impl Lowering<'_> {
     fn many_one(&mut self, product: &Product, rounded: [Arg; 2], parts_at: usize) {
         let Product { x, w, up, biases, add, act, out } = *product;
         let ((rows, width), features) = (self.rows(x), self.rows(out).1);
-        let token_warps = if rows > MANY_TOKENS { 2 } else { 1 };
+        let (tiles, token_warps) = (row_tiles(rows), if rows > MANY_TOKENS { 2 } else { 1 });
         let at_once = if up.is_some() { MANY_FEATURES / 2 } else { MANY_FEATURES };
-        let blocks = [features.div_ceil(at_once), rows.div_ceil(MANY_TOKENS * token_warps)];
-        let wanted = MANY_BLOCKS / (blocks[0] * blocks[1]).max(1);
+        let blocks = [features.div_ceil(at_once), rows.div_ceil(8 * tiles * token_warps)];
+        let alone = if self.options.invariant { blocks[0] } else { blocks[0] * blocks[1] };
+        let wanted = MANY_BLOCKS / alone.max(1);
         let parts = wanted.min(width / 64 / PART_TILES).clamp(1, PARTS_MAX);
 
         let epilogue = |source: Source| {
@@ -249,8 +254,8 @@ impl Lowering<'_> {
             let source = source.with("BIAS1", bias(1)).with("ADDED", u8::from(add.is_some()));
             with_act(source.with("GATED", u8::from(up.is_some())), act)
         };
-        let source = Source::new("many").with("WIDTH", width).with("TOKEN_WARPS", token_warps);
-        let source = source.with("EXPERTS", 0).with("SHARE", 1);
+        let source = Source::new("many").with("WIDTH", width).with("N_TILES", tiles);
+        let source = source.with("TOKEN_WARPS", token_warps).with("EXPERTS", 0).with("SHARE", 1);
         let source = epilogue(source.with("FORMAT", format!("Tile{}", format(self.dtype(w)))));
         let finish = epilogue(Source::new("sum_parts"));
         let or_null = |value: Option<ValueId>| value.map_or(Arg::Null, |value| self.arg(value));
@@ -274,7 +279,9 @@ impl Lowering<'_> {
             columns -= 1;
         }
         let (rows, terms) = match (self.options.precision, rows) {
-            (Precision::F32, _) | (_, ..=2) => (rows.min(2), 3),
+            (Precision::F32, _) => (rows.min(2), 3),
+            (Precision::Bf16, _) if self.options.invariant => (rows.min(COLUMNS), 1),
+            (Precision::Bf16, ..=2) => (rows, 3),
             (Precision::Bf16, ..=4) => (rows, 2),
             (Precision::Bf16, _) => (rows.min(COLUMNS), 1),
         };
@@ -338,7 +345,7 @@ impl Lowering<'_> {
     /// One product of `few.cu`, or a gated one, for choices of experts: of each row of `out` its own expert's.
     pub(super) fn few_chosen(&mut self, chosen: &Chosen<'_>) {
         let (_, terms) = self.at_once(1, chosen.width);
-        let Chosen { experts, share, x, w, biases, act, out, rows, width, features, ids } = *chosen;
+        let Chosen { experts, share, x, w, biases, act, out, rows, width, features, ids, .. } = *chosen;
         let of = |names: [&'static str; 3], place: usize| names[place];
         let mut source =
             Source::new("few").with("WIDTH", width).with("ROWS", 1).with("TERMS", terms).with("SETS", 1);
@@ -397,8 +404,10 @@ impl Lowering<'_> {
         let Chosen { experts, share, w, biases, act, out, rows, width, features, .. } = *chosen;
         let bias_type = |place: usize| biases.get(place).map_or("float", |bias| c_type(self.dtype(*bias)));
         let at_once = if w.len() == 2 { MANY_FEATURES / 2 } else { MANY_FEATURES };
-        let source =
-            Source::new("many").with("WIDTH", width).with("FEATURES", features).with("TOKEN_WARPS", 1);
+        // An expert is chosen by a token once.
+        let tiles = row_tiles(chosen.tokens);
+        let source = Source::new("many").with("WIDTH", width).with("FEATURES", features);
+        let source = source.with("N_TILES", tiles).with("TOKEN_WARPS", 1);
         let source = source.with("PARTS", 1).with("FORMAT", format!("Tile{}", format(self.dtype(w[0]))));
         let source = source.with("BIASED", u8::from(!biases.is_empty())).with("BIAS0", bias_type(0));
         let source =
@@ -421,7 +430,7 @@ impl Lowering<'_> {
             Arg::Int(rows as i64),
         ];
         // Every expert may have a block of rows that is not full.
-        let grid = [features.div_ceil(at_once), rows / MANY_TOKENS + experts, 1];
+        let grid = [features.div_ceil(at_once), rows / (8 * tiles) + experts, 1];
         self.push(source, grid, 128, args);
     }
 }
@@ -440,12 +449,18 @@ pub(super) struct Chosen<'a> {
     pub biases: &'a [ValueId],
     pub act: Act,
     pub out: Arg,
-    /// Choices.
+    /// Tokens, and their choices.
+    pub tokens: usize,
     pub rows: usize,
     pub width: usize,
     pub features: usize,
     /// The expert of each choice.
     pub ids: Arg,
+}
+
+/// How many tiles of eight rows a warp of `many.cu` multiplies, where there are so many.
+fn row_tiles(rows: usize) -> usize {
+    rows.div_ceil(8).next_power_of_two().min(MANY_TOKENS / 8)
 }
 
 /// Bytes that a block of `few.cu` shares: rows of bf16, a little apart, and sums over 32 columns.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use cost::predict::Sample;
 use cost::results::{KernelTime, Kernels};
+use graph::Work;
 use serde_json::{Value, json};
 use tensor::DType;
 
@@ -48,7 +49,9 @@ pub struct Figure {
     pub rounds: Vec<f64>,
     /// Bytes per second that memory gave beside each round; empty where the device is not this machine's processor.
     pub bandwidths: Vec<f64>,
-    /// What a round must do, by what was measured of the machine.
+    /// What a round must do.
+    pub work: Work,
+    /// How long that takes at best, by what was measured of the machine.
     pub bound: Option<Bound>,
     /// What one of its steps takes and what it takes at best, to which calibrations are fitted.
     pub sample: Option<Sample>,
@@ -77,6 +80,7 @@ impl Figure {
             sequences: 0,
             rounds,
             bandwidths,
+            work: Work::default(),
             bound: None,
             sample: None,
             predicted_per_s: None,
@@ -262,10 +266,10 @@ impl Figure {
             "sequences": self.sequences,
             "tokens_per_s": self.tokens_per_s(),
             "rounds": rates.collect::<Vec<_>>(),
+            "bytes": self.work.memory_bytes(),
+            "operations": self.work.operations,
         });
-        if let Some(bound) = &self.bound {
-            json["bytes"] = json!(bound.bytes);
-            json["operations"] = json!(bound.operations);
+        if self.bound.is_some() {
             json["bandwidths_bytes_per_s"] = json!(self.bandwidths);
             json["share_of_bandwidth"] = json!(self.share_of_bandwidth());
             json["share_of_peak"] = json!(self.share_of_peak());
@@ -304,8 +308,6 @@ impl OpTime {
 
 #[cfg(test)]
 mod tests {
-    use graph::Work;
-
     use super::*;
 
     fn figure() -> Figure {

@@ -1,6 +1,10 @@
 //! The CUDA backend as a whole, on a device that is the CPU: whole answers through the engine, tokens chosen on the device,
 //! and how many launches a step is.
 
+mod gpu;
+mod invariant;
+mod prepared;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;

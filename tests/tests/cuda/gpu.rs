@@ -1,0 +1,23 @@
+//! What only a GPU can say; nothing where there is none.
+
+use std::thread;
+
+use polysilicon_tests::conformance::{RUNNERS, cases, faults};
+
+/// Conformance on the GPU alone: a text is compiled for almost every case, so they are shared out among threads.
+#[test]
+fn a_gpu_agrees_with_the_reference_on_every_case() {
+    let runner = RUNNERS.iter().find(|runner| runner.name == "cuda").expect("it is a runner");
+    if !(runner.present)() {
+        return;
+    }
+    let cases = cases::all();
+    let share = cases.len().div_ceil(thread::available_parallelism().map_or(1, usize::from));
+    let told = thread::scope(|scope| {
+        let threads = cases.chunks(share).map(|cases| scope.spawn(|| faults(runner, cases)));
+        let threads = threads.collect::<Vec<_>>().into_iter();
+        threads.flat_map(|thread| thread.join().expect("faults are caught")).collect::<Vec<_>>()
+    });
+    let told = told.iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert!(told.is_empty(), "{} of {} cases fail:\n{}", told.len(), cases.len(), told.join("\n"));
+}
