@@ -142,7 +142,7 @@ impl Sheet {
 
     /// The least that a step takes.
     pub fn bound(&self, graph: &Graph, counts: &StepCounts) -> StepBound {
-        let mut bound = StepBound::default();
+        let mut bound = StepBound { layers: graph.layers(), ..StepBound::default() };
         let mut width = 0.0;
         graph.walk(&mut |_, op, args, results| {
             let work = op.work(args, results, counts);
@@ -151,14 +151,10 @@ impl Sheet {
             bound.memory_s += memory_s;
             bound.compute_s += compute_s;
             bound.seconds += memory_s.max(compute_s);
-            match op {
-                Op::Attention { .. } => bound.layers += 1,
-                Op::Embed => {
-                    if let Some(Dim::Fixed(n)) = results.first().and_then(|ty| ty.dims.last().copied()) {
-                        width = f64::from(n);
-                    }
-                }
-                _ => {}
+            if let (Op::Embed, Some(Dim::Fixed(n))) =
+                (op, results.first().and_then(|ty| ty.dims.last().copied()))
+            {
+                width = f64::from(n);
             }
         });
         bound.collective_s = self.collectives(f64::from(bound.layers), f64::from(counts.tokens) * width);

@@ -126,6 +126,13 @@ impl Graph {
         part.unwrap_or_default()
     }
 
+    /// Its layers, each of which has one attention.
+    pub fn layers(&self) -> u32 {
+        let mut layers = 0;
+        self.walk(&mut |_, op, _, _| layers += u32::from(matches!(op, Op::Attention { .. })));
+        layers
+    }
+
     /// Every operation with its path, its argument types and its result types, calls followed into their functions.
     pub fn walk(&self, visit: &mut Visit<'_>) {
         self.walk_func(self.main(), "", visit);

@@ -52,8 +52,16 @@ struct Flight<D: Device> {
 }
 
 enum Stage<D: Device> {
-    Running { run: D::Run, rows: Vec<Wanted>, tokens: Vec<i32>, began: Instant },
+    Running { run: D::Run, rows: Vec<Wanted>, tokens: Vec<i32>, work: Work },
     Over(Result<Fetch, BackendError>),
+}
+
+/// What a step takes of the device's time.
+#[derive(Clone, Copy)]
+struct Work {
+    began: Instant,
+    /// Nanoseconds of a run before this one, on tokens that were not right, where the device tells its time.
+    lost_ns: u64,
 }
 
 impl<D: Device> Running<D> {
@@ -129,7 +137,7 @@ impl<D: Device> Running<D> {
         let flight = &mut self.flights[place];
         let (step, program) = (flight.step, flight.program);
         let (over, agrees) = match std::mem::replace(&mut flight.stage, nothing) {
-            Stage::Running { run, rows, began, .. } => match self.fetch(step, program, run, &rows, began) {
+            Stage::Running { run, rows, work, .. } => match self.fetch(step, program, run, &rows, work) {
                 Ok((fetch, agrees)) => (Ok(fetch), agrees),
                 Err(error) => (Err(error), true),
             },
@@ -154,13 +162,14 @@ impl<D: Device> Running<D> {
         program: ProgramId,
         run: D::Run,
         rows: &[Wanted],
-        began: Instant,
+        work: Work,
     ) -> Result<(Fetch, bool), BackendError> {
         let device = &mut *lock(&self.device);
         let waited = device.wait(run);
-        let worked = began.max(self.ended).elapsed();
+        let worked = work.began.max(self.ended).elapsed().as_nanos() as u64;
         self.ended = Instant::now();
-        let mut fetch = Fetch { device_ns: waited?.unwrap_or(worked.as_nanos() as u64), ..Fetch::default() };
+        let device_ns = waited?.map_or(worked, |told| told + work.lost_ns);
+        let mut fetch = Fetch { device_ns, ..Fetch::default() };
         let program = self.programs[program.0 as usize].as_ref();
         let program = program.expect("a program that a step runs is not dropped");
         let slot = slot(step.0);
@@ -177,7 +186,8 @@ impl<D: Device> Running<D> {
             return;
         }
         let nothing = Stage::Over(Ok(Fetch::default()));
-        let Stage::Running { run, rows, mut tokens, .. } = std::mem::replace(&mut flight.stage, nothing)
+        let Stage::Running { run, rows, mut tokens, mut work } =
+            std::mem::replace(&mut flight.stage, nothing)
         else {
             unreachable!("it was looked at")
         };
@@ -188,10 +198,13 @@ impl<D: Device> Running<D> {
         let program = self.programs[flight.program.0 as usize].as_mut();
         let program = program.expect("a program that a step runs is not dropped");
         let slot = slot(flight.step.0);
-        let again = device.wait(run).and_then(|_| program.correct(device, slot, &tokens));
-        let began = Instant::now();
+        let again = device.wait(run).and_then(|told| {
+            // Its time was spent on this step, too.
+            work.lost_ns = told.unwrap_or(0);
+            program.correct(device, slot, &tokens)
+        });
         flight.stage = match again.and_then(|()| program.start(device, slot)) {
-            Ok(run) => Stage::Running { run, rows, tokens, began },
+            Ok(run) => Stage::Running { run, rows, tokens, work },
             Err(error) => Stage::Over(Err(error)),
         };
     }
@@ -207,8 +220,9 @@ impl<D: Device> Running<D> {
         program.feed(device, slot(self.steps), &inputs)?;
         let mut tokens = vec![];
         inputs.fill(Input::Tokens, &mut tokens);
-        let (rows, began) = (feed.rows.iter().map(Wanted::of).collect(), Instant::now());
-        Ok(Stage::Running { run: program.start(device, slot(self.steps))?, rows, tokens, began })
+        let (rows, work) =
+            (feed.rows.iter().map(Wanted::of).collect(), Work { began: Instant::now(), lost_ns: 0 });
+        Ok(Stage::Running { run: program.start(device, slot(self.steps))?, rows, tokens, work })
     }
 }
 

@@ -18,7 +18,6 @@ mod schedule;
 use std::time::Duration;
 
 use cost::predict::Sample;
-use graph::Op;
 
 use crate::{Builder, Device, Error, Gauge, Limits, Progress};
 
@@ -217,11 +216,8 @@ impl Timing<'_> {
     /// What one of its steps took, beside what it takes at best while memory gives what it gave.
     fn sample(&self, figure: &Figure, steps: &[Step]) -> Option<Sample> {
         let (bound, bandwidth) = (figure.bound?, median(&figure.bandwidths));
-        let (graph, count) = (self.runner.graph(), steps.len() as f64);
-        let work = work(graph, steps);
-        let mut layers = 0.0;
-        graph.walk(&mut |_, op, _, _| layers += f64::from(u8::from(matches!(op, Op::Attention { .. }))));
-        let Figure { phase, tokens, depth, sequences, .. } = figure;
+        let (layers, count) = (f64::from(self.runner.graph().layers()), steps.len() as f64);
+        let Figure { phase, tokens, depth, sequences, work, .. } = figure;
         let sample = Sample {
             model: self.model.clone(),
             what: format!("{} {tokens} at {depth}, {sequences} at a time", phase.name()),

@@ -114,7 +114,7 @@ pub fn counts(graph: &Graph, stretch: &Stretch, sequences: u32) -> StepCounts {
     }
 }
 
-/// What was predicted of a load before anybody looked at what it takes.
+/// What was predicted of a load, from nothing that was measured of it but what memory gave meanwhile.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Predicted {
     /// By which calibration.

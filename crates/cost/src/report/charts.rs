@@ -1,5 +1,6 @@
 //! Plots as SVG. Colours are few and fixed, so that the page's style gives each another in the dark.
 
+use plotters::chart::MeshStyle;
 use plotters::coord::combinators::LogCoord;
 use plotters::coord::ranged1d::ValueFormatter;
 use plotters::coord::types::RangedCoordf64;
@@ -253,18 +254,16 @@ where
     X: Ranged<ValueType = f64> + ValueFormatter<f64>,
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
-    chart
-        .configure_mesh()
-        .disable_y_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(FAINT)
-        .axis_style(INK)
-        .x_desc(x)
-        .y_desc(y)
-        .x_label_formatter(&told_x)
-        .y_label_formatter(&|_| String::new())
-        .label_style(("sans-serif", 12).into_font().color(&INK))
-        .axis_desc_style(("sans-serif", 13).into_font().color(&INK))
-        .draw()
-        .ok()
+    let mut mesh = chart.configure_mesh();
+    plain(&mut mesh).x_desc(x).y_desc(y).x_label_formatter(&told_x).y_label_formatter(&|_| String::new());
+    mesh.draw().ok()
+}
+
+/// Lines and letters of all axes.
+pub(super) fn plain<'a, 'b, 'c, X: Ranged, Y: Ranged>(
+    mesh: &'c mut MeshStyle<'a, 'b, X, Y, SVGBackend<'a>>,
+) -> &'c mut MeshStyle<'a, 'b, X, Y, SVGBackend<'a>> {
+    let font = |size: u32| ("sans-serif", size).into_font().color(&INK);
+    mesh.disable_y_mesh().light_line_style(TRANSPARENT).bold_line_style(FAINT).axis_style(INK);
+    mesh.label_style(font(12)).axis_desc_style(font(13))
 }

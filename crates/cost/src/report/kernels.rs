@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 use super::Report;
-use super::charts::{FAINT, INK, SERIES};
+use super::charts::{INK, SERIES, plain};
 use crate::results::{KernelTime, Kernels};
 
 /// Kernels that a plot has room for; the others are one bar together.
@@ -68,21 +68,14 @@ fn drawn(kernels: &Kernels) -> Option<String> {
             let bar = bars.get(last.wrapping_sub(place as usize)).filter(|_| (y - place - 0.5).abs() < 0.01);
             bar.map_or(String::new(), |bar| bar.kernel.clone())
         };
-        chart
-            .configure_mesh()
-            .disable_y_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(FAINT)
-            .axis_style(INK)
+        let mut mesh = chart.configure_mesh();
+        plain(&mut mesh)
             .x_labels(6)
             .y_labels(2 * bars.len() + 1)
             .x_desc("milliseconds of a step")
             .x_label_formatter(&|x| format!("{:.2}", 1e3 * x))
-            .y_label_formatter(&name)
-            .label_style(("sans-serif", 12).into_font().color(&INK))
-            .axis_desc_style(("sans-serif", 13).into_font().color(&INK))
-            .draw()
-            .ok()?;
+            .y_label_formatter(&name);
+        mesh.draw().ok()?;
         for (place, bar) in bars.iter().enumerate() {
             let y = (last - place) as f64;
             let measured = Rectangle::new([(0.0, y + 0.22), (bar.seconds, y + 0.78)], SERIES[0].filled());

@@ -1,5 +1,5 @@
 //! What requests should take on this machine's processor, by its limits and by the calibration of this program on it: told
-//! before anybody looks.
+//! from what memory gave meanwhile, and from nothing else that was measured of them.
 
 use cost::predict::{Calibration, Calibrations, Forecast, Load, Predicted, Sample, StepBound};
 use graph::{Graph, Op, StepCounts, Work};
@@ -45,7 +45,7 @@ impl Oracle {
 
 /// The least that a step takes.
 fn step_bound(limits: &Limits, graph: &Graph, counts: &StepCounts) -> StepBound {
-    let mut bound = StepBound::default();
+    let mut bound = StepBound { layers: graph.layers(), ..StepBound::default() };
     graph.walk(&mut |_, op, args, results| {
         let work = op.work(args, results, counts);
         let least = limits.bound(&work, op.factor(args));
@@ -53,7 +53,6 @@ fn step_bound(limits: &Limits, graph: &Graph, counts: &StepCounts) -> StepBound 
         bound.memory_s += least.memory_s;
         bound.compute_s += least.compute_s;
         bound.seconds += least.seconds();
-        bound.layers += u32::from(matches!(op, Op::Attention { .. }));
     });
     bound
 }
