@@ -217,10 +217,7 @@ fn halves(codes: &mut Vec<u8>, bytes: &[u8; 16]) {
 
 /// The bytes of a plane that the lanes of rows g and g + 8 read, in pieces of so many, with the columns of both rows that they
 /// are made of: for each tile, for each piece of its plane that a warp reads at once, for each of four lanes.
-fn lanes<'a, const BYTES: usize>(
-    plane: &'a mut [u8],
-    g: usize,
-) -> impl Iterator<Item = &'a mut [[u8; BYTES]]> {
+fn lanes<const BYTES: usize>(plane: &mut [u8], g: usize) -> impl Iterator<Item = &mut [[u8; BYTES]]> {
     let of_warp = plane.as_chunks_mut::<BYTES>().0.chunks_exact_mut(32);
     of_warp.map(move |warp| &mut warp[g * 4..][..4])
 }
