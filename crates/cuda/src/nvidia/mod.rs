@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard};
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
-use crate::driver::{About, Address, Call, Driver, Fault, GraphId, KernelId};
+use crate::driver::{About, Address, Call, CollectiveCall, Driver, Fault, GraphId, KernelCall, KernelId};
 use crate::source::Source;
 use cache::Cache;
 use pinned::{Pinned, Slot, Stage};
@@ -196,7 +196,17 @@ impl Nvidia {
         Ok(code)
     }
 
-    fn launch(&self, held: &Held, call: &Call) -> Result<(), DriverError> {
+    fn enqueue(&self, held: &Held, call: &Call) -> Result<(), DriverError> {
+        match call {
+            Call::Kernel(call) => self.launch(held, call),
+            // SAFETY: the stream lives as long as this; that both ranges are allocated is the caller's promise.
+            &Call::Collective(CollectiveCall { to, from, count, .. }) => unsafe {
+                result::memcpy_dtod_async(to, from, count * size_of::<f32>(), self.stream)
+            },
+        }
+    }
+
+    fn launch(&self, held: &Held, call: &KernelCall) -> Result<(), DriverError> {
         let function = held.functions[call.kernel.0 as usize];
         let mut args = call.args.clone();
         let mut pointers =
@@ -322,7 +332,7 @@ impl Driver for Nvidia {
         let held = self.enter()?;
         calls
             .iter()
-            .try_for_each(|call| self.launch(&held, call))
+            .try_for_each(|call| self.enqueue(&held, call))
             .map_err(|error| failed("a launch failed", error))
     }
 
@@ -332,7 +342,7 @@ impl Driver for Nvidia {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream lives as long as this, and no other thread enters meanwhile.
         unsafe { result::stream::begin_capture(self.stream, mode) }.map_err(broken)?;
-        let launched = calls.iter().try_for_each(|call| self.launch(&held, call));
+        let launched = calls.iter().try_for_each(|call| self.enqueue(&held, call));
         // SAFETY: the capture just begun is ended whatever happened.
         let graph = unsafe { result::stream::end_capture(self.stream) };
         launched.map_err(broken)?;
