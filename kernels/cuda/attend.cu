@@ -1,8 +1,9 @@
 // out[t, h] = sum over visible j of softmax(SCALE q[t, h] . k[j])  v[j], over pages; a sink adds exp(sink) under the sum.
 //
 // Split: a block a token, a kv head, up to AT_ONCE of the query heads that share it, which read keys and values together, and
-// a part of the positions. Eight lanes a position, so a block looks at 16 at a time. Where there are several parts, `merge.cu`
-// puts them together; where PART is fixed, a block of the WHOLE does as that would, one part behind another. Sums are of f32.
+// a part of the positions. Eight lanes a position, so a block looks at 16 at a time. Where there are several parts, the block that
+// comes last puts them together, in their order; where PART is fixed, a block of the WHOLE does as that would, one part behind
+// another. Sums are of f32.
 // Bytes: keys and values of what is visible, once for each token; a decode step is bounded by them. A Hopper's memory wants some
 // 23 KB on their way to each processor (4.3 TB/s for 0.7 us): two blocks of four warps ask for 2 KB a warp and turn, one turn ahead.
 //
@@ -15,6 +16,11 @@
 #define WARPS 4
 // Blocks that share a kv head.
 #define SUBS ((GROUP + AT_ONCE - 1) / AT_ONCE)
+// Values of a part that a thread puts together: as many as are read at once. Behind a part's values are its largest and mass.
+#define TOGETHER (WIDTH % 4 == 0 ? 4 : 1)
+#define PART_STRIDE ((WIDTH + 2 + 3) / 4 * 4)
+// Parts that are on their way to a thread at the same time.
+#define PARTS_AHEAD 8
 
 // Elements of a slot's head that a lane of eight reads: as they lie, so that those of the next positions are on their way in
 // few registers while these are summed; and as numbers.
@@ -74,8 +80,45 @@ struct Reader<Dense<T>> {
     static DEVICE float value(const Raw& raw, int i) { return element<T>(raw.words, i); }
 };
 
-KERNEL attend(float* out, float* parts, const float* q, const u8* keys, const u8* values, const int* positions,
+// Nothing yet, or the sink of a head.
+template <int size>
+DEVICE Running<size> begun(const SINK* sinks, int head) {
+    Running<size> running;
+    running.top = SINKS ? to_f32(sinks[head]) : -INFINITY, running.mass = SINKS ? 1.0f : 0.0f;
+    for (int i = 0; i < size; i++) running.sums[i] = 0.0f;
+    return running;
+}
+
+// The parts of so many heads put together. Other blocks wrote them, so they are read past the first cache.
+DEVICE void merge(float* out, const float* parts, const SINK* sinks, int first_head, int heads, int count) {
+    for (int i = threadIdx.x * TOGETHER; i < heads * WIDTH; i += blockDim.x * TOGETHER) {
+        const float* const from = parts + (i64)(i / WIDTH) * count * PART_STRIDE;
+        Running<TOGETHER> head = begun<TOGETHER>(sinks, first_head + i / WIDTH);
+        for (int first = 0; first < count; first += PARTS_AHEAD) {
+            Running<TOGETHER> some[PARTS_AHEAD];
+#pragma unroll
+            for (int k = 0; k < PARTS_AHEAD; k++) {
+                const float* const part = from + min(first + k, count - 1) * PART_STRIDE;
+                some[k].top = __ldcg(part + WIDTH), some[k].mass = __ldcg(part + WIDTH + 1);
+                if constexpr (TOGETHER == 4) {
+                    const float4 x = __ldcg((const float4*)(part + i % WIDTH));
+                    some[k].sums[0] = x.x, some[k].sums[1] = x.y, some[k].sums[2] = x.z, some[k].sums[3] = x.w;
+                } else {
+                    some[k].sums[0] = __ldcg(part + i % WIDTH);
+                }
+            }
+#pragma unroll
+            for (int k = 0; k < PARTS_AHEAD; k++) {
+                if (first + k < count) take(head, some[k]);
+            }
+        }
+        for (int k = 0; k < TOGETHER; k++) out[i + k] = head.sums[k] / head.mass;
+    }
+}
+
+KERNEL attend(float* out, float* parts, u32* arrived, const float* q, const u8* keys, const u8* values, const int* positions,
               const int* sequences, const int* table, const int* base, const SINK* sinks, i64 pages, i64 tokens) {
+    in_turn();
     const int kv_head = blockIdx.x / SUBS, first_head = kv_head * GROUP + blockIdx.x % SUBS * AT_ONCE;
     const int heads = min(AT_ONCE, (kv_head + 1) * GROUP - first_head);
     const i64 t = blockIdx.z;
@@ -98,10 +141,9 @@ KERNEL attend(float* out, float* parts, const float* q, const u8* keys, const u8
     __shared__ float sums[WARPS][AT_ONCE][EACH * 8];
     __shared__ float tops[WARPS][AT_ONCE], masses[WARPS][AT_ONCE];
     // Each by one thread.
-    __shared__ Running held[AT_ONCE * WIDTH];
+    __shared__ Running<1> held[AT_ONCE * WIDTH];
     for (int i = threadIdx.x; WHOLE && i < heads * WIDTH; i += blockDim.x) {
-        const float sink = SINKS ? to_f32(sinks[first_head + i / WIDTH]) : -INFINITY;
-        held[i].top = sink, held[i].mass = SINKS ? 1.0f : 0.0f, held[i].sum = 0.0f;
+        held[i] = begun<1>(sinks, first_head + i / WIDTH);
     }
     const int first_part = WHOLE ? 0 : blockIdx.y, last_part = WHOLE ? (seen + each - 1) / each : first_part + 1;
     for (int part = first_part; part < last_part; part++) {
@@ -162,20 +204,28 @@ KERNEL attend(float* out, float* parts, const float* q, const u8* keys, const u8
         __syncthreads();
         for (int i = threadIdx.x; i < heads * WIDTH; i += blockDim.x) {
             const int h = i / WIDTH, d = i % WIDTH;
-            Running here = {-INFINITY, 0.0f, 0.0f};
-            for (int w = 0; w < WARPS; w++) take(here, tops[w][h], masses[w][h], sums[w][h][d]);
+            Running<1> here = {-INFINITY, 0.0f, {0.0f}};
+            for (int w = 0; w < WARPS; w++) take(here, Running<1>{tops[w][h], masses[w][h], {sums[w][h][d]}});
             if (WHOLE) {
-                take(held[i], here.top, here.mass, here.sum);
+                take(held[i], here);
             } else {
-                // Sums, then largest and mass.
-                float* to = parts + ((t * HEADS + first_head + h) * parts_here + part) * (WIDTH + 2);
-                to[d] = here.sum;
+                float* to = parts + ((t * HEADS + first_head + h) * parts_here + part) * PART_STRIDE;
+                to[d] = here.sums[0];
                 if (d == 0) to[WIDTH] = here.top, to[WIDTH + 1] = here.mass;
             }
         }
         __syncthreads();
     }
-    for (int i = threadIdx.x; WHOLE && i < heads * WIDTH; i += blockDim.x) {
-        out[(t * HEADS + first_head) * WIDTH + i] = held[i].sum / held[i].mass;
-    }
+    float* const own = out + (t * HEADS + first_head) * WIDTH;
+    for (int i = threadIdx.x; WHOLE && i < heads * WIDTH; i += blockDim.x) own[i] = held[i].sums[0] / held[i].mass;
+    if (WHOLE) return;
+    // What this block wrote is there for others before it counts as arrived; the count begins anew with the last.
+    __shared__ bool is_last;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) is_last = atomicInc(arrived + t * gridDim.x + blockIdx.x, parts_here - 1) == parts_here - 1;
+    __syncthreads();
+    if (!is_last) return;
+    __threadfence();
+    merge(own, parts + (t * HEADS + first_head) * parts_here * PART_STRIDE, sinks, first_head, heads, parts_here);
 }

@@ -32,6 +32,7 @@ DEVICE void fetch(u16* piece, const u16* keys, const u16* values, const int* row
 
 KERNEL attend_many(float* out, const float* q, const u16* keys, const u16* values, const int* positions,
                    const int* sequences, const int* table, const int* base, const SINK* sinks, i64 pages, i64 tokens) {
+    in_turn();
     DYNAMIC_SHARED(u16, pieces);
     __shared__ int places[TOKENS], owners[TOKENS];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;

@@ -7,6 +7,7 @@
 #include "likelihood.cuh"
 
 KERNEL choose(Chosen* out, int* ids, const float* logits, const Peak* peaks, const u64* masses, const Wish* wishes) {
+    in_turn();
     const i64 row = blockIdx.x;
     const float* from = logits + row * VOCAB;
     const Wish wish = wishes[row];

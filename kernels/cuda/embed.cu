@@ -6,6 +6,7 @@
 #include "blocks.cuh"
 
 KERNEL embed(float* out, const int* tokens, const u8* table, const int* previous, i64 count) {
+    in_turn();
     for (i64 t = blockIdx.x; t < count; t += gridDim.x) {
         const u8* row = table + (i64)token_id(tokens, t, previous) * FORMAT::bytes(WIDTH);
         for (int g = threadIdx.x; g < (WIDTH + 31) / 32; g += blockDim.x) {

@@ -6,6 +6,7 @@
 #include "tiles.cuh"
 
 KERNEL embed_tiles(float* out, const int* tokens, const u8* table, const int* previous, i64 count) {
+    in_turn();
     const i64 tiles = (i64)((FEATURES + 15) / 16) * (WIDTH / 64);
     for (i64 at = blockIdx.x; at < count; at += gridDim.x) {
         const int row = token_id(tokens, at, previous), half = row % 16 / 8;

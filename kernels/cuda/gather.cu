@@ -5,6 +5,7 @@
 // Macros: UNIT (the type in which rows are moved), UNITS (of a row).
 
 KERNEL gather(UNIT* out, const UNIT* table, const int* ids, const int* previous, i64 rows) {
+    in_turn();
     for (i64 row = blockIdx.x; row < rows; row += gridDim.x) {
         const UNIT* from = table + (i64)token_id(ids, row, previous) * UNITS;
         for (int i = threadIdx.x; i < UNITS; i += blockDim.x) out[row * UNITS + i] = from[i];

@@ -5,6 +5,7 @@
 // Macros: EXPERTS (at most 1024).
 
 KERNEL group(int* order, int* starts, const int* chosen, i64 pairs) {
+    in_turn();
     __shared__ int counts[EXPERTS + 1];
     for (int e = threadIdx.x; e <= EXPERTS; e += blockDim.x) counts[e] = 0;
     __syncthreads();

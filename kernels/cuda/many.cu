@@ -46,6 +46,7 @@ DEVICE void fetch(u16* piece, float* sums, const u16* x, const float* x_sums, co
 
 KERNEL many(float* out, float* parts, const u16* x, const float* x_sums, const u8* w0, const u8* w1, const BIAS0* bias0,
             const BIAS1* bias1, const float* added, const int* order, const int* starts, i64 all_rows) {
+    in_turn();
     __shared__ __align__(16) u16 pieces[2][TOKENS * STRIDE];
     __shared__ float piece_sums[2][2 * TOKENS];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;

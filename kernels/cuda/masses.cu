@@ -6,6 +6,7 @@
 #include "likelihood.cuh"
 
 KERNEL masses(u64* out, const float* logits, const Peak* peaks, const Wish* wishes) {
+    in_turn();
     const int chunk = blockIdx.x, chunks = gridDim.x;
     const i64 row = blockIdx.y;
     const float largest = row_peak(peaks + row * chunks, chunks).largest;

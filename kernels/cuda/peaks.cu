@@ -14,6 +14,7 @@ DEVICE bool leads(float a, int at, float b, int bt) {
 }
 
 KERNEL peaks(Peak* out, const float* logits) {
+    in_turn();
     const int chunk = blockIdx.x;
     const i64 row = blockIdx.y;
     __shared__ float largest[32];

@@ -163,6 +163,27 @@ DEVICE u64 block_sum(u64 x) {
     return x;
 }
 
+// ---- launches
+
+// Of launches that may begin before the one before has ended: lets the next one begin, and waits for what the one before
+// wrote. Only from Hopper on; elsewhere launches begin when the one before has ended.
+#if !defined(POLYSILICON_HOST) && __CUDA_ARCH__ >= 900
+DEVICE void let_next_begin() {
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+DEVICE void await_previous() {
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+}
+#else
+DEVICE void let_next_begin() {}
+DEVICE void await_previous() {}
+#endif
+// What a kernel does first that has nothing to do before its turn. Launched in the ordinary way it is its turn already.
+DEVICE void in_turn() {
+    let_next_begin();
+    await_previous();
+}
+
 // ---- what several kernels compute
 
 // A token's id: known to the host, or minus one minus the row of the step before that chose it.
@@ -171,18 +192,20 @@ DEVICE int token_id(const int* ids, i64 at, const int* previous) {
     return id >= 0 || previous == nullptr ? id : previous[-1 - id];
 }
 
-// What a softmax has summed so far: its largest score, and under that the sum of weights and a weighted sum of values.
+// What a softmax has summed so far: its largest score, and under that the sum of weights and weighted sums of values.
+template <int size>
 struct Running {
-    float top, mass, sum;
+    float top, mass, sums[size];
 };
 
 // Adds what others have summed. The order in which it is asked to decides the bits, and nothing else does.
-DEVICE void take(Running& all, float top, float mass, float sum) {
-    if (top == -INFINITY) return;
-    const float largest = fmaxf(all.top, top);
-    const float old = expf(all.top - largest), more = expf(top - largest);
-    all.mass = fmaf(all.mass, old, mass * more);
-    all.sum = fmaf(all.sum, old, sum * more);
+template <int size>
+DEVICE void take(Running<size>& all, const Running<size>& other) {
+    if (other.top == -INFINITY) return;
+    const float largest = fmaxf(all.top, other.top);
+    const float old = expf(all.top - largest), more = expf(other.top - largest);
+    all.mass = fmaf(all.mass, old, other.mass * more);
+    for (int i = 0; i < size; i++) all.sums[i] = fmaf(all.sums[i], old, other.sums[i] * more);
     all.top = largest;
 }
 

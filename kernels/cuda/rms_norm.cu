@@ -6,6 +6,7 @@
 // Macros: WIDTH, EPS, W (type of w).
 
 KERNEL rms_norm(float* out, const float* x, const W* w, i64 rows) {
+    in_turn();
     for (i64 row = blockIdx.x; row < rows; row += gridDim.x) {
         const float* from = x + row * WIDTH;
         float sum = 0.0f;

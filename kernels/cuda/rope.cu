@@ -6,6 +6,7 @@
 #include "rope.cuh"
 
 KERNEL rope(float* out, const float* x, const W* w, const int* positions, const float* frequencies, i64 tokens) {
+    in_turn();
     const i64 warps = (i64)gridDim.x * (blockDim.x / 32);
     for (i64 at = blockIdx.x * (i64)(blockDim.x / 32) + threadIdx.x / 32; at < tokens * HEADS; at += warps) {
         turn(out + at * WIDTH, x + at * WIDTH, w, (float)positions[at / HEADS], frequencies);

@@ -9,6 +9,7 @@
 
 KERNEL rope_write(float* out, KEY* keys, VALUE* values, const float* q, const float* k, const float* v, const W* w,
                   const W2* w2, const int* positions, const int* slots, const float* frequencies, i64 tokens) {
+    in_turn();
     const int heads = HEADS + 2 * KV_HEADS;
     const i64 warps = (i64)gridDim.x * (blockDim.x / 32);
     for (i64 at = blockIdx.x * (i64)(blockDim.x / 32) + threadIdx.x / 32; at < tokens * heads; at += warps) {

@@ -5,6 +5,7 @@
 // Macros: WIDTH (a multiple of 32), NORMED (0 or 1), EPS, NORM (type).
 
 KERNEL round_rows(u16* out, float* sums, const float* x, const NORM* norm, i64 rows) {
+    in_turn();
     for (i64 row = blockIdx.x; row < rows; row += gridDim.x) {
         const float* from = x + row * WIDTH;
         float factor = 1.0f;

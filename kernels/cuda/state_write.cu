@@ -7,6 +7,7 @@
 #include "blocks.cuh"
 
 KERNEL state_write(u8* state, const int* slots, const float* values, i64 tokens) {
+    in_turn();
     for (i64 t = blockIdx.x; t < tokens; t += gridDim.x) {
         u8* slot = state + slots[t] * (i64)FORMAT::bytes(SLOT);
         for (int g = threadIdx.x; g < (SLOT + 31) / 32; g += blockDim.x) {

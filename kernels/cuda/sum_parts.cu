@@ -7,6 +7,7 @@
 #include "activation.cuh"
 
 KERNEL sum_parts(float* out, const float* parts, const BIAS0* bias0, const BIAS1* bias1, const float* added, i64 rows) {
+    in_turn();
     const i64 count = rows * FEATURES, step = (i64)gridDim.x * blockDim.x;
     for (i64 i = blockIdx.x * (i64)blockDim.x + threadIdx.x; i < count; i += step) {
         const i64 feature = i % FEATURES;

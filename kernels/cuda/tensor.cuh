@@ -152,20 +152,6 @@ DEVICE void load_turned(u32* x, const u16* row) {
 }
 #endif
 
-// Of launches that may begin before the one before has ended: lets the next one begin, and waits for what the one before
-// wrote. Only from Hopper on; elsewhere launches begin when the one before has ended.
-#if !defined(POLYSILICON_HOST) && __CUDA_ARCH__ >= 900
-DEVICE void let_next_begin() {
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-}
-DEVICE void await_previous() {
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-}
-#else
-DEVICE void let_next_begin() {}
-DEVICE void await_previous() {}
-#endif
-
 // Asks for a line of 128 bytes to be brought to the second cache.
 #ifdef POLYSILICON_HOST
 DEVICE void ask_for_line(const u8*) {}

@@ -29,7 +29,6 @@ pub const FILES: &[(&str, &str)] = &[
     ("map.cu", include_str!("../cuda/map.cu")),
     ("masses.cu", include_str!("../cuda/masses.cu")),
     ("matmul.cu", include_str!("../cuda/matmul.cu")),
-    ("merge.cu", include_str!("../cuda/merge.cu")),
     ("peaks.cu", include_str!("../cuda/peaks.cu")),
     ("reduce.cu", include_str!("../cuda/reduce.cu")),
     ("rms_norm.cu", include_str!("../cuda/rms_norm.cu")),
@@ -52,6 +51,15 @@ pub fn text(kernel: &str) -> String {
     let mut seen = vec!["prelude.cuh"];
     append(&format!("{kernel}.cu"), &mut seen, &mut text);
     text
+}
+
+/// Whether a kernel waits by itself for what the launch before it writes, and so may be launched before that has ended.
+///
+/// # Panics
+/// As `text`.
+pub fn waits(kernel: &str) -> bool {
+    let own = file(&format!("{kernel}.cu"));
+    ["in_turn();", "await_previous();"].iter().any(|call| own.contains(call))
 }
 
 /// A file after those that it includes, each once.

@@ -53,6 +53,7 @@ inline float __expf(float x) { return expf(x); }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 template <class T> inline T __ldg(const T* p) { return *p; }
+template <class T> inline T __ldcg(const T* p) { return *p; }
 template <class T> inline T __ldcs(const T* p) { return *p; }
 
 struct __attribute__((aligned(16))) uint4 { unsigned x, y, z, w; };

@@ -16,8 +16,8 @@ pub enum Precision {
 pub struct Options {
     /// How activations are rounded.
     pub precision: Precision,
-    /// Whether products of few rows begin before the launch before them has ended, and ask for their weights meanwhile
-    /// (programmatic dependent launch): from Hopper on. Off until it has been measured.
+    /// Whether launches begin before the one before them has ended (programmatic dependent launch), products of few rows to
+    /// ask for their weights meanwhile: from Hopper on. Off until it has been measured.
     pub early: bool,
     /// Whether a row's bits depend on the row alone, and not on how many rows its step has: products in one way whatever
     /// their rows, attention in parts of a fixed length. Steps of few rows pay for it.

@@ -64,16 +64,16 @@ impl Lowering<'_> {
         let source = self.attending("attend", [heads, kv_heads, width], scale, window, sink);
         let source = source.with("KEYS", format(self.dtype(k))).with("VALUES", format(self.dtype(v)));
         let source = source.with("WHOLE", u8::from(whole)).with("PART", part).with("AT_ONCE", at_once);
-        let partial = if !whole { tokens * heads * parts * (width + 2) * size_of::<f32>() } else { 0 };
-        let partial = self.scratch(partial);
-        let given = self.attended(&[self.arg(out), partial], args);
+        // Behind the sums of a part are its largest and its mass, and parts begin on 16 bytes.
+        let partial = tokens * heads * parts * (width + 2).next_multiple_of(4) * size_of::<f32>();
+        let partial = self.scratch(if whole { 0 } else { partial });
+        // Counts that are zero again when a launch has ended.
+        let arrived = match whole {
+            true => Arg::Null,
+            false => Arg::Table(self.entry(&vec![0; tokens * blocks * size_of::<u32>()])),
+        };
+        let given = self.attended(&[self.arg(out), partial, arrived], args);
         self.push(source, [blocks, parts, tokens], THREADS, given);
-        if !whole {
-            let source = Source::new("merge").with("HEADS", heads).with("WIDTH", width);
-            let source = self.with_sinks(source, sink);
-            let given = vec![self.arg(out), partial, self.sink(sink), Arg::Int(parts as i64)];
-            self.push(source, [heads, tokens, 1], super::threads_for(width), given);
-        }
         Ok(())
     }
 }

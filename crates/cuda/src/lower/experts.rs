@@ -1,6 +1,6 @@
 //! Mixtures of experts.
 
-use graph::{Act, BackendError, ValueId};
+use graph::{Act, BackendError, BinaryOp, Op, ValueId};
 
 use super::products::Chosen;
 use super::{Lowering, c_type, format, with_act, with_bias};
@@ -147,9 +147,34 @@ impl Lowering<'_> {
     }
 
     fn combine(&mut self, of: &Experts<'_>, y: Arg) {
+        let added = self.added_behind(of);
         let source = Source::new("combine").with("WIDTH", of.width).with("CHOICES", of.choices);
-        let args = vec![self.arg(of.out), y, self.arg(of.weights), Arg::Int(of.tokens as i64)];
+        let source = source.with("ADDED", u8::from(added.is_some()));
+        let (out, added) = added.map_or((of.out, Arg::Null), |[other, sum]| (sum, self.arg(other)));
+        let args = vec![self.arg(out), y, self.arg(of.weights), added, Arg::Int(of.tokens as i64)];
         self.push_each(source, of.tokens * of.width, args);
+    }
+
+    /// What the node behind adds to what experts give, and its sum, where nobody else wants that: it is then done with them.
+    fn added_behind(&mut self, of: &Experts<'_>) -> Option<[ValueId; 2]> {
+        let (own, behind) = (&self.plan.nodes[self.planned], self.plan.nodes.get(self.planned + 1)?);
+        let Op::Binary(BinaryOp::Add) = behind.op else { return None };
+        let (other, sum) = match behind.args[..] {
+            [a, b] if a == of.out && b != of.out => (b, behind.results[0]),
+            [a, b] if b == of.out && a != of.out => (a, behind.results[0]),
+            _ => return None,
+        };
+        let is_kept = own.named && self.kept.contains(&own.path);
+        let reads = self.plan.nodes.iter().flat_map(|node| &node.args).filter(|&&arg| arg == of.out).count();
+        let alike = [other, sum].iter().all(|&value| self.shape(value) == self.shape(of.out));
+        // Element by element: what is added may be what is overwritten, but not the weights that others still read.
+        let clear = !self.overlap(sum, of.weights)
+            && (!self.overlap(sum, other) || self.plan.place(sum) == self.plan.place(other));
+        let fits = !is_kept && reads == 1 && alike && clear && !self.is_seen_otherwise(self.planned, of.out);
+        fits.then(|| {
+            self.done.insert(self.planned + 1);
+            [other, sum]
+        })
     }
 
     /// Experts as they were found.

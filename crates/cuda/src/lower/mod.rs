@@ -28,7 +28,7 @@ const ALIGN: usize = 256;
 pub(crate) struct Lowered {
     /// In order.
     pub launches: Vec<Launch>,
-    /// What the launches read that no step changes.
+    /// What the launches read that is the same in every step, and what each leaves as it found it.
     pub table: Vec<u8>,
     /// Each input with its byte among what is fed.
     pub inputs: Vec<(Input, usize)>,
@@ -204,7 +204,9 @@ impl<'a> Lowering<'a> {
         }
         let grid = grid.map(|blocks| u32::try_from(blocks).unwrap_or(u32::MAX));
         let (threads, shared_bytes) = (threads as u32, shared as u32);
-        let early = self.options.early && source.kernel == "few";
+        // What comes before the first launch is no kernel, and neither are collectives: those are waited for.
+        let behind = self.launches.last().is_some_and(|before| matches!(before.what, What::Kernel(_)));
+        let early = self.options.early && behind && kernels::cuda::waits(source.kernel);
         let what = What::Kernel(Kernel { source, grid, threads, shared_bytes, early });
         self.launches.push(Launch { what, args, planned: self.planned });
     }

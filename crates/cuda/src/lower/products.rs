@@ -322,7 +322,7 @@ impl Lowering<'_> {
     }
 
     /// Whether two values of the arena share bytes.
-    fn overlap(&self, a: ValueId, b: ValueId) -> bool {
+    pub(super) fn overlap(&self, a: ValueId, b: ValueId) -> bool {
         let range = |value: ValueId| match self.plan.place(value) {
             Place::Arena { offset } => {
                 let bytes = self.dtype(value).bytes_of(self.count(value)).unwrap_or(usize::MAX - offset);
