@@ -24,6 +24,8 @@ pub enum Fault {
     },
     /// The device or its compiler said no.
     Failed(String),
+    /// Another rank cannot go on, for this reason.
+    Left(String),
 }
 
 /// What a device is.
@@ -103,6 +105,21 @@ pub struct CollectiveCall {
 pub trait Driver: Send + Sync {
     /// What the device is.
     fn about(&self) -> &About;
+
+    /// How many devices compute together, this one among them.
+    fn ranks(&self) -> usize {
+        1
+    }
+
+    /// Tells those that compute with this one why it cannot go on, and returns at once: from here on nobody waits for it, and
+    /// what they do together is an error.
+    fn leave(&self, why: &str) {
+        let _ = why;
+    }
+
+    /// Gives up what is on its way of what ranks do together, after one of them left. Every rank is told so at the same time,
+    /// each by a thread of its own.
+    fn part(&self) {}
 
     /// Bytes that nobody has taken yet.
     fn free_bytes(&self) -> Result<u64, Fault>;

@@ -10,6 +10,7 @@ mod eval;
 mod executor;
 mod launch;
 mod lower;
+mod meeting;
 mod nvidia;
 mod options;
 mod pack;
@@ -33,6 +34,7 @@ pub use driver::{
     SLOTS,
 };
 pub use eval::eval;
+pub use meeting::{Seat, meeting};
 pub use nvidia::{Energy, Found, Nvidia, find};
 pub use options::{Options, Precision};
 pub use recorder::{Event, Recorder};
@@ -131,6 +133,6 @@ fn fault(fault: Fault) -> BackendError {
         Fault::Memory { needed, available } => {
             BackendError::Memory { device: NAME, what: "weights, states and work space", needed, available }
         }
-        Fault::Failed(reason) => BackendError::Device { device: NAME, reason },
+        Fault::Failed(reason) | Fault::Left(reason) => BackendError::Device { device: NAME, reason },
     }
 }
