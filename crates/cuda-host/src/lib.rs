@@ -7,6 +7,7 @@ mod memory;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use cuda::{
@@ -46,6 +47,8 @@ pub struct Host {
     order: Order,
     held: Mutex<Held>,
     launching: Mutex<Room>,
+    /// Launches until it breaks.
+    left: AtomicU64,
     /// Where it meets those that compute with it, where there are such.
     seat: Option<Seat>,
 }
@@ -94,8 +97,14 @@ impl Host {
             order,
             held: Mutex::default(),
             launching: Mutex::new(room),
+            left: AtomicU64::new(u64::MAX),
             seat: None,
         }
+    }
+
+    /// Lets every launch fail after so many more, as on a device that is lost.
+    pub fn break_after(&self, launches: u64) {
+        self.left.store(launches, Ordering::Relaxed);
     }
 
     /// So many devices that compute together.
@@ -131,6 +140,10 @@ impl Host {
     }
 
     fn launch(&self, call: &KernelCall) -> Result<(), Fault> {
+        let one_less = |left: u64| left.checked_sub(1);
+        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
+            return Err(Fault::Failed("the device is lost".to_owned()));
+        }
         let kernel = Arc::clone(&self.held().kernels[call.kernel.0 as usize]);
         assert!(call.threads as usize <= THREADS_MAX, "a block has at most {THREADS_MAX} threads");
         assert!(call.shared_bytes <= SHARED_BYTES, "a block shares at most {SHARED_BYTES} bytes");

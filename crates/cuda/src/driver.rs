@@ -2,6 +2,7 @@
 //!
 //! All of a driver's work is one queue: what is enqueued first is done first.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::source::Source;
@@ -26,6 +27,20 @@ pub enum Fault {
     Failed(String),
     /// Another rank cannot go on, for this reason.
     Left(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Memory { needed, available } => {
+                write!(
+                    f,
+                    "{needed} bytes are asked for, and {available} are left; use --context or --memory to ask for less"
+                )
+            }
+            Fault::Failed(reason) | Fault::Left(reason) => f.write_str(reason),
+        }
+    }
 }
 
 /// What a device is.

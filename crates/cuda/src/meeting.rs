@@ -4,8 +4,12 @@
 //! leaves, or is dropped, ends the meeting for all.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
-use crate::driver::{Collective, Fault};
+use crate::driver::{Call, Collective, CollectiveCall, Driver, Fault, Memory};
+
+/// Numbers by which ranks get acquainted: whole ones, whose sums are exact.
+const NUMBERS: usize = 1000;
 
 /// What ranks share.
 struct Meeting {
@@ -113,10 +117,78 @@ fn summed(parts: &[Vec<f32>]) -> Vec<f32> {
     sum
 }
 
+/// Tells the other ranks where the thread of this one panics.
+pub(crate) struct Leaving<'a>(pub &'a dyn Driver);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.leave("its thread panicked");
+        }
+    }
+}
+
+/// Lets devices that compute together do all that they ever will, on numbers whose sum is known: what is not right between
+/// them is found before a model is loaded, and links that are made when they are first used are made.
+pub fn acquaint(drivers: &[Arc<dyn Driver>]) -> Result<(), Fault> {
+    let ranks = drivers.len();
+    let told = thread::scope(|scope| {
+        let meet = |(rank, driver): (usize, &Arc<dyn Driver>)| {
+            let driver = Arc::clone(driver);
+            scope.spawn(move || {
+                let _leaving = Leaving(&*driver);
+                let met = sum_and_gather(&driver, rank, ranks);
+                met.inspect_err(|fault| driver.leave(&fault.to_string()))
+            })
+        };
+        let threads = drivers.iter().enumerate().map(meet).collect::<Vec<_>>();
+        let gone = || Err(Fault::Failed("its thread panicked".to_owned()));
+        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| gone())).collect::<Vec<_>>()
+    });
+    for (rank, told) in told.into_iter().enumerate() {
+        if told? {
+            continue;
+        }
+        return Err(Fault::Failed(format!(
+            "rank {rank} is given other sums than those of the numbers that ranks sent: its link to the others is broken; \
+             NCCL_P2P_DISABLE=1 goes around it through the host"
+        )));
+    }
+    Ok(())
+}
+
+/// Whether what ranks sum and gather of small whole numbers is right to the bit, played and captured.
+fn sum_and_gather(driver: &Arc<dyn Driver>, rank: usize, ranks: usize) -> Result<bool, Fault> {
+    let number = |rank: usize, place: usize| (rank * NUMBERS + place) as f32;
+    let of = |rank: usize| (0..NUMBERS).map(move |place| number(rank, place));
+    let sum = |place: usize| (0..ranks).map(|rank| number(rank, place)).sum::<f32>();
+    let wanted =
+        (0..NUMBERS).map(sum).chain((0..ranks).flat_map(of)).flat_map(f32::to_le_bytes).collect::<Vec<_>>();
+    let mine = of(rank).flat_map(f32::to_le_bytes).collect::<Vec<_>>();
+    let places = Memory::new(driver, mine.len() + wanted.len())?;
+    places.write(0, &mine)?;
+    let at = |run: usize, runs: usize| places.at(run * mine.len(), runs * mine.len());
+    let call = |what, to| Call::Collective(CollectiveCall { what, to, from: at(0, 1), count: NUMBERS });
+    let calls = [call(Collective::Sum, at(1, 1)), call(Collective::Gather, at(2, ranks))];
+    let is_right = || {
+        let mut told = vec![0; wanted.len()];
+        places.read(mine.len(), &mut told)?;
+        places.write(mine.len(), &vec![0; wanted.len()])?;
+        Ok::<_, Fault>(told == wanted)
+    };
+    // SAFETY: `at` checked that all of it lies within the allocation, which stays until it is read.
+    unsafe { driver.play(&calls) }?;
+    let played = is_right()?;
+    // SAFETY: as above; it is dropped before the allocation is.
+    let captured = unsafe { driver.capture(&calls) }?;
+    // SAFETY: as above.
+    let replayed = unsafe { driver.replay(captured) }.and_then(|()| is_right());
+    driver.drop_graph(captured);
+    Ok(played && replayed?)
+}
+
 #[cfg(test)]
 mod tests {
-    use std::thread;
-
     use super::*;
 
     /// What each rank does in a thread of its own, the last rank first.

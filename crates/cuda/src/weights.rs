@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use graph::parts::{Run, runs};
 use graph::{BackendError, Bucket, Graph, Op, Place, Plan, WeightSpec, Weights, bind, expand, fuse};
 use tensor::{SourceError, WeightInfo, WeightSource};
 
@@ -12,52 +13,70 @@ use crate::pack::{TILE_ROWS, pack, planes, tiles};
 /// Bytes of a weight that are read and written at once.
 const PIECE: usize = 32 << 20;
 
-/// Weights on a device.
+/// Weights on the devices that compute together.
 pub(crate) struct Loaded {
-    /// In the order of the graph's weights.
-    pub memory: Vec<Memory>,
-    /// The form of each.
+    /// Of each rank, in the order of the graph's weights.
+    pub memory: Vec<Vec<Memory>>,
+    /// The form of each weight, the same on every rank.
     pub forms: Vec<Form>,
 }
 
 impl Loaded {
-    /// Reads, packs and writes every weight of a graph, in pieces.
+    /// Reads, packs and writes every weight of a rank's graph, in pieces, each rank's part to its device.
     pub fn load(
         graph: &Graph,
         source: &dyn WeightSource,
-        driver: &Arc<dyn Driver>,
+        drivers: &[Arc<dyn Driver>],
     ) -> Result<Loaded, BackendError> {
         let forms = forms(graph);
-        let mut memory = vec![];
+        let mut memory = drivers.iter().map(|_| vec![]).collect::<Vec<_>>();
         for (spec, form) in graph.weights.iter().zip(&forms) {
             let bytes = form.bytes(&spec.info).ok_or_else(|| too_large(spec))?;
-            let place = Memory::new(driver, bytes).map_err(fault)?;
-            load_one(spec, *form, source, &place)?;
-            memory.push(place);
+            let places =
+                drivers.iter().map(|driver| Memory::new(driver, bytes)).collect::<Result<Vec<_>, _>>();
+            let places = places.map_err(fault)?;
+            load_one(spec, *form, source, &places)?;
+            memory.iter_mut().zip(places).for_each(|(of_rank, place)| of_rank.push(place));
         }
         Ok(Loaded { memory, forms })
+    }
+
+    /// Bytes on a rank's device.
+    pub fn bytes_of(&self, rank: usize) -> u64 {
+        self.memory[rank].iter().map(|memory| memory.bytes() as u64).sum()
     }
 }
 
 impl Weights for Loaded {
     fn bytes(&self) -> u64 {
-        self.memory.iter().map(|memory| memory.bytes() as u64).sum()
+        (0..self.memory.len()).map(|rank| self.bytes_of(rank)).sum()
     }
 }
 
+/// A weight into a place on each rank's device.
 fn load_one(
     spec: &WeightSpec,
     form: Form,
     source: &dyn WeightSource,
-    place: &Memory,
+    places: &[Memory],
 ) -> Result<(), BackendError> {
-    let row_bytes = spec.info.row_bytes().ok_or_else(|| too_large(spec))?;
-    let rows = spec.info.shape.rows().ok_or_else(|| too_large(spec))?;
+    let row_bytes = spec.whole().row_bytes().ok_or_else(|| too_large(spec))?;
+    spec.whole().shape.rows().ok_or_else(|| too_large(spec))?;
     let at_once = (PIECE / row_bytes.max(1)).next_multiple_of(TILE_ROWS);
-    for first in (0..rows).step_by(at_once) {
-        let mut piece = vec![0; at_once.min(rows - first) * row_bytes];
-        source.read_rows(&spec.name, first, &mut piece)?;
-        form.write(&spec.info, first, &piece, place)?;
+    for Run { rows, takers } in runs(spec, places.len() as u32) {
+        for first in rows.clone().step_by(at_once) {
+            let mut piece = vec![0; at_once.min(rows.end - first) * row_bytes];
+            source.read_rows(&spec.name, first, &mut piece)?;
+            for taker in &takers {
+                let (part, _) = taker.cut(&piece, row_bytes);
+                let all = |rank: &Option<u32>| match *rank {
+                    Some(rank) => &places[rank as usize..=rank as usize],
+                    None => places,
+                };
+                let places = taker.ranks.iter().flat_map(all);
+                form.write(&spec.info, taker.to + first - rows.start, &part, places)?;
+            }
+        }
     }
     Ok(())
 }
@@ -84,24 +103,25 @@ impl Form {
         }
     }
 
-    /// Writes rows of a weight, as they were found, from a row on that begins a tile.
-    pub fn write(
+    /// Writes rows of a weight, as they were found, from a row on that begins a tile, to some places.
+    pub fn write<'a>(
         self,
         info: &WeightInfo,
         first: usize,
         found: &[u8],
-        place: &Memory,
+        mut places: impl Iterator<Item = &'a Memory>,
     ) -> Result<(), BackendError> {
-        match self {
+        let written = match self {
             Form::Found => {
-                let row_bytes = info.row_bytes().unwrap_or(0);
-                place.write(first * row_bytes, found).map_err(fault)
+                let at = first * info.row_bytes().unwrap_or(0);
+                places.try_for_each(|place| place.write(at, found))
             }
             Form::Tiles(tiles) => {
                 let runs = pack(info.dtype, tiles, first, found);
-                runs.iter().try_for_each(|run| place.write(run.at, &run.bytes)).map_err(fault)
+                places.try_for_each(|place| runs.iter().try_for_each(|run| place.write(run.at, &run.bytes)))
             }
-        }
+        };
+        written.map_err(fault)
     }
 }
 
