@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use graph::parts::{Run, runs};
 use graph::{BackendError, Bucket, Graph, Op, Place, Plan, WeightSpec, Weights, bind, expand, fuse};
+use rayon::prelude::*;
 use tensor::{SourceError, WeightInfo, WeightSource};
 
 use crate::driver::{Driver, Memory};
 use crate::fault;
 use crate::pack::{TILE_ROWS, pack, planes, tiles};
 
-/// Bytes of a weight that are read and written at once.
-const PIECE: usize = 32 << 20;
+/// Bytes of a weight that a thread reads, packs and writes at once: few enough to stay in its caches.
+const PIECE: usize = 2 << 20;
 
 /// Weights on the devices that compute together.
 pub(crate) struct Loaded {
@@ -22,7 +23,7 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Reads, packs and writes every weight of a rank's graph, in pieces, each rank's part to its device.
+    /// Reads, packs and writes every weight of a rank's graph, in pieces side by side, each rank's part to its device.
     pub fn load(
         graph: &Graph,
         source: &dyn WeightSource,
@@ -30,14 +31,31 @@ impl Loaded {
     ) -> Result<Loaded, BackendError> {
         let forms = forms(graph);
         let mut memory = drivers.iter().map(|_| vec![]).collect::<Vec<_>>();
-        for (spec, form) in graph.weights.iter().zip(&forms) {
+        let mut all = vec![];
+        for (weight, (spec, form)) in graph.weights.iter().zip(&forms).enumerate() {
             let bytes = form.bytes(&spec.info).ok_or_else(|| too_large(spec))?;
-            let places =
-                drivers.iter().map(|driver| Memory::new(driver, bytes)).collect::<Result<Vec<_>, _>>();
-            let places = places.map_err(fault)?;
-            load_one(spec, *form, source, &places)?;
-            memory.iter_mut().zip(places).for_each(|(of_rank, place)| of_rank.push(place));
+            for (of_rank, driver) in memory.iter_mut().zip(drivers) {
+                of_rank.push(Memory::new(driver, bytes).map_err(fault)?);
+            }
+            spec.whole().shape.rows().ok_or_else(|| too_large(spec))?;
+            let row_bytes = spec.whole().row_bytes().ok_or_else(|| too_large(spec))?;
+            all.extend(runs(spec, drivers.len() as u32).into_iter().map(|run| (weight, run, row_bytes)));
         }
+        let pieces = all.iter().flat_map(|(weight, run, row_bytes)| {
+            let at_once = (PIECE / row_bytes.max(&1)).max(1).next_multiple_of(TILE_ROWS);
+            let starts = run.rows.clone().step_by(at_once);
+            starts.map(move |first| (*weight, run, first, at_once.min(run.rows.end - first) * row_bytes))
+        });
+        pieces.collect::<Vec<_>>().par_iter().try_for_each_init(
+            Vec::new,
+            |found, &(weight, run, first, bytes)| {
+                let spec = &graph.weights[weight];
+                found.resize(bytes, 0);
+                source.read_rows(&spec.name, first, found)?;
+                let places = memory.iter().map(|of_rank| &of_rank[weight]).collect::<Vec<_>>();
+                give(spec, forms[weight], run, first, found, &places)
+            },
+        )?;
         Ok(Loaded { memory, forms })
     }
 
@@ -53,30 +71,24 @@ impl Weights for Loaded {
     }
 }
 
-/// A weight into a place on each rank's device.
-fn load_one(
+/// Gives rows of a run to those who have something of them, each in its place.
+fn give(
     spec: &WeightSpec,
     form: Form,
-    source: &dyn WeightSource,
-    places: &[Memory],
+    run: &Run,
+    first: usize,
+    found: &[u8],
+    places: &[&Memory],
 ) -> Result<(), BackendError> {
-    let row_bytes = spec.whole().row_bytes().ok_or_else(|| too_large(spec))?;
-    spec.whole().shape.rows().ok_or_else(|| too_large(spec))?;
-    let at_once = (PIECE / row_bytes.max(1)).next_multiple_of(TILE_ROWS);
-    for Run { rows, takers } in runs(spec, places.len() as u32) {
-        for first in rows.clone().step_by(at_once) {
-            let mut piece = vec![0; at_once.min(rows.end - first) * row_bytes];
-            source.read_rows(&spec.name, first, &mut piece)?;
-            for taker in &takers {
-                let (part, _) = taker.cut(&piece, row_bytes);
-                let all = |rank: &Option<u32>| match *rank {
-                    Some(rank) => &places[rank as usize..=rank as usize],
-                    None => places,
-                };
-                let places = taker.ranks.iter().flat_map(all);
-                form.write(&spec.info, taker.to + first - rows.start, &part, places)?;
-            }
-        }
+    let row_bytes = spec.whole().row_bytes().unwrap_or(0);
+    for taker in &run.takers {
+        let (part, _) = taker.cut(found, row_bytes);
+        let of_rank = |rank: &Option<u32>| match *rank {
+            Some(rank) => &places[rank as usize..=rank as usize],
+            None => places,
+        };
+        let places = taker.ranks.iter().flat_map(of_rank).copied();
+        form.write(&spec.info, taker.to + first - run.rows.start, &part, places)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod compile;
 mod energy;
 mod library;
 mod nccl;
+mod pinned;
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
@@ -20,6 +21,7 @@ use cudarc::driver::sys;
 use crate::driver::{About, Address, Call, CollectiveCall, Driver, Fault, GraphId, KernelCall, KernelId};
 use crate::source::Source;
 use cache::Cache;
+use pinned::{Pinned, Slot, Stage};
 
 pub use energy::Energy;
 
@@ -27,6 +29,8 @@ pub use energy::Energy;
 const SHARED_DEFAULT: i32 = 48 << 10;
 /// How often those who wait for other ranks look whether these are still there.
 const LOOK: Duration = Duration::from_micros(20);
+/// Most bytes that go through a stage at once.
+const STAGE_BYTES: usize = 4 << 20;
 
 /// A GPU of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,61 +101,8 @@ struct Held {
     graphs: HashMap<u32, sys::CUgraphExec>,
     next_graph: u32,
     slots: Vec<Option<Slot>>,
-}
-
-/// What one step on its way holds.
-struct Slot {
-    sent: Pinned,
-    brought: Pinned,
-    bytes: usize,
-    begun: sys::CUevent,
-    ended: sys::CUevent,
-}
-
-impl Slot {
-    /// Gives back what it holds; its step is over.
-    fn release(&mut self) {
-        self.sent.release();
-        self.brought.release();
-        // SAFETY: the events are this slot's, and nothing waits for them any more.
-        unsafe {
-            let _ = result::event::destroy(self.begun);
-            let _ = result::event::destroy(self.ended);
-        }
-    }
-}
-
-/// Host memory that the device reads and writes by itself.
-struct Pinned {
-    at: *mut c_void,
-    bytes: usize,
-}
-
-impl Pinned {
-    fn none() -> Pinned {
-        Pinned { at: std::ptr::null_mut(), bytes: 0 }
-    }
-
-    /// Makes it large enough; what it held is lost.
-    fn reserve(&mut self, bytes: usize) -> Result<(), DriverError> {
-        if bytes <= self.bytes {
-            return Ok(());
-        }
-        self.release();
-        let bytes = bytes.next_power_of_two().max(4096);
-        // SAFETY: the context is current; the flags ask for nothing special.
-        self.at = unsafe { result::malloc_host(bytes, 0) }?;
-        self.bytes = bytes;
-        Ok(())
-    }
-
-    fn release(&mut self) {
-        if !self.at.is_null() {
-            // SAFETY: `malloc_host` gave it, and the slot that owns it has no step on its way.
-            let _ = unsafe { result::free_host(self.at) };
-        }
-        *self = Pinned::none();
-    }
+    /// What writes go through that nobody writes through now.
+    stages: Vec<Stage>,
 }
 
 impl Nvidia {
@@ -227,6 +178,30 @@ impl Nvidia {
             }
             thread::sleep(LOOK);
         }
+    }
+
+    /// Writes bytes through a stage, which nothing is on its way through when this returns.
+    ///
+    /// # Safety
+    /// The range is allocated.
+    unsafe fn write_through(&self, stage: &mut Stage, at: Address, bytes: &[u8]) -> Result<(), DriverError> {
+        for (place, piece) in bytes.chunks(STAGE_BYTES).enumerate() {
+            stage.bytes.reserve(piece.len())?;
+            stage.bytes.fill(piece);
+            let held = self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            // In the stream, for a copy outside of it may end after what is enqueued next begins.
+            // SAFETY: the context is current since the caller entered; the stage keeps the bytes until the event has happened, which
+            // is waited for; the range is the caller's promise.
+            unsafe {
+                let to = at + (place * STAGE_BYTES) as u64;
+                result::memcpy_htod_async(to, stage.bytes.first(piece.len()), self.stream)?;
+                result::event::record(stage.read, self.stream)?;
+            }
+            drop(held);
+            // SAFETY: events live as long as their stage.
+            unsafe { result::event::synchronize(stage.read) }?;
+        }
+        Ok(())
     }
 
     /// The code of a kernel: kept from before, or compiled now. Threads that compile do not wait for one another.
@@ -353,12 +328,16 @@ impl Driver for Nvidia {
     }
 
     unsafe fn write(&self, at: Address, bytes: &[u8]) -> Result<(), Fault> {
-        let _held = self.enter()?;
-        // In the stream, for a copy outside of it may end after what is enqueued next begins.
-        // SAFETY: the caller promises that the range is allocated; the copy is over when this returns.
-        unsafe { result::memcpy_htod_async(at, bytes, self.stream) }
-            .map_err(|error| failed("bytes cannot be written", error))?;
-        self.synchronize()
+        // Through memory that the device reads by itself: from any other the driver copies first, one caller at a time. Here
+        // each has a stage of its own, and the lock is held only to enqueue.
+        let mut stage = match self.enter()?.stages.pop() {
+            Some(stage) => stage,
+            None => Stage::new().map_err(|error| failed("bytes cannot be written", error))?,
+        };
+        // SAFETY: the caller promises that the range is allocated.
+        let written = unsafe { self.write_through(&mut stage, at, bytes) };
+        self.enter()?.stages.push(stage);
+        written.map_err(|error| failed("bytes cannot be written", error))
     }
 
     unsafe fn read(&self, at: Address, bytes: &mut [u8]) -> Result<(), Fault> {
@@ -473,12 +452,12 @@ impl Driver for Nvidia {
         let slot = held.slots[slot].as_mut().expect("a slot that was dropped is not used again");
         let broken = |error| failed("a step's data cannot be sent", error);
         slot.sent.reserve(bytes.len()).map_err(broken)?;
-        // SAFETY: the slot has no step on its way, so nobody reads these bytes; they are as many as was reserved. They
-        // stay until the step is waited for, and their destination is the caller's promise.
+        // The slot has no step on its way, so nobody reads these bytes.
+        slot.sent.fill(bytes);
+        // SAFETY: they stay until the step is waited for, and their destination is the caller's promise.
         unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), slot.sent.at.cast(), bytes.len());
-            let bytes = std::slice::from_raw_parts(slot.sent.at.cast::<u8>().cast_const(), bytes.len());
             let recorded = result::event::record(slot.begun, self.stream);
+            let bytes = slot.sent.first(bytes.len());
             recorded.and_then(|()| result::memcpy_htod_async(to, bytes, self.stream)).map_err(broken)
         }
     }
@@ -491,12 +470,9 @@ impl Driver for Nvidia {
         slot.brought.reserve(slot.bytes).map_err(broken)?;
         let mut at = 0;
         for &(from, bytes) in ranges {
-            // SAFETY: the ranges fit what was reserved, nobody reads it before the step is waited for, and their source
-            // is the caller's promise.
-            unsafe {
-                let to = std::slice::from_raw_parts_mut(slot.brought.at.cast::<u8>().add(at), bytes);
-                result::memcpy_dtoh_async(to, from, self.stream).map_err(broken)?;
-            }
+            // SAFETY: nobody reads what was reserved before the step is waited for, and their source is the caller's promise.
+            unsafe { result::memcpy_dtoh_async(slot.brought.part(at, bytes), from, self.stream) }
+                .map_err(broken)?;
             at += bytes;
         }
         // SAFETY: event and stream live as long as this.
@@ -522,10 +498,8 @@ impl Driver for Nvidia {
         let held = self.enter()?;
         let slot = held.slots[slot].as_ref().expect("a slot that was dropped is not used again");
         out.clear();
-        if slot.bytes > 0 {
-            // SAFETY: so many bytes were brought, and the copies are over.
-            out.extend_from_slice(unsafe { std::slice::from_raw_parts(slot.brought.at.cast(), slot.bytes) });
-        }
+        // So many bytes were brought, and the copies are over.
+        out.extend_from_slice(slot.brought.first(slot.bytes));
         Ok((f64::from(ms) * 1e6) as u64)
     }
 }
@@ -536,13 +510,14 @@ impl Drop for Nvidia {
         let member = self.member.take();
         let Ok(mut held) = self.enter() else { return };
         let _ = self.synchronize();
-        let Held { modules, graphs, slots, .. } = &mut *held;
+        let Held { modules, graphs, slots, stages, .. } = &mut *held;
         // SAFETY: all of these are ours, nothing runs any more, and nobody uses them after this.
         unsafe {
             for (_, exec) in graphs.drain() {
                 let _ = result::graph::exec_destroy(exec);
             }
             slots.iter_mut().flatten().for_each(Slot::release);
+            stages.iter_mut().for_each(Stage::release);
             for module in modules.drain(..) {
                 let _ = result::module::unload(module);
             }
