@@ -102,25 +102,25 @@ fn a_session_goes_on_with_other_ranks() -> Result<(), Error> {
     }
     let (one, two) = (model(&host::backend(EXACTLY))?, model(&backend(&hosts(2), EXACTLY))?);
     let greedy = Sampling::default().temperature(0.0).max_tokens(20).ignore_end(true);
-    let mut whole = one.session();
+    let whole = one.session();
     let wanted = [whole.generate("The cat", &greedy)?.finish()?.ids, whole.resume(&greedy)?.finish()?.ids];
     let folder = tempfile::tempdir().expect("a folder");
     for (from, to) in [(&one, &two), (&two, &one)] {
         let path = folder.path().join("kept.pss");
-        let mut session = from.session();
+        let session = from.session();
         assert_eq!(session.generate("The cat", &greedy)?.finish()?.ids, wanted[0]);
         session.save(&path)?;
-        let mut restored = Session::restore(to, &path)?;
+        let restored = Session::restore(to, &path)?;
         let mut stream = restored.resume(&greedy)?;
         let ids = stream
             .by_ref()
             .map(|piece| Ok(piece?.id.expect("every piece is a token")))
             .collect::<Result<Vec<_>, Error>>()?;
         assert_eq!(ids, wanted[1]);
-        // Nothing was computed again but the last token, which no page holds yet.
+        // Nothing was computed again but what fills no page.
         let usage = stream.finish()?;
         assert!(
-            usage.cached_tokens + 1 >= usage.prompt_tokens,
+            usage.cached_tokens + 16 > usage.prompt_tokens,
             "{} of {}",
             usage.cached_tokens,
             usage.prompt_tokens
@@ -219,7 +219,7 @@ fn a_rank_that_fails_ends_the_step_of_all() {
     }
     let golden = golden("qwen2-untied");
     let graph = golden.graph(DType::F32).expect("a graph");
-    for (rank, launches) in [(0, 0), (1, 0), (1, 7), (0, 40)] {
+    for (rank, launches) in [(0, 0), (1, 0), (1, 7), (0, 15)] {
         let hosts = hosts(2);
         let backend = backend(&hosts, EXACTLY);
         let mut run = Prefill::open(&backend, &graph, &*golden.source, 16).expect("there is room");
