@@ -66,7 +66,7 @@ part() {
     case "$1" in
     devices) "$ps" devices ;;
     copy) "$here/gpu_report" copy "$json" ;;
-    # Those that a GPU takes part in.
+    # Those that a GPU takes part in; NCCL with one rank, where somebody put libnccl.so.2 beside NVRTC.
     cuda) "$here/test-cuda" a_gpu a_row attention_is ;;
     goldens) "$here/test-goldens" a_gpu ;;
     diff)
@@ -108,7 +108,7 @@ run() {
     for name in "${parts[@]}"; do
         [[ " ${PARTS[*]} " == *" $name "* ]] || { echo "gpu_session: no part $name; the parts are ${PARTS[*]}" >&2; exit 2; }
     done
-    export POLYSILICON_NVRTC="$here/lib" POLYSILICON_GOLDENS="$here/goldens" XDG_CACHE_HOME="$here/out/cache"
+    export POLYSILICON_NVRTC="$here/lib" POLYSILICON_NCCL="$here/lib" POLYSILICON_GOLDENS="$here/goldens" XDG_CACHE_HOME="$here/out/cache"
     mkdir -p "$here/out"
     "$here/polysilicon" devices >"$here/out/devices.txt" 2>&1
     if ! grep -q '^cuda' "$here/out/devices.txt"; then

@@ -60,7 +60,8 @@ pub struct HowArgs {
     /// at a price
     #[arg(long)]
     batch_invariant: bool,
-    /// Neuron cores that run the model together, each with its part of the weights [default: 1, or the bundle's]
+    /// GPUs, or Neuron cores, that run the model together, each with its part of the weights: from the device's number on
+    /// [default: 1, or the bundle's]
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=1024))]
     tp: Option<u32>,
     /// Take the programs of Neuron cores from this folder, which `compile` wrote, and compile nothing

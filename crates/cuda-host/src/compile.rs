@@ -1,13 +1,14 @@
 //! A kernel's text as a library of this machine.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use cuda::Source;
 
@@ -67,21 +68,27 @@ pub struct Compiled {
     /// Its name in reports.
     pub label: String,
     entry: Entry,
+    /// Its threads and what a block shares are the library's own, of which a process has one.
+    running: Mutex<()>,
 }
 
 impl Compiled {
-    /// Runs it; not 0 where its threads wait for ever.
+    /// Runs it, when nobody else does; not 0 where its threads wait for ever.
     ///
     /// # Safety
     /// The launch says how much room there is; the arguments are the kernel's.
     pub unsafe fn launch(&self, launch: &HostLaunch, args: &[u64]) -> c_int {
+        let _running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: the caller promises what the entry asks for.
         unsafe { (self.entry)(std::ptr::from_ref(launch), args.as_ptr()) }
     }
 }
 
+/// Libraries that this process has opened: all devices have the same.
+static OPENED: Mutex<BTreeMap<PathBuf, Arc<Compiled>>> = Mutex::new(BTreeMap::new());
+
 /// Compiles a kernel into a folder, unless the same was compiled there before.
-pub fn compile(folder: &Path, source: &Source) -> Result<Compiled, String> {
+pub fn compile(folder: &Path, source: &Source) -> Result<Arc<Compiled>, String> {
     let compiler = compiler().ok_or("there is no C++ compiler")?;
     let text = text(source);
     let level = if LONG.contains(&source.kernel) { "-O1" } else { "-O0" };
@@ -90,7 +97,14 @@ pub fn compile(folder: &Path, source: &Source) -> Result<Compiled, String> {
     if !path.is_file() {
         build(compiler, level, &path, &text).map_err(|reason| format!("{}: {reason}", source.label()))?;
     }
-    Ok(Compiled { label: source.label(), entry: open(&path)? })
+    let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = opened.get(&path) {
+        return Ok(Arc::clone(known));
+    }
+    let compiled =
+        Arc::new(Compiled { label: source.label(), entry: open(&path)?, running: Mutex::default() });
+    opened.insert(path, Arc::clone(&compiled));
+    Ok(compiled)
 }
 
 /// The whole text: the shim, the kernel, and the entry, which knows none of the kernel's macros.

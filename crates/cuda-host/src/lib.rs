@@ -7,9 +7,12 @@ mod memory;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use cuda::{About, Address, Call, CollectiveCall, Driver, Fault, GraphId, KernelCall, KernelId, Source};
+use cuda::{
+    About, Address, Call, CollectiveCall, Driver, Fault, GraphId, KernelCall, KernelId, Seat, Source, meeting,
+};
 
 use compile::{Compiled, HostLaunch};
 use memory::Pages;
@@ -44,6 +47,10 @@ pub struct Host {
     order: Order,
     held: Mutex<Held>,
     launching: Mutex<Room>,
+    /// Launches until it breaks.
+    left: AtomicU64,
+    /// Where it meets those that compute with it, where there are such.
+    seat: Option<Seat>,
 }
 
 #[derive(Default)]
@@ -90,7 +97,22 @@ impl Host {
             order,
             held: Mutex::default(),
             launching: Mutex::new(room),
+            left: AtomicU64::new(u64::MAX),
+            seat: None,
         }
+    }
+
+    /// Lets every launch fail after so many more, as on a device that is lost.
+    pub fn break_after(&self, launches: u64) {
+        self.left.store(launches, Ordering::Relaxed);
+    }
+
+    /// So many devices that compute together.
+    ///
+    /// # Panics
+    /// As [`Host::new`] does.
+    pub fn together(order: Order, ranks: usize) -> Vec<Host> {
+        meeting(ranks).into_iter().map(|seat| Host { seat: Some(seat), ..Host::new(order) }).collect()
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -100,16 +122,28 @@ impl Host {
     /// # Safety
     /// As for `play`.
     unsafe fn run(&self, call: &Call) -> Result<(), Fault> {
-        match call {
-            Call::Kernel(call) => self.launch(call),
+        let call = match call {
+            Call::Kernel(call) => return self.launch(call),
+            Call::Collective(call) => call,
+        };
+        let &CollectiveCall { what, to, from, count } = call;
+        let Some(seat) = &self.seat else {
             // SAFETY: the caller promises that both ranges are allocated.
-            &Call::Collective(CollectiveCall { to, from, count, .. }) => unsafe {
-                self.copy(to, from, count * size_of::<f32>())
-            },
-        }
+            return unsafe { self.copy(to, from, count * size_of::<f32>()) };
+        };
+        // SAFETY: the caller promises that so many f32 are allocated there, on a boundary of theirs.
+        let mine = unsafe { std::slice::from_raw_parts(from as *const f32, count) };
+        let all = seat.meet(what, mine)?;
+        // SAFETY: the caller promises room for what becomes of all.
+        unsafe { std::ptr::copy_nonoverlapping(all.as_ptr(), to as *mut f32, all.len()) };
+        Ok(())
     }
 
     fn launch(&self, call: &KernelCall) -> Result<(), Fault> {
+        let one_less = |left: u64| left.checked_sub(1);
+        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_err() {
+            return Err(Fault::Failed("the device is lost".to_owned()));
+        }
         let kernel = Arc::clone(&self.held().kernels[call.kernel.0 as usize]);
         assert!(call.threads as usize <= THREADS_MAX, "a block has at most {THREADS_MAX} threads");
         assert!(call.shared_bytes <= SHARED_BYTES, "a block shares at most {SHARED_BYTES} bytes");
@@ -136,6 +170,14 @@ impl Host {
 impl Driver for Host {
     fn about(&self) -> &About {
         &self.about
+    }
+
+    fn ranks(&self) -> usize {
+        self.seat.as_ref().map_or(1, Seat::ranks)
+    }
+
+    fn leave(&self, why: &str) {
+        self.seat.iter().for_each(|seat| seat.leave(why));
     }
 
     fn free_bytes(&self) -> Result<u64, Fault> {
@@ -181,7 +223,7 @@ impl Driver for Host {
     fn load(&self, source: &Source) -> Result<KernelId, Fault> {
         let compiled = compile::compile(&self.folder, source).map_err(Fault::Failed)?;
         let mut held = self.held();
-        held.kernels.push(Arc::new(compiled));
+        held.kernels.push(compiled);
         Ok(KernelId(held.kernels.len() as u32 - 1))
     }
 

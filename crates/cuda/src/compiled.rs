@@ -15,16 +15,21 @@ use crate::weights::Form;
 use crate::{fault, program::Program};
 
 /// The kernels of one driver.
-#[derive(Default)]
 pub(crate) struct Kernels {
+    /// The driver.
+    pub driver: Arc<dyn Driver>,
     known: Mutex<HashMap<Source, KernelId>>,
 }
 
 impl Kernels {
+    /// None yet.
+    pub fn of(driver: Arc<dyn Driver>) -> Kernels {
+        Kernels { driver, known: Mutex::default() }
+    }
+
     /// The kernels of these texts; those that are new are compiled side by side, and each is told of.
     pub fn load<'a>(
         &self,
-        driver: &Arc<dyn Driver>,
         sources: impl Iterator<Item = &'a Source>,
         tell: &Tell<'_>,
     ) -> Result<Vec<KernelId>, BackendError> {
@@ -36,7 +41,7 @@ impl Kernels {
         };
         let (total, done) = (new.len() as u64, AtomicU64::new(0));
         let load = |source: &Source| {
-            let loaded = driver.load(source).map_err(fault)?;
+            let loaded = self.driver.load(source).map_err(fault)?;
             tell(done.fetch_add(1, Ordering::Relaxed) + 1, total);
             Ok::<_, BackendError>((source.clone(), loaded))
         };

@@ -2,6 +2,7 @@
 //!
 //! All of a driver's work is one queue: what is enqueued first is done first.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::source::Source;
@@ -24,6 +25,22 @@ pub enum Fault {
     },
     /// The device or its compiler said no.
     Failed(String),
+    /// Another rank cannot go on, for this reason.
+    Left(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Memory { needed, available } => {
+                write!(
+                    f,
+                    "{needed} bytes are asked for, and {available} are left; use --context or --memory to ask for less"
+                )
+            }
+            Fault::Failed(reason) | Fault::Left(reason) => f.write_str(reason),
+        }
+    }
 }
 
 /// What a device is.
@@ -103,6 +120,21 @@ pub struct CollectiveCall {
 pub trait Driver: Send + Sync {
     /// What the device is.
     fn about(&self) -> &About;
+
+    /// How many devices compute together, this one among them.
+    fn ranks(&self) -> usize {
+        1
+    }
+
+    /// Tells those that compute with this one why it cannot go on, and returns at once: from here on nobody waits for it, and
+    /// what they do together is an error.
+    fn leave(&self, why: &str) {
+        let _ = why;
+    }
+
+    /// Gives up what is on its way of what ranks do together, after one of them left. Every rank is told so at the same time,
+    /// each by a thread of its own.
+    fn part(&self) {}
 
     /// Bytes that nobody has taken yet.
     fn free_bytes(&self) -> Result<u64, Fault>;

@@ -39,7 +39,7 @@ pub fn eval(
     let given = Given { forms: &forms, options, spec: &spec, page_len: page_len as usize, samples: false };
     let lowered = lower(&plan, &given)?;
 
-    let kernels = Kernels::default().load(driver, sources(&lowered.launches), &|_, _| {})?;
+    let kernels = Kernels::of(Arc::clone(driver)).load(sources(&lowered.launches), &|_, _| {})?;
     let memory = |bytes: &[u8]| {
         let memory = Memory::new(driver, bytes.len()).map_err(fault)?;
         memory.write(0, bytes).map_err(fault).map(|()| memory)
@@ -48,7 +48,7 @@ pub fn eval(
     for ((arg, info), form) in args.iter().zip(&infos).zip(&forms) {
         let bytes = form.bytes(info).expect("a value's bytes are counted");
         let place = Memory::new(driver, bytes).map_err(fault)?;
-        form.write(info, 0, arg.data.as_slice(), &place)?;
+        form.write(info, 0, arg.data.as_slice(), [&place].into_iter())?;
         given.push(place);
     }
     let (work, table) = (Memory::new(driver, lowered.work_bytes).map_err(fault)?, memory(&lowered.table)?);

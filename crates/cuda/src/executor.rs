@@ -1,5 +1,6 @@
 //! The step protocol: what a step is fed goes to the device in one copy, its launches follow, and what it gave comes back
-//! when it is fetched. Two steps may be on their way.
+//! when it is fetched. Two steps may be on their way. Where several devices compute together, each of them does all of that
+//! with its part of the graph, and every token is the same on all: logits are put together and not summed.
 //!
 //! Tokens are chosen on the device where that is sure to give the token that [`Sampler`] would: the likeliest, and a draw
 //! from all. Other rows bring their logits to the host. A step that needs a token of such a row waits for it.
@@ -10,45 +11,43 @@ use std::sync::Arc;
 
 use graph::{
     BackendError, Bucket, Budget, Executor, Feed, Fetch, Graph, GroupId, Inputs, PageId, PlanReport,
-    ProgramId, ProgramSpec, Sampler, StepId, Token, Weights,
+    ProgramId, ProgramSpec, Sampler, StepId, Token, parts,
 };
+use tensor::{Shape, Value};
 
 use crate::compiled::Kernels;
-use crate::driver::{Driver, Memory, SLOTS};
-use crate::launch::Addresses;
+use crate::driver::SLOTS;
 use crate::lower::{CHOSEN_BYTES, WISH_BYTES, fill};
 use crate::options::Options;
-use crate::program::Program;
+use crate::program::{Program, Tap};
+use crate::rank::{Begin, Needs, Rank};
+use crate::ranks::{Ranks, Task};
 use crate::rows::{Asked, Told};
-use crate::states::States;
 use crate::weights::{Form, Loaded};
-use crate::{NAME, fault, unsupported};
+use crate::{NAME, fault, states, unsupported};
 
 /// One part in so many of free memory is left to the driver: captured steps, kernels, programs' tables.
 const RESERVE: u64 = 32;
 
 /// Runs one graph.
 pub(crate) struct Running {
+    /// Of one rank.
     graph: Graph,
     options: Options,
-    driver: Arc<dyn Driver>,
-    weights: Arc<Loaded>,
-    states: States,
-    programs: Vec<Option<Program>>,
-    kernels: Arc<Kernels>,
-    work: Memory,
-    inputs: Memory,
-    /// The tokens that the step launched last chose, row by row.
-    previous: Memory,
-    /// The same as `Feed` may ask for them: known to the host, or minus one minus the row.
+    forms: Vec<Form>,
+    /// Pages of each group's pool.
+    pages: Vec<u32>,
+    ranks: Ranks,
+    programs: Vec<Option<Arc<Program>>>,
+    /// The tokens that the step launched last chose, as `Feed` may ask for them: known to the host, or minus one minus the
+    /// row.
     tokens: Vec<u32>,
     steps: VecDeque<Step>,
-    slots: Vec<usize>,
     next: u64,
     sampler: Sampler,
-    fed: Vec<u8>,
+    /// The step that is begun next, in memory of those before.
+    begin: Begin,
     scratch: Vec<i32>,
-    brought: Vec<u8>,
 }
 
 /// A step that was launched and not fetched.
@@ -62,82 +61,65 @@ struct Step {
 }
 
 impl Running {
-    /// Makes room for states and for the work of the largest step.
+    /// Makes room for states and for the work of the largest step, on devices that compute together. The graph is that of one
+    /// rank.
     pub fn open(
-        graph: &Graph,
+        graph: Graph,
         options: &Options,
-        driver: &Arc<dyn Driver>,
-        kernels: &Arc<Kernels>,
-        weights: Arc<Loaded>,
+        devices: &[Arc<Kernels>],
+        weights: &Arc<Loaded>,
         budget: &Budget,
     ) -> Result<Running, BackendError> {
-        if weights.memory.len() != graph.weights.len() {
-            let reason = format!("the graph reads {}", graph.weights.len());
-            return Err(unsupported(format!("these {} weights", weights.memory.len()), reason));
+        let [first, ..] = &weights.memory[..] else { unreachable!("there is a device") };
+        if weights.memory.len() != devices.len() || first.len() != graph.weights.len() {
+            let reason =
+                format!("the graph reads {} on each of {} devices", graph.weights.len(), devices.len());
+            let what = format!("these {} weights on {}", first.len(), weights.memory.len());
+            return Err(unsupported(what, reason));
         }
-        let [work, fed, rows] = needs(graph, &weights.forms, &budget.bucket, options)?;
-        let taken =
-            [work, fed, rows].iter().fold(weights.bytes(), |sum, &bytes| sum.saturating_add(bytes as u64));
-        let free = driver.free_bytes().map_err(fault)?;
-        let free = (free - free / RESERVE).saturating_add(weights.bytes());
-        let budget = Budget { bytes: Some(budget.bytes.unwrap_or(free).min(free)), ..budget.clone() };
-        let pages = budget.fit(graph, taken, NAME)?;
-        let memory = |bytes| Memory::new(driver, bytes).map_err(fault);
+        let needs = needs(&graph, &weights.forms, &budget.bucket, options)?;
+        // Every rank takes as much, so that the one with the least room says what fits.
+        let own = weights.bytes_of(0);
+        let taken = needs.iter().fold(own, |sum, &bytes| sum.saturating_add(bytes as u64));
+        let share = budget.bytes.map_or(u64::MAX, |bytes| bytes / devices.len() as u64);
+        let room = |least: u64, device: &Arc<Kernels>| {
+            let free = device.driver.free_bytes().map_err(fault)?;
+            Ok::<_, BackendError>(least.min((free - free / RESERVE).saturating_add(own)))
+        };
+        let bytes = Some(devices.iter().try_fold(share, room)?);
+        let pages = Budget { bytes, ..budget.clone() }.fit(&graph, taken, NAME)?;
+        let open =
+            |(number, device)| Rank::open(&graph, number, device, weights, &pages, needs).map_err(fault);
+        let ranks = devices.iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
         Ok(Running {
-            graph: graph.clone(),
             options: *options,
-            driver: Arc::clone(driver),
-            states: States::open(graph, pages, driver)?,
-            weights,
+            forms: weights.forms.clone(),
+            ranks: Ranks::new(ranks)?,
+            graph,
+            pages,
             programs: vec![],
-            kernels: Arc::clone(kernels),
-            work: memory(work)?,
-            inputs: memory(fed)?,
-            previous: memory(rows)?,
             tokens: vec![],
             steps: VecDeque::with_capacity(SLOTS),
-            slots: (0..SLOTS).map(|_| driver.add_slot()).collect::<Result<_, _>>().map_err(fault)?,
             next: 0,
             sampler: Sampler::default(),
-            fed: vec![],
+            begin: Begin::default(),
             scratch: vec![],
-            brought: vec![],
         })
     }
 
-    fn program(&self, id: ProgramId) -> Result<&Program, BackendError> {
+    fn program(&self, id: ProgramId) -> Result<&Arc<Program>, BackendError> {
         let program = self.programs.get(id.0 as usize).and_then(Option::as_ref);
         program
             .ok_or_else(|| unsupported(format!("program {}", id.0), "it was never compiled here".to_owned()))
     }
 
-    /// Memory that a program needs and that is not there yet. What was captured runs on the memory there was.
-    fn grow(&mut self, needed: [usize; 3]) -> Result<(), BackendError> {
-        let fits = |memory: &Memory, bytes: usize| bytes <= memory.bytes();
-        if fits(&self.work, needed[0]) && fits(&self.inputs, needed[1]) && fits(&self.previous, needed[2]) {
+    /// Memory that a program needs and that is not there yet.
+    fn grow(&mut self, needed: Needs) -> Result<(), BackendError> {
+        if self.ranks.each().all(|rank| rank.holds(needed)) {
             return Ok(());
         }
         self.settle_all()?;
-        self.programs.iter_mut().flatten().for_each(|program| program.release(&*self.driver));
-        let places = [&mut self.work, &mut self.inputs, &mut self.previous];
-        for (place, bytes) in places.into_iter().zip(needed) {
-            if bytes > place.bytes() {
-                *place = Memory::new(&self.driver, bytes).map_err(fault)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Where everything is.
-    fn addresses(&self) -> Addresses {
-        Addresses {
-            work: self.work.address(),
-            inputs: self.inputs.address(),
-            table: 0,
-            previous: self.previous.address(),
-            weights: self.weights.memory.iter().map(Memory::address).collect(),
-            states: self.states.memory.iter().map(Memory::address).collect(),
-        }
+        self.ranks.each().try_for_each(|mut rank| rank.grow(needed)).map_err(fault)
     }
 
     /// Where a step asks for a token that the host chooses, the step before has to be over.
@@ -165,21 +147,17 @@ impl Running {
         fetch.clear();
         let step = &self.steps[place];
         let program = self.programs[step.program].as_ref().expect("a program in flight is not dropped");
-        fetch.device_ns = self.driver.wait(step.slot, &mut self.brought).map_err(fault)?;
-        let mut rest = &self.brought[..];
-        let mut take = |bytes: usize| {
-            let (head, tail) = rest.split_at(bytes);
-            rest = tail;
-            head
-        };
+        fetch.device_ns = self.ranks.together(&Task::Wait(step.slot))?;
+        let ranks = self.ranks.each().collect::<Vec<_>>();
+        let mut brought = ranks.iter().map(|rank| Brought(&rank.brought)).collect::<Vec<_>>();
         if let Some(sampling) = program.sampling() {
-            let told = take(step.rows.len() * CHOSEN_BYTES);
+            let told = brought[0].take(step.rows.len() * CHOSEN_BYTES);
             for (row, told) in step.rows.iter().zip(told.chunks_exact(CHOSEN_BYTES)) {
                 let told = Told::of(told);
                 match row {
                     Asked::Device(..) => fetch.sampled.push(told.sampled()),
                     Asked::Host(row) => {
-                        let logits = take(sampling.vocab * size_of::<f32>());
+                        let logits = brought[0].take(sampling.vocab * size_of::<f32>());
                         let logits =
                             logits.as_chunks().0.iter().map(|x| f32::from_le_bytes(*x)).collect::<Vec<_>>();
                         self.sampler.sample_known(&logits, told.stats(), &row.row(), &mut fetch);
@@ -188,8 +166,9 @@ impl Running {
             }
         }
         for tap in &program.taps {
-            let value = tensor::Value::new(tap.dtype, tap.shape, take(tap.bytes()));
-            fetch.taps.push((tap.shape, value.to_f32()));
+            let holders = ranks.iter().zip(&mut brought).filter(|(rank, _)| rank.brings(tap.part));
+            let parts = holders.map(|(_, brought)| brought.take(tap.bytes()).to_vec()).collect::<Vec<_>>();
+            fetch.taps.push(whole(tap, &parts));
         }
         if place + 1 == self.steps.len() {
             // From here on the host knows what was chosen.
@@ -201,56 +180,63 @@ impl Running {
     }
 
     /// What the step is fed, as the program's launches find it.
-    fn fill(&mut self, place: usize, feed: &Feed<'_>, rows: &[Asked]) {
-        let program = self.programs[place].as_ref().expect("checked before the step");
+    fn fill(&mut self, program: &Program, feed: &Feed<'_>, rows: &[Asked]) {
         let inputs = Inputs { bucket: program.spec.bucket, feed, previous: &self.tokens };
-        self.fed.clear();
-        self.fed.resize(program.lowered.input_bytes, 0);
-        fill(&inputs, &program.lowered.inputs, &mut self.scratch, &mut self.fed);
+        let fed = &mut self.begin.fed;
+        fed.clear();
+        fed.resize(program.lowered.input_bytes, 0);
+        fill(&inputs, &program.lowered.inputs, &mut self.scratch, fed);
         for (&at, patch) in program.lowered.patches.iter().zip(feed.patches) {
-            for (to, value) in self.fed[at..].as_chunks_mut::<4>().0.iter_mut().zip(*patch) {
+            for (to, value) in fed[at..].as_chunks_mut::<4>().0.iter_mut().zip(*patch) {
                 *to = value.to_le_bytes();
             }
         }
         if let Some(sampling) = program.sampling() {
-            let wishes = self.fed[sampling.wishes..].as_chunks_mut::<WISH_BYTES>().0;
+            let wishes = fed[sampling.wishes..].as_chunks_mut::<WISH_BYTES>().0;
             wishes.iter_mut().zip(rows).for_each(|(to, row)| *to = row.wish());
         }
     }
 
-    /// Enqueues a step.
+    /// Enqueues a step on every rank.
     fn enqueue(
         &mut self,
-        place: usize,
+        id: ProgramId,
         slot: usize,
         feed: &Feed<'_>,
         rows: &[Asked],
     ) -> Result<(), BackendError> {
-        self.fill(place, feed, rows);
-        let at = self.addresses();
-        let inputs = self.inputs.at(0, self.fed.len());
-        // SAFETY: `at` checked the range.
-        unsafe { self.driver.send(slot, &self.fed, inputs) }.map_err(fault)?;
-        for copy in feed.copies {
-            self.states.copy(copy)?;
-        }
-        let program = self.programs[place].as_mut().expect("checked before the step");
-        // SAFETY: `compile` made the memory as large as the program asks; memory that is replaced is replaced when
-        // nothing is in flight, and what was captured on it is forgotten. Indices in the feed were checked.
-        unsafe { program.run(&*self.driver, &at)? };
-        let mut ranges = vec![];
-        if let Some(sampling) = program.sampling() {
-            let mut range = |offset, bytes| ranges.push((self.work.at(offset, bytes), bytes));
-            range(sampling.chosen, rows.len() * CHOSEN_BYTES);
-            let row_bytes = sampling.vocab * size_of::<f32>();
-            for (row, _) in rows.iter().enumerate().filter(|(_, row)| !row.is_on_device()) {
-                range(sampling.logits + row * row_bytes, row_bytes);
-            }
-        }
-        ranges.extend(program.taps.iter().map(|tap| (self.work.at(tap.at, tap.bytes()), tap.bytes())));
-        // SAFETY: `at` checked every range.
-        unsafe { self.driver.bring(slot, &ranges) }.map_err(fault)
+        let program = Arc::clone(self.program(id)?);
+        self.fill(&program, feed, rows);
+        let mut begin = std::mem::take(&mut self.begin);
+        (begin.program, begin.slot, begin.rows) = (id.0 as usize, slot, rows.len());
+        begin.copies.clear();
+        begin.copies.extend_from_slice(feed.copies);
+        begin.told.clear();
+        begin.told.extend((0..rows.len()).filter(|&row| !rows[row].is_on_device()));
+        let begin = Arc::new(begin);
+        let begun = self.ranks.together(&Task::Begin(program, Arc::clone(&begin)));
+        self.begin = Arc::into_inner(begin).unwrap_or_default();
+        begun.map(|_| ())
     }
+}
+
+/// What a rank brought that nobody has taken yet.
+struct Brought<'a>(&'a [u8]);
+
+impl<'a> Brought<'a> {
+    fn take(&mut self, bytes: usize) -> &'a [u8] {
+        let (head, tail) = self.0.split_at(bytes);
+        self.0 = tail;
+        head
+    }
+}
+
+/// A value that was asked for, put together of what ranks have of it.
+fn whole(tap: &Tap, parts: &[Vec<u8>]) -> (Shape, Vec<f32>) {
+    let element = tap.dtype.bytes_of(1).unwrap_or(0);
+    let (dims, bytes) = parts::joined(tap.part, &tap.shape, element, parts);
+    let shape = Shape::new(&dims);
+    (shape, Value::new(tap.dtype, shape, &bytes).to_f32())
 }
 
 /// Bytes of work space, of what is fed and of tokens chosen, of the largest step: as many tokens as there may be, and
@@ -260,7 +246,7 @@ pub(crate) fn needs(
     forms: &[Form],
     bucket: &Bucket,
     options: &Options,
-) -> Result<[usize; 3], BackendError> {
+) -> Result<Needs, BackendError> {
     let decode = Bucket { tokens: bucket.seqs, queries: 1, rows: bucket.seqs, ..*bucket };
     let mut most = [0; 3];
     // A single sequence has its attention cut into the most parts.
@@ -273,43 +259,43 @@ pub(crate) fn needs(
     Ok(most)
 }
 
-fn bytes_of(program: &Program) -> [usize; 3] {
+fn bytes_of(program: &Program) -> Needs {
     let rows = program.sampling().map_or(0, |sampling| sampling.rows);
     [program.lowered.work_bytes, program.lowered.input_bytes, rows * size_of::<u32>()]
 }
 
 impl Executor for Running {
     fn pages(&self) -> &[u32] {
-        &self.states.pages
+        &self.pages
     }
 
     fn compile(&mut self, spec: &ProgramSpec) -> Result<ProgramId, BackendError> {
-        let mut program = Program::new(&self.graph, &self.weights.forms, spec, &self.options)?;
+        let program = Program::new(&self.graph, &self.forms, spec, &self.options)?;
         self.grow(bytes_of(&program))?;
-        program.load(&self.driver, &self.kernels)?;
-        self.programs.push(Some(program));
+        let loaded = self.ranks.each().map(|rank| rank.load(&program)).collect::<Result<Vec<_>, _>>()?;
+        self.ranks.each().zip(loaded).for_each(|(mut rank, ready)| rank.keep(ready));
+        self.programs.push(Some(Arc::new(program)));
         Ok(ProgramId(self.programs.len() as u32 - 1))
     }
 
     fn forget(&mut self, program: ProgramId) {
-        if let Some(mut program) = self.programs[program.0 as usize].take() {
-            program.release(&*self.driver);
-        }
+        let place = program.0 as usize;
+        self.programs[place] = None;
+        self.ranks.each().for_each(|mut rank| rank.forget(place));
     }
 
     fn launch(&mut self, program: ProgramId, feed: &Feed<'_>) -> Result<StepId, BackendError> {
         self.settle_for(feed)?;
-        let Program { spec, graph, .. } = self.program(program)?;
+        let Program { spec, graph, .. } = &**self.program(program)?;
         let inputs = Inputs { bucket: spec.bucket, feed, previous: &self.tokens };
-        inputs.check(NAME, &self.graph, &self.states.pages)?;
+        inputs.check(NAME, &self.graph, &self.pages)?;
         spec.check_patches(NAME, graph, feed.patches)?;
         assert!(self.steps.len() < SLOTS, "at most two steps are in flight");
         let rows = feed.rows.iter().map(Asked::of).collect::<Vec<_>>();
         let id = StepId(self.next);
         let is_free = |slot: &usize| self.steps.iter().all(|step| step.slot != *slot);
-        let slot =
-            self.slots.iter().copied().find(is_free).expect("there are as many slots as steps in flight");
-        self.enqueue(program.0 as usize, slot, feed, &rows)?;
+        let slot = (0..SLOTS).find(is_free).expect("there are as many slots as steps in flight");
+        self.enqueue(program, slot, feed, &rows)?;
         self.next += 1;
         // What was chosen is on the device until the host has been told.
         self.tokens.clear();
@@ -332,11 +318,15 @@ impl Executor for Running {
     }
 
     fn export(&self, group: GroupId, pages: &[PageId], out: &mut dyn Write) -> Result<(), BackendError> {
-        self.states.export(group, pages, out)
+        let ranks = self.ranks.each().collect::<Vec<_>>();
+        let states = ranks.iter().map(|rank| &rank.states).collect::<Vec<_>>();
+        states::export(&states, group, pages, out)
     }
 
     fn import(&mut self, group: GroupId, pages: &[PageId], from: &mut dyn Read) -> Result<(), BackendError> {
-        self.states.import(group, pages, from)
+        let ranks = self.ranks.each().collect::<Vec<_>>();
+        let states = ranks.iter().map(|rank| &rank.states).collect::<Vec<_>>();
+        states::import(&states, group, pages, from)
     }
 
     fn report(&self, program: ProgramId) -> PlanReport {
@@ -349,9 +339,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         // Memory is given back only when nothing runs on it; what that says does not matter any more.
         for step in &self.steps {
-            let _ = self.driver.wait(step.slot, &mut self.brought);
+            let _ = self.ranks.together(&Task::Wait(step.slot));
         }
-        self.programs.iter_mut().flatten().for_each(|program| program.release(&*self.driver));
-        self.slots.iter().for_each(|&slot| self.driver.drop_slot(slot));
     }
 }

@@ -10,10 +10,13 @@ mod eval;
 mod executor;
 mod launch;
 mod lower;
+mod meeting;
 mod nvidia;
 mod options;
 mod pack;
 mod program;
+mod rank;
+mod ranks;
 mod recorder;
 mod rows;
 mod source;
@@ -24,15 +27,18 @@ use std::sync::Arc;
 
 use graph::{
     Backend, BackendError, Bucket, BucketPolicy, Budget, Caps, Executor, Graph, Needs, ProgramSpec, Tell,
-    Weights,
+    Weights, shard,
 };
 use tensor::{DType, WeightSource};
+
+use compiled::Kernels;
 
 pub use driver::{
     About, Address, Call, Collective, CollectiveCall, Driver, Fault, GraphId, KernelCall, KernelId, Memory,
     SLOTS,
 };
 pub use eval::eval;
+pub use meeting::{Seat, acquaint, meeting};
 pub use nvidia::{Energy, Found, Nvidia, find};
 pub use options::{Options, Precision};
 pub use recorder::{Event, Recorder};
@@ -41,40 +47,74 @@ pub use source::Source;
 /// The name in errors and reports.
 const NAME: &str = "cuda";
 
-/// The backend, over a driver.
+/// The backend, over the drivers of devices that compute together.
 pub struct Cuda {
-    driver: Arc<dyn Driver>,
+    /// In the order of ranks.
+    devices: Vec<Arc<Kernels>>,
     options: Options,
     caps: Caps,
-    kernels: Arc<compiled::Kernels>,
 }
 
 impl Cuda {
-    /// A backend on a device.
+    /// A backend on one device.
     pub fn new(driver: Arc<dyn Driver>, options: Options) -> Cuda {
-        let about = driver.about();
+        Cuda::together(vec![driver], options)
+    }
+
+    /// A backend on devices that compute together, in the order of ranks.
+    ///
+    /// # Panics
+    /// Where they do not.
+    pub fn together(drivers: Vec<Arc<dyn Driver>>, options: Options) -> Cuda {
+        let count = drivers.len();
+        assert!(count > 0, "there is a device");
+        let alike = drivers.iter().all(|driver| driver.ranks() == count);
+        assert!(alike, "devices that compute together are told so when they are opened");
+        let about = drivers.iter().map(|driver| driver.about()).collect::<Vec<_>>();
         // What came before Hopper knows no such launches.
-        let generation =
-            about.arch.trim_start_matches("sm_").trim_end_matches('a').parse::<u32>().unwrap_or(0);
-        let early = options.early && generation >= 90;
-        let options = Options { early, shared_bytes: about.shared_bytes, ..options };
+        let early = options.early && about.iter().all(|about| generation(about) >= 90);
+        let shared_bytes = about.iter().map(|about| about.shared_bytes).min().unwrap_or(0);
+        let options = Options { early, shared_bytes, ..options };
+        let About { name, arch, driver, .. } = about[0];
+        let several = if count > 1 { format!("{count} times ") } else { String::new() };
         let caps = Caps {
             name: NAME,
-            description: format!("{}, {}, driver {}", about.name, about.arch, about.driver),
+            description: format!("{several}{name}, {arch}, driver {driver}"),
             kv: vec![DType::BF16, DType::F16, DType::F32, DType::Q8_0],
             buckets: BucketPolicy::PowersOfTwo,
             overlap: true,
             mixed_steps: true,
             batch_invariant: options.invariant,
-            memory_bytes: Some(about.memory_bytes),
+            memory_bytes: Some(about.iter().map(|about| about.memory_bytes).sum()),
         };
-        Cuda { driver, options, caps, kernels: Arc::default() }
+        let devices = drivers.into_iter().map(|driver| Arc::new(Kernels::of(driver))).collect();
+        Cuda { devices, options, caps }
     }
 
-    /// A backend on the GPU of this number.
-    pub fn open(number: u32, options: Options) -> Result<Cuda, BackendError> {
-        Ok(Cuda::new(Arc::new(Nvidia::open(number).map_err(fault)?), options))
+    /// A backend on so many GPUs, from this number on.
+    pub fn open(number: u32, ranks: u32, options: Options) -> Result<Cuda, BackendError> {
+        if ranks <= 1 {
+            return Ok(Cuda::new(Arc::new(Nvidia::open(number).map_err(fault)?), options));
+        }
+        let numbers = (number..).take(ranks as usize).collect::<Vec<_>>();
+        let gpus = Nvidia::together(&numbers).map_err(fault)?;
+        let drivers = gpus.into_iter().map(|gpu| Arc::new(gpu) as Arc<dyn Driver>).collect::<Vec<_>>();
+        acquaint(&drivers).map_err(fault)?;
+        Ok(Cuda::together(drivers, options))
     }
+
+    /// The graph of one of the ranks.
+    fn of_rank(&self, graph: &Graph) -> Result<Graph, BackendError> {
+        graph.check_alone(NAME)?;
+        let ranks = self.devices.len() as u32;
+        shard(graph, ranks)
+            .map_err(|error| unsupported(format!("{} on {ranks} GPUs", graph.name), error.to_string()))
+    }
+}
+
+/// The number of an architecture, 90 of `sm_90a`.
+fn generation(about: &About) -> u32 {
+    about.arch.trim_start_matches("sm_").trim_end_matches('a').parse().unwrap_or(0)
 }
 
 /// The kernels of a program, in the order in which they are launched, without any device: what a step launches, and what a
@@ -90,23 +130,30 @@ impl Backend for Cuda {
     }
 
     fn load(&self, graph: &Graph, source: &dyn WeightSource) -> Result<Arc<dyn Weights>, BackendError> {
-        graph.check_alone(NAME)?;
-        Ok(Arc::new(weights::Loaded::load(graph, source, &self.driver)?))
+        let drivers = self.devices.iter().map(|device| Arc::clone(&device.driver)).collect::<Vec<_>>();
+        Ok(Arc::new(weights::Loaded::load(&self.of_rank(graph)?, source, &drivers)?))
     }
 
     fn prepare(&self, graph: &Graph, bucket: &Bucket, tell: &Tell<'_>) -> Result<(), BackendError> {
-        let sources = compiled::needed(graph, &weights::forms(graph), bucket, &self.options)?;
-        self.kernels.load(&self.driver, sources.iter(), tell).map(drop)
+        let graph = self.of_rank(graph)?;
+        let sources = compiled::needed(&graph, &weights::forms(&graph), bucket, &self.options)?;
+        // One after another, so that those behind the first find what it compiled.
+        let ranks = self.devices.len() as u64;
+        (0..).zip(&self.devices).try_for_each(|(rank, device)| {
+            device.load(sources.iter(), &|done, total| tell(rank * total + done, ranks * total)).map(drop)
+        })
     }
 
     fn needs(&self, graph: &Graph, bucket: &Bucket) -> Result<Needs, BackendError> {
-        let forms = weights::forms(graph);
+        let graph = self.of_rank(graph)?;
+        let forms = weights::forms(&graph);
         let packed = graph.weights.iter().zip(&forms).map(|(spec, form)| form.bytes(&spec.info));
         let weight_bytes = packed.map(|bytes| bytes.map_or(u64::MAX, |bytes| bytes as u64));
-        let work = executor::needs(graph, &forms, bucket, &self.options)?;
+        let work = executor::needs(&graph, &forms, bucket, &self.options)?;
+        let of_all = |bytes: u64| bytes.saturating_mul(self.devices.len() as u64);
         Ok(Needs {
-            weight_bytes: weight_bytes.fold(0, u64::saturating_add),
-            work_bytes: work.iter().map(|&bytes| bytes as u64).sum(),
+            weight_bytes: of_all(weight_bytes.fold(0, u64::saturating_add)),
+            work_bytes: of_all(work.iter().map(|&bytes| bytes as u64).sum()),
         })
     }
 
@@ -117,8 +164,8 @@ impl Backend for Cuda {
         budget: &Budget,
     ) -> Result<Box<dyn Executor>, BackendError> {
         let weights = weights.packed_by::<weights::Loaded>(NAME)?;
-        let Cuda { driver, options, kernels, .. } = self;
-        Ok(Box::new(executor::Running::open(graph, options, driver, kernels, weights, budget)?))
+        let (graph, Cuda { options, devices, .. }) = (self.of_rank(graph)?, self);
+        Ok(Box::new(executor::Running::open(graph, options, devices, &weights, budget)?))
     }
 }
 
@@ -131,6 +178,6 @@ fn fault(fault: Fault) -> BackendError {
         Fault::Memory { needed, available } => {
             BackendError::Memory { device: NAME, what: "weights, states and work space", needed, available }
         }
-        Fault::Failed(reason) => BackendError::Device { device: NAME, reason },
+        Fault::Failed(reason) | Fault::Left(reason) => BackendError::Device { device: NAME, reason },
     }
 }

@@ -1,19 +1,16 @@
-//! A program: the graph lowered to launches for one bucket, and how they are played.
-
-use std::sync::Arc;
+//! A program: the graph of a rank lowered to launches for one bucket. Nothing of it is on a device.
 
 use graph::{
-    BackendError, Graph, Place, Plan, PlanLine, PlanReport, ProgramSpec, StepCounts, Ty, bind, expand, fuse,
+    BackendError, Graph, Part, Place, Plan, PlanLine, PlanReport, ProgramSpec, StepCounts, Ty, bind, expand,
+    fuse,
 };
 use tensor::{DType, Shape};
 
-use crate::compiled::Kernels;
-use crate::driver::{Call, Driver, GraphId, KernelId, Memory};
-use crate::launch::{Addresses, Launch, calls, sources};
+use crate::launch::Launch;
 use crate::lower::{Given, Lowered, Sampling, lower};
 use crate::options::Options;
+use crate::unsupported;
 use crate::weights::Form;
-use crate::{NAME, fault};
 
 /// Bytes of a tapped value in the work space.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +19,10 @@ pub(crate) struct Tap {
     pub at: usize,
     /// Its type.
     pub dtype: DType,
-    /// Its shape.
+    /// Its shape, on a rank.
     pub shape: Shape,
+    /// What a rank has of it.
+    pub part: Part,
 }
 
 impl Tap {
@@ -45,12 +44,6 @@ pub(crate) struct Program {
     pub lowered: Lowered,
     /// What is brought out, in the order of the spec's taps.
     pub taps: Vec<Tap>,
-    /// The kernels of the launches that run one, once loaded.
-    kernels: Vec<KernelId>,
-    /// The table in the device's memory, once loaded.
-    table: Option<Memory>,
-    /// The launches captured, of steps that are replayed.
-    captured: Option<GraphId>,
 }
 
 impl Program {
@@ -62,6 +55,10 @@ impl Program {
         options: &Options,
     ) -> Result<Program, BackendError> {
         spec.check(graph)?;
+        if let Some(name) = spec.patches.iter().find(|name| graph.part_of(name) != Part::Whole) {
+            let reason = "each rank has a part of it; run on one".to_owned();
+            return Err(unsupported(format!("the patch of `{name}`"), reason));
+        }
         let kept = spec.taps.iter().chain(&spec.patches).cloned().collect::<Vec<_>>();
         let bound = bind(graph, &spec.bucket);
         let lowered = expand(&fuse(&bound, &kept), &spec.bucket, &|op| op.is_composite());
@@ -72,56 +69,20 @@ impl Program {
             let value = plan.named(name)?.results[0];
             let Place::Arena { offset } = plan.place(value) else { return None };
             let Ty { dtype, dims } = *plan.ty(value);
-            Some(Tap { at: offset, dtype, shape: dims.shape()? })
+            Some(Tap { at: offset, dtype, shape: dims.shape()?, part: graph.part_of(name) })
         };
         let taps = spec.taps.iter().map(tap).collect::<Option<Vec<_>>>();
-        let taps = taps.ok_or_else(|| BackendError::Unsupported {
-            device: NAME,
-            what: "a tap".to_owned(),
-            reason: "it names a state; states are brought out by pages".to_owned(),
+        let taps = taps.ok_or_else(|| {
+            let reason = "it names a state; states are brought out by pages".to_owned();
+            unsupported("a tap".to_owned(), reason)
         })?;
         let spec = spec.clone();
-        Ok(Program { spec, graph: bound, plan, lowered, taps, kernels: vec![], table: None, captured: None })
+        Ok(Program { spec, graph: bound, plan, lowered, taps })
     }
 
-    /// Loads the kernels and the table.
-    pub fn load(&mut self, driver: &Arc<dyn Driver>, known: &Kernels) -> Result<(), BackendError> {
-        self.kernels = known.load(driver, sources(&self.lowered.launches), &|_, _| {})?;
-        let table = Memory::new(driver, self.lowered.table.len()).map_err(fault)?;
-        table.write(0, &self.lowered.table).map_err(fault)?;
-        self.table = Some(table);
-        Ok(())
-    }
-
-    /// Enqueues the launches: played, or, in a step of one token per sequence, captured the first time and replayed.
-    ///
-    /// # Safety
-    /// The addresses lead to memory of the sizes that the program asks for, and stay valid until the step is done.
-    pub unsafe fn run(&mut self, driver: &dyn Driver, at: &Addresses) -> Result<(), BackendError> {
-        if self.spec.bucket.queries != 1 || self.spec.timed {
-            // SAFETY: the caller promises what `play` asks for.
-            return unsafe { driver.play(&self.calls(at)) }.map_err(fault);
-        }
-        let graph = match self.captured {
-            Some(graph) => graph,
-            // SAFETY: as above; who changes an address forgets what was captured.
-            None => *self.captured.insert(unsafe { driver.capture(&self.calls(at)) }.map_err(fault)?),
-        };
-        // SAFETY: as above.
-        unsafe { driver.replay(graph) }.map_err(fault)
-    }
-
-    /// The launches on memory.
-    fn calls(&self, at: &Addresses) -> Vec<Call> {
-        let table = self.table.as_ref().expect("a program is loaded before it runs").address();
-        calls(&self.lowered.launches, &self.kernels, &Addresses { table, ..at.clone() })
-    }
-
-    /// Forgets what was captured: the memory that it runs on is no more, or nobody runs it any more.
-    pub fn release(&mut self, driver: &dyn Driver) {
-        if let Some(graph) = self.captured.take() {
-            driver.drop_graph(graph);
-        }
+    /// Whether its launches are captured and replayed: steps of one token for each sequence, which come again and again.
+    pub fn is_replayed(&self) -> bool {
+        self.spec.bucket.queries == 1 && !self.spec.timed
     }
 
     /// Where the choice of tokens reads and writes.

@@ -37,6 +37,7 @@ pub enum Event {
 /// The recorder.
 pub struct Recorder {
     about: About,
+    ranks: usize,
     held: Mutex<Held>,
 }
 
@@ -62,7 +63,12 @@ impl Recorder {
             processors: 132,
             shared_bytes: 227 << 10,
         };
-        Recorder { about, held: Mutex::new(Held { next: FIRST, ..Held::default() }) }
+        Recorder { about, ranks: 1, held: Mutex::new(Held { next: FIRST, ..Held::default() }) }
+    }
+
+    /// So many devices that compute together, each with so many bytes. None waits for another, since none computes.
+    pub fn together(memory_bytes: u64, ranks: usize) -> Vec<Recorder> {
+        (0..ranks).map(|_| Recorder { ranks, ..Recorder::new(memory_bytes) }).collect()
     }
 
     /// What it was told so far, which it forgets.
@@ -88,6 +94,10 @@ impl Recorder {
 impl Driver for Recorder {
     fn about(&self) -> &About {
         &self.about
+    }
+
+    fn ranks(&self) -> usize {
+        self.ranks
     }
 
     fn free_bytes(&self) -> Result<u64, Fault> {

@@ -1,72 +1,95 @@
-//! The pools that states live in: one allocation each, slots one behind another.
+//! The pools that states live in: on each device one allocation each, slots one behind another.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use graph::{BackendError, Copy, Graph, GroupId, PageId, Ty};
+use graph::parts::Pages;
+use graph::{BackendError, Copy, Graph, GroupId, PageId};
 
-use crate::driver::{Driver, Memory};
+use crate::driver::{Driver, Fault, Memory};
 use crate::fault;
 
-/// All states of a graph.
+/// All states of a graph on one device.
 pub(crate) struct States {
     /// In the order of the graph's states.
     pub memory: Vec<Memory>,
-    /// Pages of each group's pool.
-    pub pages: Vec<u32>,
-    /// Of each state: its group, and bytes of a page.
-    kinds: Vec<(GroupId, usize)>,
+    /// Of each state: its group, and how its pages are spread over ranks.
+    kinds: Vec<(GroupId, Pages)>,
 }
 
 impl States {
     /// Zeroed pools of so many pages.
-    pub fn open(graph: &Graph, pages: Vec<u32>, driver: &Arc<dyn Driver>) -> Result<States, BackendError> {
+    pub fn open(graph: &Graph, pages: &[u32], driver: &Arc<dyn Driver>) -> Result<States, Fault> {
         let (mut memory, mut kinds) = (vec![], vec![]);
         for state in &graph.states {
-            let slot = Ty { dtype: state.dtype, dims: state.slot };
-            let page_bytes = slot.bytes() as usize * graph.page_len as usize;
-            let bytes = page_bytes.saturating_mul(pages[state.group.index()] as usize);
-            memory.push(Memory::new(driver, bytes).map_err(fault)?);
-            kinds.push((state.group, page_bytes));
+            let kind = Pages::of(state, graph.page_len);
+            let bytes = kind.bytes.saturating_mul(pages[state.group.index()] as usize);
+            memory.push(Memory::new(driver, bytes)?);
+            kinds.push((state.group, kind));
         }
-        Ok(States { memory, pages, kinds })
+        Ok(States { memory, kinds })
     }
 
     /// Enqueues the copy of a page within its group.
-    pub fn copy(&self, copy: &Copy) -> Result<(), BackendError> {
-        for (memory, bytes) in self.of(copy.group).filter(|_| copy.from != copy.to) {
+    pub fn copy(&self, copy: &Copy) -> Result<(), Fault> {
+        for (state, &Pages { bytes, .. }) in of_group(self, copy.group).filter(|_| copy.from != copy.to) {
             let (to, from) = (copy.to.0 as usize * bytes, copy.from.0 as usize * bytes);
-            memory.copy_within(to, from, bytes).map_err(fault)?;
+            self.memory[state].copy_within(to, from, bytes)?;
         }
         Ok(())
     }
+}
 
-    /// Writes pages of a group, state by state.
-    pub fn export(&self, group: GroupId, pages: &[PageId], out: &mut dyn Write) -> Result<(), BackendError> {
-        for (memory, bytes) in self.of(group) {
-            let mut held = vec![0; bytes];
-            for page in pages {
-                memory.read(page.0 as usize * bytes, &mut held).map_err(fault)?;
-                out.write_all(&held)?;
+/// Writes pages of a group, state by state, each put together from what ranks have of it.
+pub(crate) fn export(
+    ranks: &[&States],
+    group: GroupId,
+    pages: &[PageId],
+    out: &mut dyn Write,
+) -> Result<(), BackendError> {
+    for (state, kind) in of_group(ranks[0], group) {
+        let (mut slice, mut whole) = (vec![0; kind.bytes], vec![0; kind.whole]);
+        for page in pages {
+            for (place, rank) in kind.sources(ranks.len() as u32).enumerate() {
+                let memory = &ranks[rank as usize].memory[state];
+                memory.read(page.0 as usize * kind.bytes, &mut slice).map_err(fault)?;
+                kind.join(place, &slice, &mut whole);
+            }
+            out.write_all(&whole)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads what `export` wrote.
+pub(crate) fn import(
+    ranks: &[&States],
+    group: GroupId,
+    pages: &[PageId],
+    from: &mut dyn Read,
+) -> Result<(), BackendError> {
+    for (state, kind) in of_group(ranks[0], group) {
+        let (mut slice, mut whole) = (vec![0; kind.bytes], vec![0; kind.whole]);
+        for page in pages {
+            from.read_exact(&mut whole)?;
+            for (place, first) in kind.sources(ranks.len() as u32).enumerate() {
+                kind.part(place, &whole, &mut slice);
+                for holder in kind.holders(first) {
+                    let holders = holder.map_or(ranks, |rank| &ranks[rank as usize..=rank as usize]);
+                    let at = page.0 as usize * kind.bytes;
+                    holders
+                        .iter()
+                        .try_for_each(|rank| rank.memory[state].write(at, &slice))
+                        .map_err(fault)?;
+                }
             }
         }
-        Ok(())
     }
+    Ok(())
+}
 
-    /// Reads what `export` wrote.
-    pub fn import(&self, group: GroupId, pages: &[PageId], from: &mut dyn Read) -> Result<(), BackendError> {
-        for (memory, bytes) in self.of(group) {
-            let mut held = vec![0; bytes];
-            for page in pages {
-                from.read_exact(&mut held)?;
-                memory.write(page.0 as usize * bytes, &held).map_err(fault)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn of(&self, group: GroupId) -> impl Iterator<Item = (&Memory, usize)> {
-        let states = self.memory.iter().zip(&self.kinds).filter(move |(_, kind)| kind.0 == group);
-        states.map(|(memory, kind)| (memory, kind.1))
-    }
+/// The places of a group's states among all, and how their pages are spread.
+fn of_group(states: &States, group: GroupId) -> impl Iterator<Item = (usize, &Pages)> {
+    let kinds = states.kinds.iter().enumerate().filter(move |(_, kind)| kind.0 == group);
+    kinds.map(|(place, kind)| (place, &kind.1))
 }

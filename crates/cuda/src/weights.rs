@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use graph::parts::{Run, runs};
 use graph::{BackendError, Bucket, Graph, Op, Place, Plan, WeightSpec, Weights, bind, expand, fuse};
 use rayon::prelude::*;
 use tensor::{SourceError, WeightInfo, WeightSource};
@@ -13,46 +14,83 @@ use crate::pack::{TILE_ROWS, pack, planes, tiles};
 /// Bytes of a weight that a thread reads, packs and writes at once: few enough to stay in its caches.
 const PIECE: usize = 2 << 20;
 
-/// Weights on a device.
+/// Weights on the devices that compute together.
 pub(crate) struct Loaded {
-    /// In the order of the graph's weights.
-    pub memory: Vec<Memory>,
-    /// The form of each.
+    /// Of each rank, in the order of the graph's weights.
+    pub memory: Vec<Vec<Memory>>,
+    /// The form of each weight, the same on every rank.
     pub forms: Vec<Form>,
 }
 
 impl Loaded {
-    /// Reads, packs and writes every weight of a graph, in pieces side by side.
+    /// Reads, packs and writes every weight of a rank's graph, in pieces side by side, each rank's part to its device.
     pub fn load(
         graph: &Graph,
         source: &dyn WeightSource,
-        driver: &Arc<dyn Driver>,
+        drivers: &[Arc<dyn Driver>],
     ) -> Result<Loaded, BackendError> {
         let forms = forms(graph);
-        let (mut memory, mut pieces) = (vec![], vec![]);
+        let mut memory = drivers.iter().map(|_| vec![]).collect::<Vec<_>>();
+        let mut all = vec![];
         for (weight, (spec, form)) in graph.weights.iter().zip(&forms).enumerate() {
             let bytes = form.bytes(&spec.info).ok_or_else(|| too_large(spec))?;
-            memory.push(Memory::new(driver, bytes).map_err(fault)?);
-            let row_bytes = spec.info.row_bytes().ok_or_else(|| too_large(spec))?;
-            let rows = spec.info.shape.rows().ok_or_else(|| too_large(spec))?;
-            let at_once = (PIECE / row_bytes.max(1)).max(1).next_multiple_of(TILE_ROWS);
-            let starts = (0..rows).step_by(at_once);
-            pieces.extend(starts.map(|first| (weight, first, at_once.min(rows - first) * row_bytes)));
+            for (of_rank, driver) in memory.iter_mut().zip(drivers) {
+                of_rank.push(Memory::new(driver, bytes).map_err(fault)?);
+            }
+            spec.whole().shape.rows().ok_or_else(|| too_large(spec))?;
+            let row_bytes = spec.whole().row_bytes().ok_or_else(|| too_large(spec))?;
+            all.extend(runs(spec, drivers.len() as u32).into_iter().map(|run| (weight, run, row_bytes)));
         }
-        pieces.par_iter().try_for_each_init(Vec::new, |found, &(weight, first, bytes)| {
-            let spec = &graph.weights[weight];
-            found.resize(bytes, 0);
-            source.read_rows(&spec.name, first, found)?;
-            forms[weight].write(&spec.info, first, found, &memory[weight])
-        })?;
+        let pieces = all.iter().flat_map(|(weight, run, row_bytes)| {
+            let at_once = (PIECE / row_bytes.max(&1)).max(1).next_multiple_of(TILE_ROWS);
+            let starts = run.rows.clone().step_by(at_once);
+            starts.map(move |first| (*weight, run, first, at_once.min(run.rows.end - first) * row_bytes))
+        });
+        pieces.collect::<Vec<_>>().par_iter().try_for_each_init(
+            Vec::new,
+            |found, &(weight, run, first, bytes)| {
+                let spec = &graph.weights[weight];
+                found.resize(bytes, 0);
+                source.read_rows(&spec.name, first, found)?;
+                let places = memory.iter().map(|of_rank| &of_rank[weight]).collect::<Vec<_>>();
+                give(spec, forms[weight], run, first, found, &places)
+            },
+        )?;
         Ok(Loaded { memory, forms })
+    }
+
+    /// Bytes on a rank's device.
+    pub fn bytes_of(&self, rank: usize) -> u64 {
+        self.memory[rank].iter().map(|memory| memory.bytes() as u64).sum()
     }
 }
 
 impl Weights for Loaded {
     fn bytes(&self) -> u64 {
-        self.memory.iter().map(|memory| memory.bytes() as u64).sum()
+        (0..self.memory.len()).map(|rank| self.bytes_of(rank)).sum()
     }
+}
+
+/// Gives rows of a run to those who have something of them, each in its place.
+fn give(
+    spec: &WeightSpec,
+    form: Form,
+    run: &Run,
+    first: usize,
+    found: &[u8],
+    places: &[&Memory],
+) -> Result<(), BackendError> {
+    let row_bytes = spec.whole().row_bytes().unwrap_or(0);
+    for taker in &run.takers {
+        let (part, _) = taker.cut(found, row_bytes);
+        let of_rank = |rank: &Option<u32>| match *rank {
+            Some(rank) => &places[rank as usize..=rank as usize],
+            None => places,
+        };
+        let places = taker.ranks.iter().flat_map(of_rank).copied();
+        form.write(&spec.info, taker.to + first - run.rows.start, &part, places)?;
+    }
+    Ok(())
 }
 
 fn too_large(spec: &WeightSpec) -> SourceError {
@@ -77,24 +115,25 @@ impl Form {
         }
     }
 
-    /// Writes rows of a weight, as they were found, from a row on that begins a tile.
-    pub fn write(
+    /// Writes rows of a weight, as they were found, from a row on that begins a tile, to some places.
+    pub fn write<'a>(
         self,
         info: &WeightInfo,
         first: usize,
         found: &[u8],
-        place: &Memory,
+        mut places: impl Iterator<Item = &'a Memory>,
     ) -> Result<(), BackendError> {
-        match self {
+        let written = match self {
             Form::Found => {
-                let row_bytes = info.row_bytes().unwrap_or(0);
-                place.write(first * row_bytes, found).map_err(fault)
+                let at = first * info.row_bytes().unwrap_or(0);
+                places.try_for_each(|place| place.write(at, found))
             }
             Form::Tiles(tiles) => {
                 let runs = pack(info.dtype, tiles, first, found);
-                runs.iter().try_for_each(|run| place.write(run.at, &run.bytes)).map_err(fault)
+                places.try_for_each(|place| runs.iter().try_for_each(|run| place.write(run.at, &run.bytes)))
             }
-        }
+        };
+        written.map_err(fault)
     }
 }
 

@@ -19,6 +19,7 @@ mod inputs;
 mod kept;
 mod layers;
 mod op;
+pub mod parts;
 mod plan;
 mod program;
 mod sampling;

@@ -13,7 +13,7 @@ mod eval;
 mod executor;
 mod narrow;
 mod options;
-mod parts;
+
 mod program;
 mod programs;
 mod rows;

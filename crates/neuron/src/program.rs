@@ -2,7 +2,7 @@
 
 use graph::{
     BackendError, Fetch, Graph, Input, Inputs, Largest, Op, Part, Place, PlanReport, ProgramSpec, Sampled,
-    Sampler,
+    Sampler, parts,
 };
 use hlo::{Module, Shape};
 
@@ -10,7 +10,7 @@ use crate::emit::{CHOSEN, Emitted, Given, LOGITS, SAMPLED, TOP, lower};
 use crate::rows::{WISH, Wanted, Wish};
 use crate::states::States;
 use crate::weights::Loaded;
-use crate::{Device, parts, unsupported};
+use crate::{Device, unsupported};
 
 /// Most steps launched and not yet finished; each has a slot of its own, and takes what the other's left.
 pub(crate) const SLOTS: usize = 2;
@@ -166,7 +166,7 @@ impl<D: Device> Program<D> {
                 device.read(tensor, rank, 0, &mut held)?;
                 parts.push(held);
             }
-            let (dims, whole) = parts::joined(part, shape, &parts);
+            let (dims, whole) = parts::joined(part, &shape.dims, shape.element.bytes(), &parts);
             fetch.taps.push((tensor::Shape::new(&dims), numbers(&words(&whole), f32::from_le_bytes)));
         }
         Ok(())

@@ -2,11 +2,11 @@
 
 use std::io::{Read, Write};
 
+use graph::parts::Pages;
 use graph::{BackendError, Copy, Graph, GroupId, PageId};
 
 use crate::Device;
 use crate::emit::state_shape;
-use crate::parts::Pages;
 
 /// All states of a graph.
 pub(crate) struct States<D: Device> {

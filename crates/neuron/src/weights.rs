@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
+use graph::parts::{Run, Taker, runs};
 use graph::{BackendError, Graph, Part, Place, WeightSpec, Weights};
 use hlo::{Element, Shape};
 use tensor::{DType, SourceError, WeightInfo, WeightSource, blocks};
 
 use crate::emit::{scale_input, weight_input};
 use crate::narrow::{Narrow, part_mxfp4, part_q8_0};
-use crate::parts::{Run, Taker, runs};
 use crate::uses::{Use, uses};
 use crate::{Device, Dialect, Options, Precision};
 
@@ -94,8 +94,8 @@ fn load_one<D: Device>(
 
 /// Whole rows, so far as they can be packed before they are cut: a scale is of what a rank has of a row.
 enum WholeRows {
-    /// In their form, with elements of so many bytes.
-    Rows([Vec<u8>; 2], usize),
+    /// In their form.
+    Rows([Vec<u8>; 2]),
     /// Values in f32, and the form that they are to have.
     Values(Vec<u8>, Form),
 }
@@ -103,11 +103,10 @@ enum WholeRows {
 impl WholeRows {
     fn of(form: Form, whole: &WeightInfo, found: &[u8]) -> WholeRows {
         match form {
-            Form::Found(element) | Form::Unpacked(element) => {
-                WholeRows::Rows(form.pack(whole, found), element.bytes())
+            // What is found in blocks of MXFP4 is taken as it is, and never cut across a row.
+            Form::Found(_) | Form::Unpacked(_) | Form::Narrow(Narrow::Mxfp4, _) => {
+                WholeRows::Rows(form.pack(whole, found))
             }
-            // What is found in these blocks is taken as it is, and never cut across a row.
-            Form::Narrow(Narrow::Mxfp4, _) => WholeRows::Rows(form.pack(whole, found), 1),
             Form::Narrow(..) => {
                 let values = decoded(whole, found);
                 WholeRows::Values(values.iter().flat_map(|value| value.to_le_bytes()).collect(), form)
@@ -118,12 +117,12 @@ impl WholeRows {
     /// What a rank has of so many rows: elements, and scales.
     fn cut(&self, taker: &Taker, count: usize) -> [Cow<'_, [u8]>; 2] {
         match self {
-            WholeRows::Rows([elements, scales], bytes) => {
-                let (elements, _) = taker.cut(elements, elements.len() / count, *bytes);
+            WholeRows::Rows([elements, scales]) => {
+                let (elements, _) = taker.cut(elements, elements.len() / count);
                 [elements, Cow::Borrowed(scales)]
             }
             WholeRows::Values(values, form) => {
-                let (values, row) = taker.cut(values, values.len() / count, 4);
+                let (values, row) = taker.cut(values, values.len() / count);
                 let info = WeightInfo { dtype: DType::F32, shape: [count, row / 4].into() };
                 form.pack(&info, &values).map(Cow::Owned)
             }

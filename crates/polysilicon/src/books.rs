@@ -28,9 +28,9 @@ pub(crate) struct Books {
 }
 
 impl Books {
-    /// The books of a device, whose counters are read where it has any.
-    pub fn new(ledger: Ledger<SequenceId>, device: Device) -> Books {
-        Books { ledger, meter: Meter::of(device), read: Instant::now(), parts: vec![] }
+    /// The books of a device, or of as many as compute together, whose counters are read where it has any.
+    pub fn new(ledger: Ledger<SequenceId>, device: Device, ranks: u32) -> Books {
+        Books { ledger, meter: Meter::of(device, ranks), read: Instant::now(), parts: vec![] }
     }
 
     /// Enters a step.

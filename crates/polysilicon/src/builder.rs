@@ -147,7 +147,8 @@ impl Builder {
         self
     }
 
-    /// How many Neuron cores run it together, each with its part of the weights; one unless said.
+    /// How many GPUs, or Neuron cores, run it together, each with its part of the weights: from the device's own number on; one
+    /// unless said.
     #[must_use]
     pub fn ranks(mut self, ranks: u32) -> Self {
         self.choices.ranks = Some(ranks);
@@ -242,11 +243,12 @@ impl Builder {
             Some(draft) => Some(self.load_draft(*draft, backend)?),
             None => None,
         };
-        let (price, device) = (self.price.take(), self.device);
+        let (price, device, ranks) = (self.price.take(), self.device, self.choices.ranks.unwrap_or(1));
         let Ready { opened, tokens, graph, caps, facts, executor, pool } = self.ready(backend)?;
         let ledger =
             Ledger::new(&graph, books::rates(device.runs_here(), pool.current_num_threads(), &graph));
-        let worker = Worker::start(Engine::new(executor, facts)?, pool, Books::new(ledger, device));
+        let books = Books::new(ledger, device, ranks);
+        let worker = Worker::start(Engine::new(executor, facts)?, pool, books);
         let extras = Extras { emulated: backend.is_emulated(), draft, price };
         Ok(Model::new(opened, tokens, graph, caps, extras, worker, start.elapsed()))
     }

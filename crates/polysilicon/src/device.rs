@@ -152,7 +152,7 @@ pub struct Choices {
     pub precision: Precision,
     /// Whether a request's bits may not depend on what else runs, whatever that costs.
     pub batch_invariant: bool,
-    /// Neuron cores that run a model together; one where `None`.
+    /// GPUs or Neuron cores that run a model together; one where `None`.
     pub ranks: Option<u32>,
     /// A bundle that `compile` wrote, which Neuron cores take their programs from.
     pub bundle: Option<PathBuf>,
@@ -209,13 +209,13 @@ impl Device {
 
     /// The backend of a device that is present.
     fn made(self, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
-        let Choices { threads, precision, batch_invariant, .. } = *choices;
+        let Choices { threads, precision, .. } = *choices;
         Ok(match self {
             #[cfg(feature = "candle")]
             Device::Candle => Box::new(candle::Candle::new()),
             Device::Neuron(core) => neuron_chips::open(core, choices)?,
             Device::Reference => Box::new(reference::Reference::new()),
-            Device::Cuda(number) => Box::new(gpu(number, precision, batch_invariant)?),
+            Device::Cuda(number) => Box::new(gpus(number, choices)?),
             _ => Box::new(cpu::Cpu::new(&cpu::Options { threads, precision, isa: None })?),
         })
     }
@@ -243,13 +243,30 @@ fn missing_gpu(number: u32) -> Option<String> {
     }
 }
 
-fn gpu(number: u32, precision: Precision, invariant: bool) -> Result<cuda::Cuda, Error> {
-    let precision = match precision {
+/// A GPU, or as many as are to compute together, from it on.
+fn gpus(first: u32, choices: &Choices) -> Result<cuda::Cuda, Error> {
+    let ranks = choices.ranks.unwrap_or(1).max(1);
+    // Those of one are missing by their own names.
+    if ranks > 1 {
+        let count = cuda::find().map_or(0, |gpus| gpus.len());
+        too_many(first, ranks, count).map_or(Ok(()), |sentence| Err(Error::Word(sentence)))?;
+    }
+    let precision = match choices.precision {
         Precision::F32 => cuda::Precision::F32,
         _ => cuda::Precision::Bf16,
     };
     let early = std::env::var_os("POLYSILICON_CUDA_EARLY").is_some();
-    Ok(cuda::Cuda::open(number, cuda::Options { precision, early, invariant, shared_bytes: 0 })?)
+    let options = cuda::Options { precision, early, invariant: choices.batch_invariant, shared_bytes: 0 };
+    Ok(cuda::Cuda::open(first, ranks, options)?)
+}
+
+/// Why so many GPUs cannot compute together from one on, of as many as there are.
+fn too_many(first: u32, ranks: u32, count: usize) -> Option<String> {
+    let left = count.saturating_sub(first as usize);
+    (ranks as usize > left).then(|| {
+        let most = if left > 1 { format!("--tp {left} at most") } else { "no --tp".to_owned() };
+        format!("--tp {ranks} wants {ranks} GPUs from number {first} on, and the driver knows {count}, counted from 0; use {most}")
+    })
 }
 
 impl fmt::Display for Device {
@@ -284,5 +301,22 @@ impl FromStr for Device {
                 "`{word}` is no device; the devices are auto, cpu, cuda[:N], neuron[:N], reference and candle"
             ))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_ranks_than_gpus_are_refused_with_how_many_there_are() {
+        assert_eq!(too_many(0, 2, 2), None);
+        assert_eq!(too_many(2, 4, 8), None);
+        let sentence = "--tp 8 wants 8 GPUs from number 2 on, and the driver knows 8, counted from 0; use --tp 6 at most";
+        assert_eq!(too_many(2, 8, 8).as_deref(), Some(sentence));
+        assert!(
+            too_many(0, 2, 1)
+                .is_some_and(|sentence| sentence.ends_with("knows 1, counted from 0; use no --tp"))
+        );
     }
 }

@@ -14,18 +14,21 @@ const FOLDER: &str = "/sys/class/powercap";
 pub(crate) enum Meter {
     /// This machine's processors.
     Processors(Counters),
-    /// A GPU, and the joules that it told last.
-    Gpu(cuda::Energy, f64),
+    /// GPUs, and the joules that each told last.
+    Gpus(Vec<(cuda::Energy, f64)>),
 }
 
 impl Meter {
-    /// The counters of a device; `None` where it has none that can be read.
-    pub fn of(device: Device) -> Option<Meter> {
+    /// The counters of a device, or of so many from it on; `None` where one of them has none that can be read.
+    pub fn of(device: Device, ranks: u32) -> Option<Meter> {
         match device {
-            Device::Cuda(number) => {
-                let energy = cuda::Energy::open(number)?;
-                let joules = energy.joules()?;
-                Some(Meter::Gpu(energy, joules))
+            Device::Cuda(first) => {
+                let gpu = |number| {
+                    let energy = cuda::Energy::open(number)?;
+                    let joules = energy.joules()?;
+                    Some((energy, joules))
+                };
+                (first..).take(ranks.max(1) as usize).map(gpu).collect::<Option<_>>().map(Meter::Gpus)
             }
             _ if device.runs_here() => Counters::open().map(Meter::Processors),
             _ => None,
@@ -36,10 +39,13 @@ impl Meter {
     pub fn since(&mut self) -> Option<f64> {
         match self {
             Meter::Processors(counters) => counters.since(),
-            Meter::Gpu(energy, last) => {
-                let joules = energy.joules()?;
-                // It begins again when the driver is loaded again.
-                Some((joules - std::mem::replace(last, joules)).max(0.0))
+            Meter::Gpus(gpus) => {
+                let since = |(energy, last): &mut (cuda::Energy, f64)| {
+                    let joules = energy.joules()?;
+                    // It begins again when the driver is loaded again.
+                    Some((joules - std::mem::replace(last, joules)).max(0.0))
+                };
+                gpus.iter_mut().map(since).sum()
             }
         }
     }

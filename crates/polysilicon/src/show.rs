@@ -91,12 +91,15 @@ fn fused(graph: &Graph) -> String {
     format!("rewrites: {applied}\n\n{fused}")
 }
 
-/// One line per kernel: where it stands, its name, the bytes it moves from and to memory and within caches, the
+/// One line per kernel: where it stands, its name, the bytes it moves from and to memory, within caches and over links, the
 /// operations it does, and how long that takes at best where the device knows; and then all of them together.
 fn plan(report: &PlanReport) -> String {
     let known = report.lines.iter().any(|line| line.predicted_ns.is_some());
     let predicted = if known { "predicted" } else { "" };
-    let mut rows = vec![["path", "kernel", "memory", "caches", "operations", predicted].map(str::to_owned)];
+    // One device has no links to others.
+    let links = if report.lines.iter().any(|line| line.work.link_bytes > 0.0) { "links" } else { "" };
+    let head = ["path", "kernel", "memory", "caches", links, "operations", predicted];
+    let mut rows = vec![head.map(str::to_owned)];
     let (mut work, mut all_ns) = (Work::default(), Some(0.0));
     for PlanLine { path, kernel, work: line, predicted_ns, .. } in &report.lines {
         rows.push(row(path, kernel, line, *predicted_ns));
@@ -116,13 +119,13 @@ fn plan(report: &PlanReport) -> String {
     text
 }
 
-fn row(path: &str, kernel: &str, work: &Work, predicted_ns: Option<f64>) -> [String; 6] {
-    let [memory, caches] = [work.memory_bytes(), work.value_bytes].map(|n| match n {
+fn row(path: &str, kernel: &str, work: &Work, predicted_ns: Option<f64>) -> [String; 7] {
+    let [memory, caches, links] = [work.memory_bytes(), work.value_bytes, work.link_bytes].map(|n| match n {
         0.0 => String::new(),
         n => numbers::bytes(n),
     });
     let time = predicted_ns.map_or(String::new(), |ns| numbers::seconds(ns / 1e9));
-    [path.to_owned(), kernel.to_owned(), memory, caches, numbers::operations(work.operations), time]
+    [path.to_owned(), kernel.to_owned(), memory, caches, links, numbers::operations(work.operations), time]
 }
 
 #[cfg(test)]
@@ -153,6 +156,10 @@ layers.0                   state_write                   512 bytes  1.00 KiB    
 total                      2 kernels, values in 64.00 KiB  1.50 MiB  1.00 KiB      4.20 M   64.25 us
 ";
         assert_eq!(squeezed(&plan(&report)), squeezed(wanted));
+        report.lines[1].work.link_bytes = 2048.0;
+        let linked = plan(&report);
+        assert!(linked.contains("links") && linked.contains("1.00 KiB  2.00 KiB"), "{linked}");
+        report.lines[1].work.link_bytes = 0.0;
         report.lines[1].predicted_ns = None;
         report.advice = Some("nobody measured; measure");
         let unknown = plan(&report);

@@ -4,6 +4,7 @@
 mod gpu;
 mod invariant;
 mod prepared;
+mod ranks;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -6,11 +6,14 @@ mod cache;
 mod compile;
 mod energy;
 mod library;
+mod nccl;
 mod pinned;
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::sync::{Mutex, MutexGuard};
+use std::thread;
+use std::time::Duration;
 
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
@@ -24,7 +27,8 @@ pub use energy::Energy;
 
 /// Bytes that every kernel may share without asking.
 const SHARED_DEFAULT: i32 = 48 << 10;
-
+/// How often those who wait for other ranks look whether these are still there.
+const LOOK: Duration = Duration::from_micros(20);
 /// Most bytes that go through a stage at once.
 const STAGE_BYTES: usize = 4 << 20;
 
@@ -80,6 +84,8 @@ pub struct Nvidia {
     compiler: Mutex<Option<compile::Compiler>>,
     cache: Option<Cache>,
     held: Mutex<Held>,
+    /// Its place among those that compute together, where there are such.
+    member: Option<nccl::Member>,
 }
 
 // SAFETY: handles of the driver may be used by any thread that has made the context its current one, which every method
@@ -108,6 +114,15 @@ impl Nvidia {
         Ok(opened)
     }
 
+    /// The GPUs of these numbers, which compute together through NCCL; their order is that of ranks.
+    pub fn together(numbers: &[u32]) -> Result<Vec<Nvidia>, Fault> {
+        let mut gpus = numbers.iter().map(|&number| Nvidia::open(number)).collect::<Result<Vec<_>, _>>()?;
+        for (gpu, member) in gpus.iter_mut().zip(nccl::join(numbers)?) {
+            gpu.member = Some(member);
+        }
+        Ok(gpus)
+    }
+
     fn start(number: u32) -> Result<Nvidia, DriverError> {
         use sys::CUdevice_attribute_enum as Attribute;
         result::init()?;
@@ -131,8 +146,8 @@ impl Nvidia {
             shared_bytes: shared.cast_unsigned(),
         };
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)?;
-        let (compiler, cache) = (Mutex::new(None), Cache::of_user());
-        Ok(Nvidia { about, context, device, stream, compiler, cache, held: Mutex::default() })
+        let (compiler, cache, held) = (Mutex::new(None), Cache::of_user(), Mutex::default());
+        Ok(Nvidia { about, context, device, stream, compiler, cache, held, member: None })
     }
 
     /// Makes the context this thread's and gives what changes.
@@ -144,8 +159,25 @@ impl Nvidia {
     }
 
     fn synchronize(&self) -> Result<(), Fault> {
-        // SAFETY: the stream lives as long as this.
+        if self.member.is_some() {
+            // SAFETY: the stream lives as long as this.
+            return self.until("a kernel failed", || unsafe { sys::cuStreamQuery(self.stream) });
+        }
+        // SAFETY: as above.
         unsafe { result::stream::synchronize(self.stream) }.map_err(|error| failed("a kernel failed", error))
+    }
+
+    /// Waits until what is asked for is over. What other ranks have a share in may never be, so it ends where one of them left.
+    fn until(&self, what: &str, ask: impl Fn() -> sys::CUresult) -> Result<(), Fault> {
+        let still_there = || self.member.as_ref().map_or(Ok(()), nccl::Member::check);
+        loop {
+            let told = ask();
+            still_there()?;
+            if told != sys::CUresult::CUDA_ERROR_NOT_READY {
+                return told.result().map_err(|error| failed(what, error));
+            }
+            thread::sleep(LOOK);
+        }
     }
 
     /// Writes bytes through a stage, which nothing is on its way through when this returns.
@@ -196,12 +228,17 @@ impl Nvidia {
         Ok(code)
     }
 
-    fn enqueue(&self, held: &Held, call: &Call) -> Result<(), DriverError> {
-        match call {
-            Call::Kernel(call) => self.launch(held, call),
-            // SAFETY: the stream lives as long as this; that both ranges are allocated is the caller's promise.
-            &Call::Collective(CollectiveCall { to, from, count, .. }) => unsafe {
-                result::memcpy_dtod_async(to, from, count * size_of::<f32>(), self.stream)
+    /// # Safety
+    /// As for `play`; the context is current.
+    unsafe fn enqueue(&self, held: &Held, call: &Call) -> Result<(), Fault> {
+        let refused = |error| failed("a launch failed", error);
+        match (call, &self.member) {
+            (Call::Kernel(call), _) => self.launch(held, call).map_err(refused),
+            // SAFETY: the stream is this device's and lives as long; that both ranges are allocated is the caller's promise.
+            (Call::Collective(call), Some(member)) => unsafe { member.enqueue(call, self.stream) },
+            // SAFETY: as above.
+            (&Call::Collective(CollectiveCall { to, from, count, .. }), None) => unsafe {
+                result::memcpy_dtod_async(to, from, count * size_of::<f32>(), self.stream).map_err(refused)
             },
         }
     }
@@ -245,6 +282,21 @@ fn early_attribute() -> sys::CUlaunchAttribute_st {
 impl Driver for Nvidia {
     fn about(&self) -> &About {
         &self.about
+    }
+
+    fn ranks(&self) -> usize {
+        self.member.as_ref().map_or(1, nccl::Member::ranks)
+    }
+
+    fn leave(&self, why: &str) {
+        self.member.iter().for_each(|member| member.leave(why));
+    }
+
+    fn part(&self) {
+        // Where the context is lost, nothing runs in it.
+        if let (Some(member), Ok(_held)) = (&self.member, self.enter()) {
+            member.part();
+        }
     }
 
     fn free_bytes(&self) -> Result<u64, Fault> {
@@ -330,10 +382,8 @@ impl Driver for Nvidia {
 
     unsafe fn play(&self, calls: &[Call]) -> Result<(), Fault> {
         let held = self.enter()?;
-        calls
-            .iter()
-            .try_for_each(|call| self.enqueue(&held, call))
-            .map_err(|error| failed("a launch failed", error))
+        // SAFETY: the caller promises the same.
+        calls.iter().try_for_each(|call| unsafe { self.enqueue(&held, call) })
     }
 
     unsafe fn capture(&self, calls: &[Call]) -> Result<GraphId, Fault> {
@@ -342,17 +392,19 @@ impl Driver for Nvidia {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream lives as long as this, and no other thread enters meanwhile.
         unsafe { result::stream::begin_capture(self.stream, mode) }.map_err(broken)?;
-        let launched = calls.iter().try_for_each(|call| self.enqueue(&held, call));
+        // SAFETY: the caller promises the same of whenever it is replayed.
+        let launched = calls.iter().try_for_each(|call| unsafe { self.enqueue(&held, call) });
         // SAFETY: the capture just begun is ended whatever happened.
         let graph = unsafe { result::stream::end_capture(self.stream) };
-        launched.map_err(broken)?;
         let graph = graph.map_err(broken)?;
         let mut exec = std::ptr::null_mut();
-        // SAFETY: the graph was just captured; it is not needed once it is instantiated.
-        let made = unsafe { sys::cuGraphInstantiateWithFlags(&raw mut exec, graph, 0) }.result();
+        let made = launched.and_then(|()| {
+            // SAFETY: the graph was just captured; it is not needed once it is instantiated.
+            unsafe { sys::cuGraphInstantiateWithFlags(&raw mut exec, graph, 0) }.result().map_err(broken)
+        });
         // SAFETY: as above.
         let _ = unsafe { result::graph::destroy(graph) };
-        made.map_err(broken)?;
+        made?;
         let id = held.next_graph;
         held.next_graph += 1;
         held.graphs.insert(id, exec);
@@ -434,7 +486,11 @@ impl Driver for Nvidia {
             (slot.begun, slot.ended)
         };
         // Without the lock: who waits does not keep others from enqueueing.
-        // SAFETY: events live as long as this.
+        if self.member.is_some() {
+            // SAFETY: events live as long as this.
+            self.until("a step failed", || unsafe { sys::cuEventQuery(ended) })?;
+        }
+        // SAFETY: as above.
         let waited = unsafe { result::event::synchronize(ended) };
         waited.map_err(|error| failed("a step failed", error))?;
         // SAFETY: both events have happened.
@@ -450,6 +506,8 @@ impl Driver for Nvidia {
 
 impl Drop for Nvidia {
     fn drop(&mut self) {
+        self.part();
+        let member = self.member.take();
         let Ok(mut held) = self.enter() else { return };
         let _ = self.synchronize();
         let Held { modules, graphs, slots, stages, .. } = &mut *held;
@@ -463,6 +521,8 @@ impl Drop for Nvidia {
             for module in modules.drain(..) {
                 let _ = result::module::unload(module);
             }
+            // After the captured steps that it is part of.
+            drop(member);
             let _ = result::stream::destroy(self.stream);
             let _ = result::primary_ctx::release(self.device);
         }

@@ -1,39 +1,52 @@
-//! What ranks have of a weight, as rows that are read once and given to whoever has them; and what they have of a page.
+//! What ranks have of a weight, as rows that are read once and given to whoever has them; and what they have of a page, and
+//! of a value that is asked for by its name.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
-use graph::{Part, StateSpec, Ty, WeightSpec};
-use hlo::Shape;
+use crate::{Part, StateSpec, Ty, WeightSpec};
 
 /// Rows of a weight that lie one behind another, and who has what of them.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Run {
+pub struct Run {
     /// Rows of the whole.
-    pub(crate) rows: Range<usize>,
+    pub rows: Range<usize>,
     /// Who has them.
-    pub(crate) takers: Vec<Taker>,
+    pub takers: Vec<Taker>,
 }
 
 /// What some ranks have of every row of a run.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Taker {
+pub struct Taker {
     /// The ranks; all where there is no number.
-    pub(crate) ranks: Vec<Option<u32>>,
+    pub ranks: Vec<Option<u32>>,
     /// Where the first row of the run is in their part.
-    pub(crate) to: usize,
-    /// Elements of a row that they have, and elements that a row of theirs has; whole rows where `None`.
-    columns: Option<(Range<usize>, usize)>,
+    pub to: usize,
+    /// What they have of a row; all of it where `None`.
+    columns: Option<Columns>,
+}
+
+/// A slice of a row.
+#[derive(Clone, Debug, PartialEq)]
+struct Columns {
+    /// Elements of the row, whole blocks of them.
+    range: Range<usize>,
+    /// Elements that a row of theirs has.
+    len: usize,
+    /// Elements of the row in all.
+    whole: usize,
 }
 
 impl Taker {
     /// What they have of some rows of `row` bytes, and the bytes of a row of theirs.
-    pub(crate) fn cut<'a>(&self, rows: &'a [u8], row: usize, element: usize) -> (Cow<'a, [u8]>, usize) {
-        let Some((columns, len)) = &self.columns else { return (Cow::Borrowed(rows), row) };
-        let own = len * element;
+    pub fn cut<'a>(&self, rows: &'a [u8], row: usize) -> (Cow<'a, [u8]>, usize) {
+        let Some(Columns { range, len, whole }) = &self.columns else { return (Cow::Borrowed(rows), row) };
+        // Whole blocks are whole bytes.
+        let bytes = |elements: usize| elements * row / whole;
+        let own = bytes(*len);
         let mut cut = vec![0; rows.len() / row.max(1) * own];
         for (from, to) in rows.chunks_exact(row).zip(cut.chunks_exact_mut(own)) {
-            let from = &from[columns.start * element..columns.end * element];
+            let from = &from[bytes(range.start)..bytes(range.end)];
             to[..from.len()].copy_from_slice(from);
         }
         (Cow::Owned(cut), own)
@@ -41,7 +54,7 @@ impl Taker {
 }
 
 /// All rows that are read of a weight for so many ranks. Whatever no run gives to a rank is zeros.
-pub(crate) fn runs(spec: &WeightSpec, ranks: u32) -> Vec<Run> {
+pub fn runs(spec: &WeightSpec, ranks: u32) -> Vec<Run> {
     let shape = &spec.info.shape;
     let all = shape.rows().unwrap_or(0);
     let one =
@@ -57,7 +70,8 @@ pub(crate) fn runs(spec: &WeightSpec, ranks: u32) -> Vec<Run> {
         ((first..first + copies).map(Some).collect::<Vec<_>>(), range.start as usize..range.end as usize)
     });
     if axis == shape.len() - 1 {
-        let takers = slices.map(|(ranks, range)| Taker { ranks, to: 0, columns: Some((range, len)) });
+        let takers =
+            slices.map(|(ranks, range)| Taker { ranks, to: 0, columns: Some(Columns { range, len, whole }) });
         return vec![Run { rows: 0..all, takers: takers.collect() }];
     }
     let (outer, inner) = (product(&shape[..axis]), product(&shape[axis + 1..shape.len() - 1]));
@@ -72,11 +86,11 @@ pub(crate) fn runs(spec: &WeightSpec, ranks: u32) -> Vec<Run> {
 
 /// How a page of a state is spread over ranks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pages {
+pub struct Pages {
     /// Bytes of a page on one rank.
-    pub(crate) bytes: usize,
+    pub bytes: usize,
     /// Bytes of a whole page.
-    pub(crate) whole: usize,
+    pub whole: usize,
     /// Bytes that lie together in a page of one rank; those of the slices follow each other in the whole.
     piece: usize,
     /// Ranks with the same slice, one behind another.
@@ -85,7 +99,7 @@ pub(crate) struct Pages {
 
 impl Pages {
     /// Pages of so many slots of a state.
-    pub(crate) fn of(state: &StateSpec, page_len: u32) -> Pages {
+    pub fn of(state: &StateSpec, page_len: u32) -> Pages {
         let bytes = (Ty { dtype: state.dtype, dims: state.slot }).bytes() as usize * page_len as usize;
         let Part::Slice { axis, whole, copies } = state.part else {
             return Pages { bytes, whole: bytes, piece: bytes, copies: 0 };
@@ -98,12 +112,12 @@ impl Pages {
     }
 
     /// The ranks to ask for a whole page, one per slice.
-    pub(crate) fn sources(&self, ranks: u32) -> impl Iterator<Item = u32> {
+    pub fn sources(&self, ranks: u32) -> impl Iterator<Item = u32> {
         (0..if self.copies == 0 { 1 } else { ranks }).step_by(self.copies.max(1) as usize)
     }
 
     /// The ranks that have the slice which the rank of this number begins; all where there is one slice.
-    pub(crate) fn holders(&self, first: u32) -> Vec<Option<u32>> {
+    pub fn holders(&self, first: u32) -> Vec<Option<u32>> {
         if self.copies == 0 { vec![None] } else { (first..first + self.copies).map(Some).collect() }
     }
 
@@ -117,18 +131,18 @@ impl Pages {
     }
 
     /// Puts a slice where it belongs in a whole page.
-    pub(crate) fn join(&self, slice: usize, bytes: &[u8], page: &mut [u8]) {
+    pub fn join(&self, slice: usize, bytes: &[u8], page: &mut [u8]) {
         self.pieces(slice).for_each(|(own, whole)| page[whole].copy_from_slice(&bytes[own]));
     }
 
     /// Takes a slice out of a whole page.
-    pub(crate) fn part(&self, slice: usize, page: &[u8], bytes: &mut [u8]) {
+    pub fn part(&self, slice: usize, page: &[u8], bytes: &mut [u8]) {
         self.pieces(slice).for_each(|(own, whole)| bytes[own].copy_from_slice(&page[whole]));
     }
 }
 
 /// The ranks to ask for all of a value, one per slice.
-pub(crate) fn sources(part: Part, ranks: u32) -> impl Iterator<Item = u32> {
+pub fn sources(part: Part, ranks: u32) -> impl Iterator<Item = u32> {
     let (ranks, copies) = match part {
         Part::Slice { copies, .. } => (ranks, copies),
         Part::Whole | Part::First => (1, 1),
@@ -136,13 +150,13 @@ pub(crate) fn sources(part: Part, ranks: u32) -> impl Iterator<Item = u32> {
     (0..ranks).step_by(copies as usize)
 }
 
-/// A value put together of what ranks have of it, each `shape`: its axes and its bytes. What slices hold beyond the
-/// whole is left out.
-pub(crate) fn joined(part: Part, shape: &Shape, parts: &[Vec<u8>]) -> (Vec<usize>, Vec<u8>) {
-    let (mut dims, mut joined) = (shape.dims.clone(), vec![]);
+/// A value put together of what ranks have of it, each with these axes and elements of so many bytes: its axes and its bytes.
+/// What slices hold beyond the whole is left out.
+pub fn joined(part: Part, dims: &[usize], element_bytes: usize, parts: &[Vec<u8>]) -> (Vec<usize>, Vec<u8>) {
+    let (mut dims, mut joined) = (dims.to_vec(), vec![]);
     let Part::Slice { axis, whole, .. } = part else { return (dims, parts.concat()) };
     let axis = usize::from(axis);
-    let inner = product(&dims[axis + 1..]) * shape.element.bytes();
+    let inner = product(&dims[axis + 1..]) * element_bytes;
     let len = std::mem::replace(&mut dims[axis], whole as usize) * inner;
     let whole = whole as usize * inner;
     for outer in 0..product(&dims[..axis]) {
@@ -162,11 +176,10 @@ fn product(axes: &[usize]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use graph::GroupId;
-    use hlo::Element;
     use tensor::{DType, WeightInfo};
 
     use super::*;
+    use crate::GroupId;
 
     /// What each rank has of a weight of u8-like elements that are their own places, by `runs`.
     fn divided(shape: &[usize], part: Part, ranks: u32) -> Vec<Vec<u8>> {
@@ -179,7 +192,7 @@ mod tests {
         for run in runs(&spec, ranks) {
             let rows = &bytes[run.rows.start * row..run.rows.end * row];
             for taker in &run.takers {
-                let (cut, own) = taker.cut(rows, row, 1);
+                let (cut, own) = taker.cut(rows, row);
                 for rank in &taker.ranks {
                     let ranks = rank.map_or(0..ranks as usize, |rank| rank as usize..rank as usize + 1);
                     for part in &mut parts[ranks] {
@@ -208,21 +221,34 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_blocks_are_cut_between_blocks() {
+        // Three blocks of 34 bytes for two ranks.
+        let info = WeightInfo { dtype: DType::Q8_0, shape: tensor::Shape::new(&[2, 64]) };
+        let part = Part::Slice { axis: 1, whole: 96, copies: 1 };
+        let spec = WeightSpec { name: "w".to_owned(), info, part };
+        let found = (0..2 * 102).collect::<Vec<u8>>();
+        let [Run { takers, .. }] = &runs(&spec, 2)[..] else { panic!("rows are read once") };
+        let [(first, own), (last, _)] = [0, 1].map(|taker: usize| takers[taker].cut(&found, 102));
+        assert_eq!(own, 68);
+        assert_eq!(*first, [&found[..68], &found[102..170]].concat());
+        assert_eq!(*last, [&found[68..102], &[0; 34], &found[170..], &[0; 34]].concat());
+    }
+
+    #[test]
     fn values_are_put_together_as_they_were_divided() {
-        let shape = |dims: &[usize]| Shape::new(Element::U8, dims);
         let slice = |axis, whole, copies| Part::Slice { axis, whole, copies };
         // Three columns on two ranks, the last with one that is filling.
-        let (dims, bytes) = joined(slice(1, 3, 1), &shape(&[2, 2]), &[vec![1, 2, 4, 5], vec![3, 0, 6, 0]]);
+        let (dims, bytes) = joined(slice(1, 3, 1), &[2, 2], 1, &[vec![1, 2, 4, 5], vec![3, 0, 6, 0]]);
         assert_eq!((dims, bytes), (vec![2, 3], vec![1, 2, 3, 4, 5, 6]));
         assert_eq!(sources(slice(1, 3, 1), 2).collect::<Vec<_>>(), [0, 1]);
         // Two heads of two on four ranks.
-        let (dims, bytes) = joined(slice(1, 2, 2), &shape(&[1, 1, 2]), &[vec![1, 2], vec![3, 4]]);
+        let (dims, bytes) = joined(slice(1, 2, 2), &[1, 1, 2], 1, &[vec![1, 2], vec![3, 4]]);
         assert_eq!((dims, bytes), (vec![1, 2, 2], vec![1, 2, 3, 4]));
         assert_eq!(sources(slice(1, 2, 2), 4).collect::<Vec<_>>(), [0, 2]);
         // Fewer elements than ranks: the last have none.
-        let (dims, bytes) = joined(slice(0, 2, 1), &shape(&[1]), &[vec![1], vec![2], vec![0], vec![0]]);
+        let (dims, bytes) = joined(slice(0, 2, 1), &[1], 1, &[vec![1], vec![2], vec![0], vec![0]]);
         assert_eq!((dims, bytes), (vec![2], vec![1, 2]));
-        assert_eq!(joined(Part::Whole, &shape(&[2]), &[vec![1, 2]]), (vec![2], vec![1, 2]));
+        assert_eq!(joined(Part::Whole, &[2], 1, &[vec![1, 2]]), (vec![2], vec![1, 2]));
         assert_eq!(sources(Part::Whole, 4).collect::<Vec<_>>(), [0]);
     }
 
