@@ -2,28 +2,28 @@
 //! is said in `kernels/cuda/tiles.cuh`, which reads them.
 
 use rayon::prelude::*;
-use tensor::blocks::{MXFP4, Q4_0, Q4_K, Q5_K, Q6_K, Q8_0, unpack_scales};
+use tensor::blocks::{F8_E4M3, MXFP4, Q4_0, Q4_K, Q5_K, Q6_K, Q8_0, unpack_scales};
 use tensor::{DType, WeightInfo};
 
 /// Rows of a tile.
 pub(crate) const TILE_ROWS: usize = 16;
 /// Columns of a tile.
 pub(crate) const TILE_COLUMNS: usize = 64;
-/// Tiles that share the scales of blocks of 256.
-const SUPER: usize = 4;
 
-/// Bytes of a tile in each plane; of the last, of four tiles.
+/// Bytes of a tile in each plane; of the last, of so many tiles as share the scales of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Planes {
     codes: usize,
     highs: usize,
     scales: usize,
     supers: usize,
+    sharing: usize,
 }
 
 /// The planes of a type that has a packed form.
 pub(crate) fn planes(dtype: DType) -> Option<Planes> {
-    let planes = |codes, highs, scales, supers| Some(Planes { codes, highs, scales, supers });
+    let sharing = (dtype.block_len() / TILE_COLUMNS).max(1);
+    let planes = |codes, highs, scales, supers| Some(Planes { codes, highs, scales, supers, sharing });
     match dtype {
         DType::BF16 => planes(2048, 0, 0, 0),
         DType::Q8_0 => planes(1024, 0, 64, 0),
@@ -32,6 +32,7 @@ pub(crate) fn planes(dtype: DType) -> Option<Planes> {
         DType::Q4_K => planes(512, 0, 64, 64),
         DType::Q5_K => planes(512, 128, 64, 64),
         DType::Q6_K => planes(512, 256, 64, 32),
+        DType::F8_E4M3 => planes(1024, 0, 0, 64),
         _ => None,
     }
 }
@@ -40,7 +41,7 @@ impl Planes {
     /// Bytes of so many tiles.
     pub fn bytes(&self, tiles: usize) -> Option<usize> {
         let each = self.codes + self.highs + self.scales;
-        tiles.checked_mul(each)?.checked_add(tiles.div_ceil(SUPER).checked_mul(self.supers)?)
+        tiles.checked_mul(each)?.checked_add(tiles.div_ceil(self.sharing).checked_mul(self.supers)?)
     }
 }
 
@@ -86,7 +87,7 @@ pub(crate) fn pack(dtype: DType, tiles: [usize; 2], first_row: usize, found: &[u
     ];
     let sizes = [planes.codes, planes.highs, planes.scales, planes.supers];
     let run = |plane: usize| {
-        let tiles = if plane == 3 { first / SUPER } else { first };
+        let tiles = if plane == 3 { first / planes.sharing } else { first };
         let bytes = strips.iter().flat_map(|strip| &strip.planes[plane]).copied().collect::<Vec<_>>();
         Run { at: starts[plane] + tiles * sizes[plane], bytes }
     };
@@ -103,7 +104,7 @@ impl Strip {
     fn new(planes: Planes, k_tiles: usize) -> Strip {
         let zeros = |bytes: usize| vec![0; bytes];
         let of_tiles = |bytes| zeros(bytes * k_tiles);
-        let supers = zeros(planes.supers * k_tiles / SUPER);
+        let supers = zeros(planes.supers * k_tiles / planes.sharing);
         Strip {
             planes: [of_tiles(planes.codes), of_tiles(planes.highs), of_tiles(planes.scales), supers],
             k_tiles,
@@ -140,7 +141,7 @@ impl Strip {
                 let at = k_tile * 2048 + m * 512 + lane * 16 + r * 4;
                 or(codes, at, u32::from(pair[0]) | u32::from(pair[1]) << 16);
             }
-            DType::Q8_0 => {
+            DType::Q8_0 | DType::F8_E4M3 => {
                 let at = k_tile * 1024 + m / 2 * 512 + lane * 16 + (m % 2 * 2 + r / 2) * 4;
                 or(codes, at, spaced(pair.map(|code| code & 0xFF)) << (8 * (r % 2)));
             }
@@ -180,11 +181,11 @@ fn spread(plane: &mut [u8], of_row: &[Vec<u8>], g: usize, half: usize) {
 
 /// A row taken apart.
 struct Row {
-    /// A code a column: bits of a bf16, a signed byte, or the number that is scaled.
+    /// A code a column: bits of a bf16 or of an 8-bit float, a signed byte, or the number that is scaled.
     codes: Vec<u16>,
     /// For each tile the bytes of its scales.
     scales: Vec<Vec<u8>>,
-    /// For each four tiles the bytes of theirs.
+    /// For all tiles of a block together the bytes of theirs.
     supers: Vec<Vec<u8>>,
 }
 
@@ -204,6 +205,10 @@ impl Row {
             DType::MXFP4 => each::<17>(bytes, &mut row, |block, row| {
                 halves(&mut row.codes, MXFP4::of(block).codes);
                 vec![block[0]]
+            }),
+            DType::F8_E4M3 => bytes.as_chunks().0.iter().for_each(|block: &[u8; 132]| {
+                row.codes.extend(F8_E4M3::of(block).codes.map(u16::from));
+                row.supers.push(block[..4].to_vec());
             }),
             DType::Q4_K => bytes.as_chunks().0.iter().for_each(|block: &[u8; 144]| row.q4_k(block)),
             DType::Q5_K => bytes.as_chunks().0.iter().for_each(|block: &[u8; 176]| row.q5_k(block)),

@@ -53,7 +53,7 @@ fn rounded_rows_stay_close() {
         return;
     }
     let prompt = (0..40).map(|i| i * 37 % 2000).collect::<Vec<_>>();
-    for dtype in [DType::BF16, DType::Q8_0, DType::Q4_0] {
+    for dtype in [DType::BF16, DType::Q8_0, DType::Q4_0, DType::F8_E4M3] {
         let (config, source) = embedded::source(dtype);
         let graph = embedded::describe(&config, &*source, DType::BF16);
         let logits = |options: Options| {
@@ -140,6 +140,7 @@ fn texts() -> BTreeMap<String, Source> {
     add("qwen3-0.6b", DType::Q6_K, DType::Q8_0, &[PREFILL]);
     add("qwen3-0.6b", DType::Q5_K, DType::F32, &[PREFILL]);
     add("llama-3.2-1b", DType::Q4_0, DType::BF16, &[DECODE]);
+    add("llama-3.1-8b", DType::F8_E4M3, DType::BF16, &[DECODE, batch, PREFILL]);
     add("llama-3.2-1b", DType::IQ4_NL, DType::BF16, &[DECODE]);
     texts
 }
@@ -174,6 +175,7 @@ fn launches_of_a_decode_step_are_counted() {
         ("llama-3.2-1b", DType::BF16, 7),
         ("llama-3.1-8b", DType::Q4_K, 7),
         ("qwen3-8b", DType::Q8_0, 7),
+        ("llama-3.1-8b", DType::F8_E4M3, 7),
         ("gpt-oss-20b", DType::MXFP4, 12),
     ] {
         let graph = shape(name, target, DType::BF16);

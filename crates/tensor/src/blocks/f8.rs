@@ -45,20 +45,31 @@ pub fn is_nan(code: u8) -> bool {
 }
 
 /// What a code stands for, exactly.
-///
-/// Its exponent and mantissa in the places of those of an f32 are the value times `2^-120`, subnormal or not.
 #[inline]
 pub fn e4m3(code: u8) -> f32 {
-    const UP: f32 = f32::from_bits((127 + 120) << 23);
-    let (sign, rest) = (u32::from(code & 0x80) << 24, u32::from(code & 0x7f) << 20);
-    if is_nan(code) { f32::NAN } else { f32::from_bits(sign | rest) * UP }
+    VALUES[usize::from(code)]
 }
+
+/// The value of each code. No subnormal f32 has a part in it, which threads of a backend may flush to zero.
+static VALUES: [f32; 256] = {
+    let (mut values, mut code) = ([f32::NAN; 256], 0u8);
+    while code < 0x7f {
+        let (exponent, mantissa) = (code >> 3, code & 7);
+        let magnitude = match exponent {
+            0 => mantissa as f32 / 512.0,
+            _ => f32::from_bits((exponent as u32 + 127 - 7) << 23 | (mantissa as u32) << 20),
+        };
+        (values[code as usize], values[code as usize | 0x80]) = (magnitude, -magnitude);
+        code += 1;
+    }
+    values
+};
 
 /// The nearest code, ties to even. What is larger than 448 becomes 448 with its sign, and what is no number stays none.
 #[inline]
 pub fn to_e4m3(value: f32) -> u8 {
-    // Down to where e4m3 has the exponents that f32 has, all magnitudes order as their bits do. A float near 2^-9 times
-    // 1.5 * 2^23 counts steps of 2^-9, so that adding it rounds what is below 2^-6; above, 20 bits of mantissa go.
+    // Below 2^-6 codes are steps of 2^-9, which the lowest bit of a float near this number counts: adding it rounds. Above,
+    // 20 bits of the mantissa go, and a carry out of it is the next exponent.
     const STEPS: f32 = 12_582_912.0 / 512.0;
     let sign = (value.to_bits() >> 24) as u8 & 0x80;
     if value.is_nan() {
