@@ -13,7 +13,7 @@
 set -uo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 PARTS=(devices copy cuda bench-8b bench-1b torch bench-prefill bench-8b-4bit bench-moe bench-batch goldens diff file cold warm
-    bench-invariant bench-1b-early bench-8b-fp8 llama)
+    bench-prefill-library bench-invariant bench-1b-early bench-8b-fp8 llama)
 # Most seconds of a part.
 LIMIT_S="${POLYSILICON_PART_S:-560}"
 
@@ -83,6 +83,7 @@ part() {
     bench-8b-fp8) "$ps" bench shape:llama-3.1-8b@f8_e4m3 --device cuda --prompt 2048 --output 128 --json "$json" ;;
     bench-batch) "$ps" bench shape:llama-3.1-8b "${decode[@]}" --output 64 --depth 1024 --concurrency 8,32,128 --rounds 3 ;;
     bench-prefill) "$ps" bench shape:llama-3.1-8b --device cuda --prompt 512,2048 --output 0 --json "$json" ;;
+    bench-prefill-library) POLYSILICON_CUBLASLT=1 "$ps" bench shape:llama-3.1-8b --device cuda --prompt 512,2048 --output 0 --json "$json" ;;
     bench-moe) "$ps" bench shape:gpt-oss-20b@mxfp4 --device cuda --prompt 512 --output 128 --json "$json" ;;
     # The price of bits that depend on nothing else: the same as bench-8b and bench-prefill at the first depth.
     bench-invariant) "$ps" bench shape:llama-3.1-8b --device cuda --batch-invariant --prompt 2048 --output 128 --concurrency 1,8 --json "$json" ;;

@@ -3,6 +3,7 @@
 //! really executed. It is slow, and says nothing of speed.
 
 mod compile;
+mod matmul;
 mod memory;
 
 use std::collections::HashMap;
@@ -106,6 +107,11 @@ impl Host {
             &Call::Collective(CollectiveCall { to, from, count, .. }) => unsafe {
                 self.copy(to, from, count * size_of::<f32>())
             },
+            Call::Matmul(call) => {
+                // SAFETY: the caller promises that all of it is allocated.
+                unsafe { matmul::multiply(call) };
+                Ok(())
+            }
         }
     }
 
@@ -136,6 +142,10 @@ impl Host {
 impl Driver for Host {
     fn about(&self) -> &About {
         &self.about
+    }
+
+    fn has_library(&self) -> bool {
+        true
     }
 
     fn free_bytes(&self) -> Result<u64, Fault> {

@@ -249,7 +249,9 @@ fn gpu(number: u32, precision: Precision, invariant: bool) -> Result<cuda::Cuda,
         _ => cuda::Precision::Bf16,
     };
     let early = std::env::var_os("POLYSILICON_CUDA_EARLY").is_some();
-    Ok(cuda::Cuda::open(number, cuda::Options { precision, early, invariant, shared_bytes: 0 })?)
+    let library = std::env::var_os("POLYSILICON_CUBLASLT").is_some();
+    let options = cuda::Options { precision, early, library, invariant, shared_bytes: 0 };
+    Ok(cuda::Cuda::open(number, options)?)
 }
 
 impl fmt::Display for Device {

@@ -4,6 +4,7 @@
 
 mod cache;
 mod compile;
+mod cublaslt;
 mod energy;
 mod library;
 mod pinned;
@@ -12,10 +13,13 @@ use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::sync::{Mutex, MutexGuard};
 
+use cudarc::cublaslt::result::CublasError;
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
-use crate::driver::{About, Address, Call, CollectiveCall, Driver, Fault, GraphId, KernelCall, KernelId};
+use crate::driver::{
+    About, Address, Call, CollectiveCall, Driver, Fault, GraphId, KernelCall, KernelId, Matmul,
+};
 use crate::source::Source;
 use cache::Cache;
 use pinned::{Pinned, Slot, Stage};
@@ -78,6 +82,7 @@ pub struct Nvidia {
     device: sys::CUdevice,
     stream: sys::CUstream,
     compiler: Mutex<Option<compile::Compiler>>,
+    library: Mutex<Option<cublaslt::Library>>,
     cache: Option<Cache>,
     held: Mutex<Held>,
 }
@@ -131,8 +136,8 @@ impl Nvidia {
             shared_bytes: shared.cast_unsigned(),
         };
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)?;
-        let (compiler, cache) = (Mutex::new(None), Cache::of_user());
-        Ok(Nvidia { about, context, device, stream, compiler, cache, held: Mutex::default() })
+        let (compiler, library, cache) = (Mutex::new(None), Mutex::new(None), Cache::of_user());
+        Ok(Nvidia { about, context, device, stream, compiler, library, cache, held: Mutex::default() })
     }
 
     /// Makes the context this thread's and gives what changes.
@@ -196,14 +201,42 @@ impl Nvidia {
         Ok(code)
     }
 
-    fn enqueue(&self, held: &Held, call: &Call) -> Result<(), DriverError> {
-        match call {
+    fn enqueue(&self, held: &Held, call: &Call) -> Result<(), Fault> {
+        let launched = match call {
             Call::Kernel(call) => self.launch(held, call),
             // SAFETY: the stream lives as long as this; that both ranges are allocated is the caller's promise.
             &Call::Collective(CollectiveCall { to, from, count, .. }) => unsafe {
                 result::memcpy_dtod_async(to, from, count * size_of::<f32>(), self.stream)
             },
-        }
+            Call::Matmul(call) => {
+                // SAFETY: the context is current since the caller entered, and the stream is its; what lies where is the caller's
+                // promise.
+                return self.with_library(call.what, |library| unsafe {
+                    library.multiply(call, self.stream.cast())
+                });
+            }
+        };
+        launched.map_err(|error| failed("a launch failed", error))
+    }
+
+    /// Does something with the library of products, which the first who asks starts.
+    fn with_library(
+        &self,
+        shape: Matmul,
+        what: impl FnOnce(&mut cublaslt::Library) -> Result<(), CublasError>,
+    ) -> Result<(), Fault> {
+        let refused = |error| {
+            Fault::Failed(format!(
+                "cuBLASLt does not multiply {} rows by {} of {} columns: {error}; leave POLYSILICON_CUBLASLT out",
+                shape.rows, shape.features, shape.width
+            ))
+        };
+        let mut library = self.library.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let library = match &mut *library {
+            Some(library) => library,
+            None => library.insert(cublaslt::Library::start().map_err(refused)?),
+        };
+        what(library).map_err(refused)
     }
 
     fn launch(&self, held: &Held, call: &KernelCall) -> Result<(), DriverError> {
@@ -245,6 +278,10 @@ fn early_attribute() -> sys::CUlaunchAttribute_st {
 impl Driver for Nvidia {
     fn about(&self) -> &About {
         &self.about
+    }
+
+    fn has_library(&self) -> bool {
+        cublaslt::is_present()
     }
 
     fn free_bytes(&self) -> Result<u64, Fault> {
@@ -330,22 +367,25 @@ impl Driver for Nvidia {
 
     unsafe fn play(&self, calls: &[Call]) -> Result<(), Fault> {
         let held = self.enter()?;
-        calls
-            .iter()
-            .try_for_each(|call| self.enqueue(&held, call))
-            .map_err(|error| failed("a launch failed", error))
+        calls.iter().try_for_each(|call| self.enqueue(&held, call))
     }
 
     unsafe fn capture(&self, calls: &[Call]) -> Result<GraphId, Fault> {
         let mut held = self.enter()?;
         let broken = |error| failed("a step cannot be captured", error);
+        // What the library does to choose is nothing that a capture may hold.
+        for call in calls {
+            if let Call::Matmul(call) = call {
+                self.with_library(call.what, |library| library.know(call.what).map(drop))?;
+            }
+        }
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream lives as long as this, and no other thread enters meanwhile.
         unsafe { result::stream::begin_capture(self.stream, mode) }.map_err(broken)?;
         let launched = calls.iter().try_for_each(|call| self.enqueue(&held, call));
         // SAFETY: the capture just begun is ended whatever happened.
         let graph = unsafe { result::stream::end_capture(self.stream) };
-        launched.map_err(broken)?;
+        launched?;
         let graph = graph.map_err(broken)?;
         let mut exec = std::ptr::null_mut();
         // SAFETY: the graph was just captured; it is not needed once it is instantiated.
@@ -453,8 +493,10 @@ impl Drop for Nvidia {
         let Ok(mut held) = self.enter() else { return };
         let _ = self.synchronize();
         let Held { modules, graphs, slots, stages, .. } = &mut *held;
+        let mut library = self.library.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         // SAFETY: all of these are ours, nothing runs any more, and nobody uses them after this.
         unsafe {
+            library.iter_mut().for_each(|library| library.end());
             for (_, exec) in graphs.drain() {
                 let _ = result::graph::exec_destroy(exec);
             }
