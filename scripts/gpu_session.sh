@@ -7,12 +7,13 @@
 # A run needs what is in FOLDER and NVIDIA's driver: no network, no toolchain, no Python. Weights are random, from `shape:`. What
 # matters most comes first, and after every part the report is written anew: who runs out of time has what was measured until
 # then, and `run PART...` goes on where it ended. A part that fails or runs out of time is noted, and the next one runs. With a
-# Python that has PyTorch, its cuBLAS and its attention are timed on the same shapes. Ends with 0 where all parts are good,
+# Python that has PyTorch, its cuBLAS and its attention are timed on the same shapes; with llama.cpp's `llama-bench`, which
+# POLYSILICON_LLAMA_BENCH names, the same model is, or the GGUF file that POLYSILICON_LLAMA_MODEL names. Ends with 0 where all parts are good,
 # 1 where one is not, 2 on wrong usage, 3 where there is no GPU, of which nothing is measured then.
 set -uo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 PARTS=(devices copy cuda bench-8b bench-1b torch bench-prefill bench-8b-4bit bench-moe bench-batch goldens diff file cold warm
-    bench-invariant bench-1b-early)
+    bench-prefill-library bench-invariant bench-1b-early bench-8b-fp8 llama)
 # Most seconds of a part.
 LIMIT_S="${POLYSILICON_PART_S:-560}"
 
@@ -79,8 +80,10 @@ part() {
     bench-1b-early) POLYSILICON_CUDA_EARLY=1 "$ps" bench shape:llama-3.2-1b "${decode[@]}" --output 256 --depth 0,1024 ;;
     bench-8b) "$ps" bench shape:llama-3.1-8b "${decode[@]}" --output 128 --depth 0,1024,8192 ;;
     bench-8b-4bit) "$ps" bench shape:llama-3.1-8b@q4_k "${decode[@]}" --output 128 ;;
+    bench-8b-fp8) "$ps" bench shape:llama-3.1-8b@f8_e4m3 --device cuda --prompt 2048 --output 128 --json "$json" ;;
     bench-batch) "$ps" bench shape:llama-3.1-8b "${decode[@]}" --output 64 --depth 1024 --concurrency 8,32,128 --rounds 3 ;;
     bench-prefill) "$ps" bench shape:llama-3.1-8b --device cuda --prompt 512,2048 --output 0 --json "$json" ;;
+    bench-prefill-library) POLYSILICON_CUBLASLT=1 "$ps" bench shape:llama-3.1-8b --device cuda --prompt 512,2048 --output 0 --json "$json" ;;
     bench-moe) "$ps" bench shape:gpt-oss-20b@mxfp4 --device cuda --prompt 512 --output 128 --json "$json" ;;
     # The price of bits that depend on nothing else: the same as bench-8b and bench-prefill at the first depth.
     bench-invariant) "$ps" bench shape:llama-3.1-8b --device cuda --batch-invariant --prompt 2048 --output 128 --concurrency 1,8 --json "$json" ;;
@@ -96,6 +99,14 @@ part() {
             python3 "$here/gpu_torch.py" "$json"
         else
             echo "no PyTorch with CUDA here"
+        fi
+        ;;
+    llama)
+        if [[ -x "${POLYSILICON_LLAMA_BENCH:-}" ]]; then
+            "$POLYSILICON_LLAMA_BENCH" -m "${POLYSILICON_LLAMA_MODEL:-$here/out/8b.gguf}" -ngl 99 -fa 1 -p 512,2048 -n 128 -o json \
+                | tee "$json"
+        else
+            echo "no llama-bench here; POLYSILICON_LLAMA_BENCH may name one"
         fi
         ;;
     *) echo "gpu_session: no part $1; the parts are ${PARTS[*]}" >&2; return 2 ;;

@@ -1,5 +1,5 @@
-// What stored weights mean: 32 values of a row at a time, from the layouts that GGUF gives them, rounded as
-// `tensor::blocks` rounds: `scale * code - min` twice, never fused.
+// What stored weights mean: 32 values of a row at a time, from the layouts that GGUF gives them (8-bit floats, which it does
+// not have, from that of `tensor`), rounded as `tensor::blocks` rounds: `scale * code - min` twice, never fused.
 //
 // A format is a type with `bytes(n)`, the bytes of n values in whole blocks, and `decode(row, g, left, values)`, which
 // gives values 32 g to 32 g + left of a row; blocks begin at any byte. Types that states may have can also `encode`.
@@ -255,5 +255,21 @@ struct MXFP4 : Blocks32<17> {
             values[i] = scale * e2m1_twice(block[1 + i] & 15);
             values[i + 16] = scale * e2m1_twice(block[1 + i] >> 4);
         }
+    }
+};
+
+// What an e4m3 stands for: its exponent and mantissa in those of an f32 are the value times 2^-120.
+DEVICE float e4m3(u32 code) {
+    const float x = __fmul_rn(__uint_as_float((code & 0x7fu) << 20), __uint_as_float(0x7b800000u));
+    const float magnitude = (code & 0x7fu) == 0x7fu ? NAN : x;
+    return code & 0x80u ? -magnitude : magnitude;
+}
+
+struct F8_E4M3 {
+    static DEVICE constexpr i64 bytes(i64 n) { return n / 128 * 132; }
+    static DEVICE void decode(const u8* row, i64 g, int, float* values) {
+        const u8* block = row + g / 4 * 132;
+        const float scale = __uint_as_float(word_at(block));
+        for (int i = 0; i < 32; i++) values[i] = __fmul_rn(scale, e4m3(block[4 + g % 4 * 32 + i]));
     }
 };

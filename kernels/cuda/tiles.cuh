@@ -2,7 +2,7 @@
 // that a warp reads whole lines, 16 bytes a lane.
 //
 // A matrix of ROW_TILES x K_TILES tiles is several planes, one behind another: codes, high bits of codes, scales of groups,
-// scales of blocks of 256. With g = lane / 4, t = lane % 4, product m of a tile's four and register r of its four, a lane
+// scales of longer blocks. With g = lane / 4, t = lane % 4, product m of a tile's four and register r of its four, a lane
 // holds the codes of row g + 8 (r % 2) and columns 16 m + 2 t + 8 (r / 2) and the next. `crates/cuda/src/pack` writes it.
 //
 // Codes become bf16 without a conversion: 128 + code is code under the exponent of 128, and one exact sum takes the 128 and
@@ -111,6 +111,32 @@ struct TileMXFP4 {
     static DEVICE float scale(const Raw& raw, int half, int group) {
         const int exponent = raw.exponents >> (16 * half + 8 * group) & 255u;
         return __uint_as_float(exponent > 1 ? (u32)(exponent - 1) << 23 : 0x00200000u << exponent);
+    }
+    static DEVICE float least(const Raw&, int, int) { return 0.0f; }
+};
+
+// Sign, exponent and mantissa of an e4m3 in those of a bf16 give it times 2^-120, to which a product with 2^120 is exact. GPUs
+// from sm_89 on convert such floats themselves, to f16, and then there would still be bf16 to be made of that. Codes that are
+// no numbers are none here: no file with one is read.
+struct TileF8_E4M3 {
+    static const int GROUPS = 1, MINS = 0, AHEAD = 2;
+    struct Raw {
+        uint4 codes[2];
+        uint2 scales;
+    };
+    static DEVICE constexpr i64 bytes(i64 tiles) { return tiles * (1024 + 32); }
+    static DEVICE void load(Raw& raw, const u8* w, i64 tiles, i64 tile, int, int lane) {
+        for (int h = 0; h < 2; h++) raw.codes[h] = stream16(w + tile * 1024 + h * 512 + lane * 16);
+        raw.scales = stream8(w + tiles * 1024 + tile / 2 * 64 + lane / 4 * 8);
+    }
+    static DEVICE void fragment(const Raw& raw, int m, u32* a) {
+        for (int r = 0; r < 4; r++) {
+            const u32 word = word_of(raw.codes[m / 2], m % 2 * 2 + r / 2), pair = r % 2 == 0 ? word << 8 : word;
+            a[r] = fma_bf16x2((pair & 0x80008000u) | (pair & 0x7f007f00u) >> 4, 0x7b807b80u, 0x80008000u);
+        }
+    }
+    static DEVICE float scale(const Raw& raw, int half, int) {
+        return __uint_as_float(half == 0 ? raw.scales.x : raw.scales.y);
     }
     static DEVICE float least(const Raw&, int, int) { return 0.0f; }
 };

@@ -40,6 +40,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("state_write.cu", include_str!("../cuda/state_write.cu")),
     ("sum_parts.cu", include_str!("../cuda/sum_parts.cu")),
     ("top_k.cu", include_str!("../cuda/top_k.cu")),
+    ("untile.cu", include_str!("../cuda/untile.cu")),
 ];
 
 /// A kernel's text: the prelude, what it includes, itself.

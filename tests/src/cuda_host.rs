@@ -45,7 +45,7 @@ pub fn gpu() -> Option<&'static Arc<dyn Driver>> {
 
 /// Options under which activations are not rounded.
 pub const EXACTLY: Options =
-    Options { precision: Precision::F32, early: false, invariant: false, shared_bytes: 0 };
+    Options { precision: Precision::F32, early: false, library: false, invariant: false, shared_bytes: 0 };
 
 /// A backend on the shared device.
 pub fn backend(options: Options) -> Cuda {

@@ -25,7 +25,7 @@ impl Default for Options {
 /// How activations are rounded for products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Precision {
-    /// To the type that the weight multiplies fastest with: int8 for blocks, bf16 for bf16.
+    /// To the type that the weight multiplies fastest with: int8 for blocks of integers, bf16 for bf16.
     #[default]
     Auto,
     /// Not at all.

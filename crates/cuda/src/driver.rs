@@ -75,6 +75,8 @@ pub enum Call {
     Kernel(KernelCall),
     /// Do a share of what ranks do together.
     Collective(CollectiveCall),
+    /// Multiply matrices.
+    Matmul(MatmulCall),
 }
 
 /// A kernel with its arguments.
@@ -116,6 +118,34 @@ pub struct CollectiveCall {
     pub count: usize,
 }
 
+/// A product of matrices: `out[row, feature] = x[row] . w[feature]`, of bf16, summed as f32 in whatever order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Matmul {
+    /// Rows of `x`.
+    pub rows: usize,
+    /// Rows of `w`.
+    pub features: usize,
+    /// Columns of both.
+    pub width: usize,
+    /// Bytes that a device may use meanwhile.
+    pub room: usize,
+}
+
+/// A product of matrices and where they are, row by row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MatmulCall {
+    /// What is multiplied.
+    pub what: Matmul,
+    /// Where the result goes, of f32.
+    pub out: Address,
+    /// The left side.
+    pub x: Address,
+    /// The right side.
+    pub w: Address,
+    /// The bytes that may be used meanwhile.
+    pub room: Address,
+}
+
 /// A device's driver.
 pub trait Driver: Send + Sync {
     /// What the device is.
@@ -135,6 +165,9 @@ pub trait Driver: Send + Sync {
     /// Gives up what is on its way of what ranks do together, after one of them left. Every rank is told so at the same time,
     /// each by a thread of its own.
     fn part(&self) {}
+
+    /// Whether it multiplies matrices by a library.
+    fn has_library(&self) -> bool;
 
     /// Bytes that nobody has taken yet.
     fn free_bytes(&self) -> Result<u64, Fault>;

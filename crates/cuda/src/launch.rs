@@ -1,7 +1,7 @@
 //! What a program tells its device to do, with arguments still named by what they are: a program outlives the memory it
 //! runs on.
 
-use crate::driver::{Address, Call, Collective, CollectiveCall, KernelCall, KernelId};
+use crate::driver::{Address, Call, Collective, CollectiveCall, KernelCall, KernelId, Matmul, MatmulCall};
 use crate::source::Source;
 
 /// A launch of a program.
@@ -9,7 +9,8 @@ use crate::source::Source;
 pub struct Launch {
     /// What is done.
     pub what: What,
-    /// What it is given: of a kernel its arguments, else where the result goes and then what it is made of.
+    /// What it is given: of a kernel its arguments, else where the result goes, then what it is made of, and then what room there
+    /// is.
     pub args: Vec<Arg>,
     /// The plan's node that it does, or does a part of.
     pub planned: usize,
@@ -22,6 +23,8 @@ pub enum What {
     Kernel(Kernel),
     /// Does a share of what ranks do together, with so many f32.
     Collective(Collective, usize),
+    /// Multiplies matrices by a library.
+    Matmul(Matmul),
 }
 
 /// A kernel and how its work is split.
@@ -100,7 +103,7 @@ impl Launch {
     pub fn source(&self) -> Option<&Source> {
         match &self.what {
             What::Kernel(kernel) => Some(&kernel.source),
-            What::Collective(..) => None,
+            What::Collective(..) | What::Matmul(_) => None,
         }
     }
 
@@ -110,6 +113,7 @@ impl Launch {
             What::Kernel(kernel) => kernel.source.kernel,
             What::Collective(Collective::Sum, _) => "sum of ranks",
             What::Collective(Collective::Gather, _) => "gather of ranks",
+            What::Matmul(_) => "cuBLASLt",
         }
     }
 }
@@ -124,18 +128,21 @@ pub fn calls(launches: &[Launch], kernels: &[KernelId], at: &Addresses) -> Vec<C
     let mut kernels = kernels.iter();
     let call = |launch: &Launch| {
         let mut args = launch.args.iter().map(|arg| at.bits(arg));
+        let mut next = || args.next().expect("a launch has all that it is given");
         match &launch.what {
             What::Kernel(Kernel { grid, threads, shared_bytes, early, .. }) => Call::Kernel(KernelCall {
                 kernel: *kernels.next().expect("there is one for each text"),
                 grid: *grid,
                 threads: *threads,
                 shared_bytes: *shared_bytes,
-                args: args.collect(),
+                args: launch.args.iter().map(|arg| at.bits(arg)).collect(),
                 early: *early,
             }),
             &What::Collective(what, count) => {
-                let mut next = || args.next().expect("it has a result and what that is made of");
                 Call::Collective(CollectiveCall { what, to: next(), from: next(), count })
+            }
+            &What::Matmul(what) => {
+                Call::Matmul(MatmulCall { what, out: next(), x: next(), w: next(), room: next() })
             }
         }
     };

@@ -19,6 +19,8 @@ pub struct Options {
     /// Whether launches begin before the one before them has ended (programmatic dependent launch), products of few rows to
     /// ask for their weights meanwhile: from Hopper on. Off until it has been measured.
     pub early: bool,
+    /// Whether products of many rows by weights of bf16 are left to cuBLASLt, where it is. Off until it has been measured.
+    pub library: bool,
     /// Whether a row's bits depend on the row alone, and not on how many rows its step has: products in one way whatever
     /// their rows, attention in parts of a fixed length. Steps of few rows pay for it.
     pub invariant: bool,

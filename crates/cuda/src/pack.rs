@@ -8,21 +8,21 @@ use tensor::{DType, WeightInfo};
 pub(crate) const TILE_ROWS: usize = 16;
 /// Columns of a tile.
 pub(crate) const TILE_COLUMNS: usize = 64;
-/// Tiles that share the scales of blocks of 256.
-const SUPER: usize = 4;
 
-/// Bytes of a tile in each plane; of the last, of four tiles.
+/// Bytes of a tile in each plane; of the last, of so many tiles as share the scales of a longer block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Planes {
     codes: usize,
     highs: usize,
     scales: usize,
     supers: usize,
+    sharing: usize,
 }
 
 /// The planes of a type that has a packed form.
 pub(crate) fn planes(dtype: DType) -> Option<Planes> {
-    let planes = |codes, highs, scales, supers| Some(Planes { codes, highs, scales, supers });
+    let sharing = (dtype.block_len() / TILE_COLUMNS).max(1);
+    let planes = |codes, highs, scales, supers| Some(Planes { codes, highs, scales, supers, sharing });
     match dtype {
         DType::BF16 => planes(2048, 0, 0, 0),
         DType::Q8_0 => planes(1024, 0, 64, 0),
@@ -31,6 +31,7 @@ pub(crate) fn planes(dtype: DType) -> Option<Planes> {
         DType::Q4_K => planes(512, 0, 64, 64),
         DType::Q5_K => planes(512, 128, 64, 64),
         DType::Q6_K => planes(512, 256, 64, 32),
+        DType::F8_E4M3 => planes(1024, 0, 0, 64),
         _ => None,
     }
 }
@@ -39,7 +40,7 @@ impl Planes {
     /// Bytes of so many tiles.
     pub fn bytes(&self, tiles: usize) -> Option<usize> {
         let each = self.codes + self.highs + self.scales;
-        tiles.checked_mul(each)?.checked_add(tiles.div_ceil(SUPER).checked_mul(self.supers)?)
+        tiles.checked_mul(each)?.checked_add(tiles.div_ceil(self.sharing).checked_mul(self.supers)?)
     }
 }
 
@@ -66,7 +67,7 @@ pub(crate) struct Run {
 /// Packs rows of a weight, as they were found, from a row on that begins a tile: one run a plane.
 pub(crate) fn pack(dtype: DType, tiles: [usize; 2], first_row: usize, found: &[u8]) -> Vec<Run> {
     let sizes = planes(dtype).expect("only what has a packed form is packed");
-    let Planes { codes, highs, scales, supers } = sizes;
+    let Planes { codes, highs, scales, supers, sharing } = sizes;
     let [row_tiles, k_tiles] = tiles;
     let row_bytes =
         dtype.bytes_of(k_tiles * TILE_COLUMNS).expect("rows are whole tiles, and so whole blocks");
@@ -77,7 +78,7 @@ pub(crate) fn pack(dtype: DType, tiles: [usize; 2], first_row: usize, found: &[u
         (0, codes * k_tiles),
         (all * codes, highs * k_tiles),
         (all * (codes + highs), scales * k_tiles),
-        (all * (codes + highs + scales), supers * k_tiles / SUPER),
+        (all * (codes + highs + scales), supers * k_tiles / sharing),
     ];
     let before = first / k_tiles.max(1);
     let mut runs =
@@ -97,12 +98,12 @@ pub(crate) fn pack(dtype: DType, tiles: [usize; 2], first_row: usize, found: &[u
 /// The rows of a row of tiles taken apart, one behind another.
 #[derive(Default)]
 struct Rows {
-    /// What is put into lanes' registers: two bytes of a bf16, a signed byte, or the number that is scaled. Rows that are missing
-    /// are zeros.
+    /// What is put into lanes' registers: two bytes of a bf16, a signed byte, a float of a byte, or the number that is scaled. Rows
+    /// that are missing are zeros.
     codes: Vec<u8>,
     /// For each tile the bytes of a row's scales.
     scales: Vec<u8>,
-    /// For each four tiles the bytes of theirs.
+    /// For all tiles of a longer block together the bytes of theirs.
     supers: Vec<u8>,
     /// How many there are.
     count: usize,
@@ -128,6 +129,10 @@ impl Rows {
             DType::MXFP4 => found.as_chunks().0.iter().for_each(|block: &[u8; 17]| {
                 self.scales.push(block[0]);
                 halves(&mut self.codes, MXFP4::of(block).codes);
+            }),
+            DType::F8_E4M3 => found.as_chunks().0.iter().for_each(|block: &[u8; 132]| {
+                self.supers.extend_from_slice(&block[..4]);
+                self.codes.extend_from_slice(&block[4..]);
             }),
             DType::Q4_K => found.as_chunks().0.iter().for_each(|block: &[u8; 144]| self.q4_k(block)),
             DType::Q5_K => found.as_chunks().0.iter().for_each(|block: &[u8; 176]| self.q5_k(block)),
@@ -189,7 +194,7 @@ impl Rows {
             let pair = [g, g + TILE_ROWS / 2].map(|row| &self.codes[row * row_len..][..row_len]);
             match dtype {
                 DType::BF16 => bf16(codes, pair, g),
-                DType::Q8_0 => bytes(codes, pair, g),
+                DType::Q8_0 | DType::F8_E4M3 => bytes(codes, pair, g),
                 _ => {
                     nibbles(codes, pair, g);
                     match dtype {
@@ -302,7 +307,7 @@ fn sixths(plane: &mut [u8], pair: [&[u8]; 2], g: usize) {
     }
 }
 
-/// A row's scales, so many bytes a tile or four, to where the lanes of its row find them: in place `place` of sixteen.
+/// A row's scales, so many bytes a tile or several, to where the lanes of its row find them: in place `place` of sixteen.
 fn spread(plane: &mut [u8], of_row: &[u8], each: usize, place: usize) {
     for (to, bytes) in plane.chunks_exact_mut(each * TILE_ROWS).zip(of_row.chunks_exact(each)) {
         to[place * each..][..each].copy_from_slice(bytes);

@@ -100,6 +100,10 @@ impl Driver for Recorder {
         self.ranks
     }
 
+    fn has_library(&self) -> bool {
+        true
+    }
+
     fn free_bytes(&self) -> Result<u64, Fault> {
         Ok(self.about.memory_bytes.saturating_sub(self.held().taken))
     }

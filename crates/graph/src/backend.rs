@@ -18,6 +18,12 @@ pub trait Backend: Send + Sync {
         false
     }
 
+    /// The most tokens of a prompt that one step should take, where the device has reason to want another number than others:
+    /// a step reads all weights and launches all kernels, however few its tokens.
+    fn chunk(&self) -> Option<u32> {
+        None
+    }
+
     /// Reads and packs the weights of a graph, once; executors share them.
     fn load(&self, graph: &Graph, source: &dyn WeightSource) -> Result<Arc<dyn Weights>, BackendError>;
 

@@ -26,7 +26,7 @@ pub use forecast::{Oracle, multiplies_blocks};
 pub use ops::{Detail, OpTime, Ops};
 pub use report::{Figure, Phase, Report, median};
 pub use runner::{Room, Runner};
-pub use schedule::{CHUNK, Part, Step, bound, decode, prefill, work};
+pub use schedule::{CHUNK, Part, Step, bound, decode, prefill, prefill_in, work};
 
 use ops::Tally;
 
@@ -166,11 +166,13 @@ impl Timing<'_> {
         let workload = self.workload;
         for tokens in workload.prompts() {
             let figure = Figure { tokens, sequences: 1, ..Figure::new(Phase::Prefill) };
-            self.time(figure, &prefill(0, 0..tokens))?;
+            let steps = prefill_in(self.runner.chunk(), 0, 0..tokens);
+            self.time(figure, &steps)?;
         }
         for (depth, sequences) in workload.decoded() {
             for sequence in 0..sequences {
-                self.runner.run(&prefill(sequence, 0..depth))?;
+                let steps = prefill_in(self.runner.chunk(), sequence, 0..depth);
+                self.runner.run(&steps)?;
             }
             let tokens = workload.output;
             let figure = Figure { tokens, depth, sequences, ..Figure::new(Phase::Decode) };

@@ -333,7 +333,7 @@ impl Builder {
             vocab: graph.vocab,
             buckets: caps.buckets,
             // No step is longer than all sequences together.
-            chunk: CHUNK.min(context.saturating_mul(sequences)).min(tokens).max(1),
+            chunk: backend.chunk().unwrap_or(CHUNK).min(context.saturating_mul(sequences)).min(tokens).max(1),
             max_seqs: sequences,
             usual: USUAL,
             overlap: caps.overlap,

@@ -256,7 +256,9 @@ fn gpus(first: u32, choices: &Choices) -> Result<cuda::Cuda, Error> {
         _ => cuda::Precision::Bf16,
     };
     let early = std::env::var_os("POLYSILICON_CUDA_EARLY").is_some();
-    let options = cuda::Options { precision, early, invariant: choices.batch_invariant, shared_bytes: 0 };
+    let library = std::env::var_os("POLYSILICON_CUBLASLT").is_some();
+    let invariant = choices.batch_invariant;
+    let options = cuda::Options { precision, early, library, invariant, shared_bytes: 0 };
     Ok(cuda::Cuda::open(first, ranks, options)?)
 }
 

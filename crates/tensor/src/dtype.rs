@@ -7,7 +7,7 @@ use std::str::FromStr;
 /// The type of a tensor's elements.
 ///
 /// Dense types hold one value per element. Block types hold `block_len` values of the innermost axis in
-/// `block_bytes` bytes, in the layout GGUF gives them.
+/// `block_bytes` bytes, in the layout GGUF gives them; F8_E4M3, which GGUF does not have, in one of our own.
 #[allow(non_camel_case_types, missing_docs, reason = "the names are the formats' own")]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum DType {
@@ -31,6 +31,7 @@ pub enum DType {
     IQ4_NL,
     IQ4_XS,
     MXFP4,
+    F8_E4M3,
 }
 
 /// Name, values per block, bytes per block.
@@ -38,7 +39,7 @@ struct Facts(&'static str, usize, usize);
 
 impl DType {
     /// Every type, in the order of the enum.
-    pub const ALL: [DType; 20] = [
+    pub const ALL: [DType; 21] = [
         DType::F32,
         DType::F16,
         DType::BF16,
@@ -59,6 +60,7 @@ impl DType {
         DType::IQ4_NL,
         DType::IQ4_XS,
         DType::MXFP4,
+        DType::F8_E4M3,
     ];
 
     /// The types a weight may be stored in.
@@ -88,6 +90,7 @@ impl DType {
             DType::IQ4_NL => Facts("iq4_nl", 32, 18),
             DType::IQ4_XS => Facts("iq4_xs", 256, 136),
             DType::MXFP4 => Facts("mxfp4", 32, 17),
+            DType::F8_E4M3 => Facts("f8_e4m3", 128, 132),
         }
     }
 

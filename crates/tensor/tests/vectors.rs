@@ -10,8 +10,9 @@ fn blocks_decode_to_the_bit() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/blocks.safetensors");
     let file = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let vectors = SafeTensors::deserialize(&file).expect("a safetensors file");
-    // f32 has no vectors: its bytes are its values.
-    for dtype in DType::weights().filter(|t| *t != DType::F32) {
+    // f32 has no vectors: its bytes are its values. Nor has F8_E4M3, which the package does not know: its own tests go through
+    // all codes.
+    for dtype in DType::weights().filter(|t| ![DType::F32, DType::F8_E4M3].contains(t)) {
         let tensor = |part: &str| {
             let name = format!("{dtype}.{part}");
             vectors.tensor(&name).unwrap_or_else(|e| panic!("{name}: {e}"))

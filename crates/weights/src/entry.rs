@@ -29,15 +29,16 @@ pub fn gguf(bytes: &'static [u8]) {
 
 fn touch(source: &dyn WeightSource, tensor: &StoredTensor<'_>) {
     let Some(info) = source.find(tensor.name) else { return };
-    assert_eq!(
-        info.bytes().map(|bytes| bytes as u64),
-        Some(tensor.bytes),
+    // What is put together as it is read has another size, and what it is made of may be wrong.
+    let is_whole = tensor.dtype.is_some();
+    assert!(
+        !is_whole || info.bytes().map(|bytes| bytes as u64) == Some(tensor.bytes),
         "a checked tensor has the size it claims"
     );
     let row = info.row_bytes().unwrap_or(0);
     if row <= MOST && info.shape.rows().is_some_and(|rows| rows > 0) {
         let last = info.shape.rows().map_or(0, |rows| rows - 1);
         let read = source.read_rows(tensor.name, last, &mut vec![0; row]);
-        assert!(read.is_ok(), "a checked tensor lies within its file");
+        assert!(read.is_ok() || !is_whole, "a checked tensor lies within its file");
     }
 }

@@ -81,8 +81,13 @@ impl Table {
         })
     }
 
+    /// Where a tensor lies.
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
+        self.tensors.get(name)
+    }
+
     pub fn find(&self, name: &str) -> Option<WeightInfo> {
-        let entry = self.tensors.get(name)?;
+        let entry = self.entry(name)?;
         match entry.kind {
             Kind::Known(dtype) => Some(WeightInfo { dtype, shape: entry.shape }),
             Kind::Other(_) => None,
@@ -90,7 +95,7 @@ impl Table {
     }
 
     pub fn read_rows(&self, name: &str, first: usize, out: &mut [u8]) -> Result<(), SourceError> {
-        let entry = self.tensors.get(name).ok_or_else(|| SourceError::Missing { name: name.to_owned() })?;
+        let entry = self.entry(name).ok_or_else(|| SourceError::Missing { name: name.to_owned() })?;
         let dtype = match &entry.kind {
             Kind::Known(dtype) => *dtype,
             Kind::Other(stored_as) => {
@@ -99,8 +104,17 @@ impl Table {
             }
         };
         let rows = RowRange::of(name, &WeightInfo { dtype, shape: entry.shape }, first, out.len())?;
+        self.read_at(name, rows.first * rows.row_bytes, out)
+    }
+
+    /// Reads bytes of a tensor from byte `at` of it on, whatever they mean.
+    pub fn read_at(&self, name: &str, at: usize, out: &mut [u8]) -> Result<(), SourceError> {
+        let entry = self.entry(name).ok_or_else(|| SourceError::Missing { name: name.to_owned() })?;
         let (file_name, file) = &self.files[entry.file as usize];
-        let offset = entry.offset + (rows.first * rows.row_bytes) as u64;
+        if at.checked_add(out.len()).is_none_or(|end| end as u64 > entry.bytes) {
+            return Err(SourceError::Range { name: name.to_owned(), first: at, bytes: out.len() });
+        }
+        let offset = entry.offset + at as u64;
         file.read_at(offset, out).map_err(|error| SourceError::Read {
             name: name.to_owned(),
             file: file_name.clone(),

@@ -71,7 +71,7 @@ fn bytes_are_the_same_on_every_machine() {
     assert_eq!(digests, DIGESTS);
 }
 
-const DIGESTS: [&str; 16] = [
+const DIGESTS: [&str; 17] = [
     "f32 752e86a6a2f1eb81",
     "f16 cfe08c41ff2d2d6c",
     "bf16 d831931790c4ea96",
@@ -88,6 +88,7 @@ const DIGESTS: [&str; 16] = [
     "iq4_nl 92acd8f783292c4d",
     "iq4_xs 5c7cc0217e1e9fef",
     "mxfp4 c4b48bb375c1da8b",
+    "f8_e4m3 40002332e790a4ef",
 ];
 
 #[test]

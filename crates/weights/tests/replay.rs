@@ -51,6 +51,11 @@ fn safetensors_seeds() -> Vec<(&'static str, Vec<u8>)> {
     let two = |a: [u64; 2], b: [u64; 2]| {
         claims(&[claim("a", "U8", "[4]", a[0], a[1]), claim("b", "BF16", "[1,2]", b[0], b[1])], &[0; 8])
     };
+    let scaled = |shape: &str, dtype: &str, scales: &str, bytes: u64| {
+        let entries =
+            [claim("w", "F8_E4M3", shape, 0, 256), claim("w_scale", dtype, scales, 256, 256 + bytes)];
+        claims(&entries, &vec![0x3f; 256 + bytes as usize])
+    };
     vec![
         ("small", common::small_safetensors()),
         ("empty", common::safetensors("{}", &[])),
@@ -62,6 +67,9 @@ fn safetensors_seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("huge", claims(&[claim("a", "F32", "[4294967296,4294967296]", 0, u64::MAX)], &[])),
         ("zero_axis", claims(&[claim("a", "F32", "[4,4611686018427387904,0]", 0, 0)], &[])),
         ("odd_types", claims(&[claim("a", "F4", "[2]", 0, 1), claim("b", "NEW", "[9]", 1, 2)], &[0; 2])),
+        ("scaled", scaled("[2,128]", "F32", "[1,1]", 4)),
+        ("scaled_odd", scaled("[4,64]", "BF16", "[4,1]", 8)),
+        ("scaled_wrong", scaled("[256]", "F32", "[3,1]", 12)),
         ("escapes", common::safetensors(r#"{"__metadata__":{"\u00e9\n":"\ud83d\ude00"} }   "#, &[])),
         ("zip", b"PK\x03\x04\x14\x00\x00\x00archive/data.pkl".to_vec()),
         ("pickle", b"\x80\x02}q\x00(X\x01\x00\x00\x00aK\x01u.".to_vec()),

@@ -109,9 +109,14 @@ fn rows_too_odd_for_a_type_fall_back() {
         &wave(33),
     );
     let memory = Arc::new(memory);
-    for (wanted, got) in
-        [("q4_k", "q5_0"), ("q5_k", "q5_1"), ("q6_k", "q8_0"), ("q3_k", "iq4_nl"), ("iq4_xs", "iq4_nl")]
-    {
+    for (wanted, got) in [
+        ("q4_k", "q5_0"),
+        ("q5_k", "q5_1"),
+        ("q6_k", "q8_0"),
+        ("f8_e4m3", "q8_0"),
+        ("q3_k", "iq4_nl"),
+        ("iq4_xs", "iq4_nl"),
+    ] {
         let model = Requantized::new(memory.clone(), target(wanted), 1);
         let dtype = |module: &str| model.find(&format!("layers.0.mlp.{module}.weight")).unwrap().dtype;
         assert_eq!((dtype("up_proj").name(), dtype("gate_proj")), (got, DType::F16));

@@ -82,7 +82,7 @@ proptest! {
             .pair("numbers", Value::Array(Array::from(&numbers[..])))
             .pair("float", float)
             .pair("yes", true);
-        let kinds: Vec<DType> = DType::weights().collect();
+        let kinds: Vec<DType> = DType::weights().filter(|dtype| *dtype != DType::F8_E4M3).collect();
         let infos: Vec<WeightInfo> = rows.iter().enumerate().map(|(i, &rows)| {
             let dtype = kinds[(i * 7 + rows) % kinds.len()];
             WeightInfo { dtype, shape: Shape::from([rows, 2, dtype.block_len() * (1 + i % 2)]) }

@@ -49,6 +49,7 @@ const NEURON_IGNORES: &[(&str, &str)] = &[
     ("gather/q", "blocks are unpacked on their way to the chip"),
     ("gather/iq4", "blocks are unpacked on their way to the chip"),
     ("gather/mxfp4", "blocks are unpacked on their way to the chip"),
+    ("gather/f8_e4m3", "blocks are unpacked on their way to the chip"),
     ("gather/experts", "blocks are unpacked on their way to the chip"),
 ];
 

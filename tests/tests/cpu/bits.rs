@@ -9,9 +9,18 @@ use proptest::prelude::*;
 use simd::Isa;
 use tensor::DType;
 
-/// One of each kind of product: int8 codes with and without minima, codes by table, floats.
-const FORMATS: [DType; 8] =
-    [DType::Q8_0, DType::Q4_0, DType::Q4_K, DType::Q6_K, DType::MXFP4, DType::BF16, DType::F16, DType::F32];
+/// One of each kind of product: int8 codes with and without minima, codes by table, floats, floats that are decoded.
+const FORMATS: [DType; 9] = [
+    DType::Q8_0,
+    DType::Q4_0,
+    DType::Q4_K,
+    DType::Q6_K,
+    DType::MXFP4,
+    DType::BF16,
+    DType::F16,
+    DType::F32,
+    DType::F8_E4M3,
+];
 
 /// A way to run a prompt.
 #[derive(Clone, Copy, Debug)]

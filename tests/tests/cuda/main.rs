@@ -11,9 +11,10 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use cuda::{Call, Cuda, Event, Options, Recorder, Source};
-use graph::{Backend, Bucket, Graph, ProgramSpec, Sampling as RowSampling};
+use cuda::{Call, Cuda, Driver, Event, Options, Recorder, Source};
+use graph::{Act, Backend, Bucket, Graph, Op, ProgramSpec, Sampling as RowSampling};
 use polysilicon::{Error, Model, Piece, Sampling};
+use polysilicon_tests::conformance::Data;
 use polysilicon_tests::cuda_host;
 use polysilicon_tests::embedded;
 use polysilicon_tests::prefill::Prefill;
@@ -54,7 +55,7 @@ fn rounded_rows_stay_close() {
         return;
     }
     let prompt = (0..40).map(|i| i * 37 % 2000).collect::<Vec<_>>();
-    for dtype in [DType::BF16, DType::Q8_0, DType::Q4_0] {
+    for dtype in [DType::BF16, DType::Q8_0, DType::Q4_0, DType::F8_E4M3] {
         let (config, source) = embedded::source(dtype);
         let graph = embedded::describe(&config, &*source, DType::BF16);
         let logits = |options: Options| {
@@ -66,6 +67,60 @@ fn rounded_rows_stay_close() {
         assert!(stats.nmse > 0.0, "{dtype}: nothing was rounded");
         assert!(stats.within(2e-3), "{dtype}: {stats}");
     }
+}
+
+/// Long prompts may be left to a library, which gives the sums alone; what comes after them is done here, and the plan says so.
+#[test]
+fn products_of_many_rows_may_be_a_librarys() {
+    if !cuda_host::is_present() {
+        return;
+    }
+    let (rows, width, features) = (1024, 128, 40);
+    let mut data = Data::of("library");
+    let x = data.f32s(&[rows, width]);
+    let [w, up] = [0, 1].map(|_| data.weight(DType::BF16, &[features, width]));
+    let (bias, added) = (data.f32s(&[features]), data.f32s(&[rows, features]));
+    let bucket = Bucket { tokens: rows as u32, seqs: 1, queries: 0, pages: 1, rows: 1 };
+    let cases = [
+        (Op::Linear, vec![x.clone(), w.clone()]),
+        (Op::Linear, vec![x.clone(), w.clone(), bias.clone()]),
+        (Op::LinearAdd { biased: true }, vec![x.clone(), w.clone(), bias, added]),
+        (Op::GatedLinear { act: Act::Silu, biased: false }, vec![x, w, up]),
+    ];
+    for (op, args) in cases {
+        let with = |library| {
+            let options = Options { library, ..Options::default() };
+            let found = cuda::eval(cuda_host::forwards(), &options, &op, &args, 16, &bucket);
+            found.expect("it is multiplied").remove(0)
+        };
+        let recorder = Arc::new(Recorder::new(1 << 30));
+        let driver: Arc<dyn Driver> = recorder.clone();
+        let options = Options { library: true, ..Options::default() };
+        cuda::eval(&driver, &options, &op, &args, 16, &bucket).expect("it is recorded");
+        let played = recorder.take().into_iter().find_map(|event| match event {
+            Event::Play(calls) => Some(calls),
+            _ => None,
+        });
+        let products = |call: &&Call| matches!(call, Call::Matmul(_));
+        let count = if matches!(op, Op::GatedLinear { .. }) { 2 } else { 1 };
+        assert_eq!(played.map(|calls| calls.iter().filter(products).count()), Some(count), "{op}");
+        let stats = ErrorStats::new(with(true).as_f32s(), with(false).as_f32s());
+        // The same products of the same rounded rows, summed in another order.
+        assert!(stats.within(1e-10), "{op}: {stats}");
+    }
+}
+
+#[test]
+fn a_long_prompt_is_multiplied_by_the_library_and_no_other_step_is() {
+    let graph = shape("llama-3.2-1b", DType::BF16, DType::BF16);
+    let unpacked = |tokens: u32, invariant: bool| {
+        let options = Options { library: true, invariant, ..Options::default() };
+        let sources = kernels_with(&graph, Bucket { tokens, ..PREFILL }, &options);
+        sources.iter().filter(|source| source.kernel == "untile").count()
+    };
+    // Of each layer q, k, v, o, gate, up and down; of the head one row is wanted.
+    assert_eq!(unpacked(2048, false), 16 * 7);
+    assert_eq!((unpacked(512, false), unpacked(2048, true)), (0, 0));
 }
 
 /// Who asks for the likeliest tokens has the row sampled on the host, from the same logits.
@@ -145,8 +200,12 @@ fn shape(name: &str, target: DType, kv: DType) -> Graph {
 }
 
 fn kernels(graph: &Graph, bucket: Bucket) -> Vec<Source> {
+    kernels_with(graph, bucket, &Options::default())
+}
+
+fn kernels_with(graph: &Graph, bucket: Bucket, options: &Options) -> Vec<Source> {
     let spec = ProgramSpec { bucket, ..ProgramSpec::default() };
-    cuda::sources(graph, &spec, &Options::default()).expect("it is lowered")
+    cuda::sources(graph, &spec, options).expect("it is lowered")
 }
 
 const DECODE: Bucket = Bucket { tokens: 1, seqs: 1, queries: 1, pages: 64, rows: 1 };
@@ -156,9 +215,11 @@ const PREFILL: Bucket = Bucket { tokens: 512, seqs: 1, queries: 0, pages: 64, ro
 /// more than large numbers.
 fn texts() -> BTreeMap<String, Source> {
     let mut texts = BTreeMap::new();
+    // With everything that is off until somebody has measured it and has kernels of its own.
+    let options = Options { library: true, ..Options::default() };
     let mut add = |name, target, kv, buckets: &[Bucket]| {
         let graph = shape(name, target, kv);
-        for source in buckets.iter().flat_map(|bucket| kernels(&graph, *bucket)) {
+        for source in buckets.iter().flat_map(|bucket| kernels_with(&graph, *bucket, &options)) {
             let is_large = |value: &str| value.parse::<u64>().is_ok_and(|number| number > 64);
             let told = source.macros.iter().filter(|(_, value)| !is_large(value));
             let key = told.map(|(name, value)| format!(" {name} {value}")).collect::<String>();
@@ -167,11 +228,13 @@ fn texts() -> BTreeMap<String, Source> {
     };
     let batch = Bucket { tokens: 8, seqs: 8, rows: 8, ..DECODE };
     add("llama-3.1-8b", DType::BF16, DType::BF16, &[DECODE, batch, PREFILL]);
+    add("llama-3.1-8b", DType::BF16, DType::BF16, &[Bucket { tokens: 2048, ..PREFILL }]);
     add("gpt-oss-20b", DType::MXFP4, DType::BF16, &[DECODE, PREFILL]);
     add("qwen2.5-7b", DType::Q4_K, DType::F16, &[DECODE]);
     add("qwen3-0.6b", DType::Q6_K, DType::Q8_0, &[PREFILL]);
     add("qwen3-0.6b", DType::Q5_K, DType::F32, &[PREFILL]);
     add("llama-3.2-1b", DType::Q4_0, DType::BF16, &[DECODE]);
+    add("llama-3.1-8b", DType::F8_E4M3, DType::BF16, &[DECODE, batch, PREFILL]);
     add("llama-3.2-1b", DType::IQ4_NL, DType::BF16, &[DECODE]);
     texts
 }
@@ -206,6 +269,7 @@ fn launches_of_a_decode_step_are_counted() {
         ("llama-3.2-1b", DType::BF16, 6),
         ("llama-3.1-8b", DType::Q4_K, 6),
         ("qwen3-8b", DType::Q8_0, 6),
+        ("llama-3.1-8b", DType::F8_E4M3, 6),
         ("gpt-oss-20b", DType::MXFP4, 10),
     ] {
         let graph = shape(name, target, DType::BF16);

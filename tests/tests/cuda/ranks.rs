@@ -202,7 +202,7 @@ fn what_ranks_do_together_is_captured() {
     assert_eq!((captured[0].1, captured[1].1), (1, 0));
     let shares = captured[0].0.iter().filter_map(|call| match call {
         Call::Collective(CollectiveCall { what, count, .. }) => Some((*what, *count)),
-        Call::Kernel(_) => None,
+        Call::Kernel(_) | Call::Matmul(_) => None,
     });
     let shares = shares.collect::<Vec<_>>();
     let mut wanted = vec![(Collective::Gather, width / 2)];

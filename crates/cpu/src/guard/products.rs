@@ -9,7 +9,7 @@ use crate::activation::{
     Activation, Int8, Int8Group, Rows, bf16_values, int8_groups, quantize_row, round_row,
 };
 use crate::packed::{BLOCK, Layout, View, pack_strip};
-use crate::product::{Output, product, scratch_bytes};
+use crate::product::{Output, Rounding, product, scratch_bytes};
 
 /// Rows and columns: whole strips and not, one and several, depths of blocks and groups and of neither.
 const SHAPES: [(usize, usize); 7] =
@@ -90,7 +90,7 @@ impl Prepared {
             let stride = cols.next_multiple_of(BLOCK);
             forms.push(Activation::Bf16(Rows { rows, stride, values: &self.halves }));
         }
-        if dtype.is_block() {
+        if Rounding::of(dtype) == Rounding::Int8 {
             forms.push(Activation::Int8(Int8::new(rows, &self.groups)));
         }
         forms

@@ -8,6 +8,7 @@ use simd::Isa;
 use tensor::DType;
 
 use super::{Measured, Unit, cached};
+use crate::product::Rounding;
 
 /// What so many threads of a machine reach.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,7 +55,7 @@ impl Limits {
     /// The fastest that this machine multiplies by a type.
     fn operations_per_s(&self, factor: Option<DType>) -> f64 {
         let units: &[Unit] = match factor {
-            Some(dtype) if dtype.is_block() => &[Unit::Int8Tiles, Unit::Int8, Unit::F32],
+            Some(dtype) if Rounding::of(dtype) == Rounding::Int8 => &[Unit::Int8Tiles, Unit::Int8, Unit::F32],
             Some(DType::BF16) => &[Unit::Bf16Tiles, Unit::Bf16, Unit::F32],
             _ => &[Unit::F32],
         };

@@ -16,7 +16,7 @@ pub struct Fields {
     pub codes: &'static [Bits],
     /// The places of f16 fields: scales, then mins.
     pub floats: &'static [usize],
-    /// The place and the number of bytes that hold integer scales or exponents.
+    /// The place and the number of bytes that hold integer scales, exponents, or an f32.
     pub bytes: (usize, usize),
 }
 
@@ -52,6 +52,7 @@ impl Fields {
             DType::Q6_K => (const { &[bits(0, 4, 64), bits(128, 2, 32)] }, &[208], (192, 16)),
             DType::IQ4_XS => (const { &[bits(8, 4, 16)] }, &[0], (2, 6)),
             DType::MXFP4 => (const { &[bits(1, 4, 16)] }, &[], (0, 1)),
+            DType::F8_E4M3 => (const { &[bits(4, 8, 32)] }, &[], (0, 4)),
             _ => return None,
         };
         Some(Fields { codes, floats, bytes })

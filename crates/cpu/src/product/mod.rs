@@ -27,11 +27,11 @@ pub struct Output {
 /// What a product rounds its activations to, unless it is asked for f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rounding {
-    /// Not at all: f32 and f16 weights.
+    /// Not at all: f32 and f16 weights, and 8-bit floats, which nothing here multiplies as they are.
     None,
     /// bf16 weights.
     Bf16,
-    /// Block formats.
+    /// Blocks of integers.
     Int8,
 }
 
@@ -40,6 +40,7 @@ impl Rounding {
     pub fn of(dtype: DType) -> Rounding {
         match dtype {
             DType::BF16 => Rounding::Bf16,
+            DType::F8_E4M3 => Rounding::None,
             _ if dtype.is_block() => Rounding::Int8,
             _ => Rounding::None,
         }

@@ -3,6 +3,7 @@
 mod attention;
 mod core;
 mod experts;
+mod library;
 mod products;
 mod ranks;
 mod rows;

@@ -36,14 +36,14 @@ const PARTS_MAX: usize = 8;
 
 /// A product: what is multiplied, what is added, what becomes of it.
 #[derive(Clone, Copy)]
-struct Product {
-    x: ValueId,
-    w: ValueId,
-    up: Option<ValueId>,
-    biases: [Option<ValueId>; 2],
-    add: Option<ValueId>,
-    act: Act,
-    out: ValueId,
+pub(super) struct Product {
+    pub x: ValueId,
+    pub w: ValueId,
+    pub up: Option<ValueId>,
+    pub biases: [Option<ValueId>; 2],
+    pub add: Option<ValueId>,
+    pub act: Act,
+    pub out: ValueId,
 }
 
 /// A norm that a product does on its way.
@@ -233,12 +233,16 @@ impl Lowering<'_> {
         let args = vec![rounded[0], rounded[1], x, w, Arg::Int(rows as i64)];
         self.push_rows(source, rows, width, args);
         for product in all {
-            self.many_one(product, rounded, parts_at);
+            if self.is_for_library(product) {
+                self.by_library(product, rounded[0], parts_at);
+            } else {
+                self.many_one(product, rounded, parts_at);
+            }
         }
     }
 
     fn many_one(&mut self, product: &Product, rounded: [Arg; 2], parts_at: usize) {
-        let Product { x, w, up, biases, add, act, out } = *product;
+        let Product { x, w, up, biases, add, out, .. } = *product;
         let ((rows, width), features) = (self.rows(x), self.rows(out).1);
         let (tiles, token_warps) = (row_tiles(rows), if rows > MANY_TOKENS { 2 } else { 1 });
         let at_once = if up.is_some() { MANY_FEATURES / 2 } else { MANY_FEATURES };
@@ -247,29 +251,41 @@ impl Lowering<'_> {
         let wanted = MANY_BLOCKS / alone.max(1);
         let parts = wanted.min(width / 64 / PART_TILES).clamp(1, PARTS_MAX);
 
-        let epilogue = |source: Source| {
-            let bias = |place: usize| biases[place].map_or("float", |bias| c_type(self.dtype(bias)));
-            let source = source.with("FEATURES", features).with("PARTS", parts);
-            let source = source.with("BIASED", u8::from(biases[0].is_some())).with("BIAS0", bias(0));
-            let source = source.with("BIAS1", bias(1)).with("ADDED", u8::from(add.is_some()));
-            with_act(source.with("GATED", u8::from(up.is_some())), act)
-        };
         let source = Source::new("many").with("WIDTH", width).with("N_TILES", tiles);
         let source = source.with("TOKEN_WARPS", token_warps).with("EXPERTS", 0).with("SHARE", 1);
-        let source = epilogue(source.with("FORMAT", format!("Tile{}", format(self.dtype(w)))));
-        let finish = epilogue(Source::new("sum_parts"));
+        let source = source.with("FORMAT", format!("Tile{}", format(self.dtype(w))));
+        let source = self.with_epilogue(source, product, parts);
         let or_null = |value: Option<ValueId>| value.map_or(Arg::Null, |value| self.arg(value));
-        let (out, summed) = (self.arg(out), Arg::Scratch(parts_at));
         let last = [or_null(biases[0]), or_null(biases[1]), or_null(add)];
-        let mut args = vec![out, summed, rounded[0], rounded[1], self.arg(w), or_null(up)];
+        let summed = Arg::Scratch(parts_at);
+        let mut args = vec![self.arg(out), summed, rounded[0], rounded[1], self.arg(w), or_null(up)];
         args.extend(last.into_iter().chain([Arg::Null, Arg::Null, Arg::Int(rows as i64)]));
         self.push(source, [blocks[0], blocks[1], parts], 128 * token_warps, args);
         if parts > 1 {
-            let sets = 1 + usize::from(up.is_some());
-            self.scratch(parts_at + parts * sets * rows * features * size_of::<f32>());
-            let args = [out, summed].into_iter().chain(last).chain([Arg::Int(rows as i64)]).collect();
-            self.push_each(finish, rows * features, args);
+            self.sum_parts(product, parts, parts_at);
         }
+    }
+
+    /// What is done with the sums of a product.
+    fn with_epilogue(&self, source: Source, product: &Product, parts: usize) -> Source {
+        let Product { up, biases, add, act, out, .. } = *product;
+        let bias = |place: usize| biases[place].map_or("float", |bias| c_type(self.dtype(bias)));
+        let source = source.with("FEATURES", self.rows(out).1).with("PARTS", parts);
+        let source = source.with("BIASED", u8::from(biases[0].is_some())).with("BIAS0", bias(0));
+        let source = source.with("BIAS1", bias(1)).with("ADDED", u8::from(add.is_some()));
+        with_act(source.with("GATED", u8::from(up.is_some())), act)
+    }
+
+    /// Finishes a product whose sums lie in so many parts from a byte of what nodes share on.
+    pub(super) fn sum_parts(&mut self, product: &Product, parts: usize, at: usize) {
+        let Product { up, biases, add, out, .. } = *product;
+        let (rows, features) = self.rows(out);
+        self.scratch(at + parts * (1 + usize::from(up.is_some())) * rows * features * size_of::<f32>());
+        let or_null = |value: Option<ValueId>| value.map_or(Arg::Null, |value| self.arg(value));
+        let mut args = vec![self.arg(out), Arg::Scratch(at), or_null(biases[0]), or_null(biases[1])];
+        args.extend([or_null(add), Arg::Int(rows as i64)]);
+        let source = self.with_epilogue(Source::new("sum_parts"), product, parts);
+        self.push_each(source, rows * features, args);
     }
 
     /// Rows that are multiplied together, and the terms that each is split into: three are all of an f32.

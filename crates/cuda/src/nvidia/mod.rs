@@ -4,6 +4,7 @@
 
 mod cache;
 mod compile;
+mod cublaslt;
 mod energy;
 mod library;
 mod nccl;
@@ -15,10 +16,13 @@ use std::sync::{Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
+use cudarc::cublaslt::result::CublasError;
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
-use crate::driver::{About, Address, Call, CollectiveCall, Driver, Fault, GraphId, KernelCall, KernelId};
+use crate::driver::{
+    About, Address, Call, CollectiveCall, Driver, Fault, GraphId, KernelCall, KernelId, Matmul,
+};
 use crate::source::Source;
 use cache::Cache;
 use pinned::{Pinned, Slot, Stage};
@@ -82,6 +86,7 @@ pub struct Nvidia {
     device: sys::CUdevice,
     stream: sys::CUstream,
     compiler: Mutex<Option<compile::Compiler>>,
+    library: Mutex<Option<cublaslt::Library>>,
     cache: Option<Cache>,
     held: Mutex<Held>,
     /// Its place among those that compute together, where there are such.
@@ -146,8 +151,9 @@ impl Nvidia {
             shared_bytes: shared.cast_unsigned(),
         };
         let stream = result::stream::create(result::stream::StreamKind::NonBlocking)?;
-        let (compiler, cache, held) = (Mutex::new(None), Cache::of_user(), Mutex::default());
-        Ok(Nvidia { about, context, device, stream, compiler, cache, held, member: None })
+        let (compiler, library, cache) = (Mutex::new(None), Mutex::new(None), Cache::of_user());
+        let held = Mutex::default();
+        Ok(Nvidia { about, context, device, stream, compiler, library, cache, held, member: None })
     }
 
     /// Makes the context this thread's and gives what changes.
@@ -240,7 +246,31 @@ impl Nvidia {
             (&Call::Collective(CollectiveCall { to, from, count, .. }), None) => unsafe {
                 result::memcpy_dtod_async(to, from, count * size_of::<f32>(), self.stream).map_err(refused)
             },
+            // SAFETY: the stream is this device's, whose context is current; what lies where is the caller's promise.
+            (Call::Matmul(call), _) => {
+                self.with_library(call.what, |library| unsafe { library.multiply(call, self.stream.cast()) })
+            }
         }
+    }
+
+    /// Does something with the library of products, which the first who asks starts.
+    fn with_library(
+        &self,
+        shape: Matmul,
+        what: impl FnOnce(&mut cublaslt::Library) -> Result<(), CublasError>,
+    ) -> Result<(), Fault> {
+        let refused = |error| {
+            Fault::Failed(format!(
+                "cuBLASLt does not multiply {} rows by {} of {} columns: {error}; leave POLYSILICON_CUBLASLT out",
+                shape.rows, shape.features, shape.width
+            ))
+        };
+        let mut library = self.library.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let library = match &mut *library {
+            Some(library) => library,
+            None => library.insert(cublaslt::Library::start().map_err(refused)?),
+        };
+        what(library).map_err(refused)
     }
 
     fn launch(&self, held: &Held, call: &KernelCall) -> Result<(), DriverError> {
@@ -297,6 +327,10 @@ impl Driver for Nvidia {
         if let (Some(member), Ok(_held)) = (&self.member, self.enter()) {
             member.part();
         }
+    }
+
+    fn has_library(&self) -> bool {
+        cublaslt::is_present()
     }
 
     fn free_bytes(&self) -> Result<u64, Fault> {
@@ -389,6 +423,12 @@ impl Driver for Nvidia {
     unsafe fn capture(&self, calls: &[Call]) -> Result<GraphId, Fault> {
         let mut held = self.enter()?;
         let broken = |error| failed("a step cannot be captured", error);
+        // What the library does to choose is nothing that a capture may hold.
+        for call in calls {
+            if let Call::Matmul(call) = call {
+                self.with_library(call.what, |library| library.know(call.what).map(drop))?;
+            }
+        }
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream lives as long as this, and no other thread enters meanwhile.
         unsafe { result::stream::begin_capture(self.stream, mode) }.map_err(broken)?;
@@ -511,8 +551,10 @@ impl Drop for Nvidia {
         let Ok(mut held) = self.enter() else { return };
         let _ = self.synchronize();
         let Held { modules, graphs, slots, stages, .. } = &mut *held;
+        let mut library = self.library.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         // SAFETY: all of these are ours, nothing runs any more, and nobody uses them after this.
         unsafe {
+            library.iter_mut().for_each(|library| library.end());
             for (_, exec) in graphs.drain() {
                 let _ = result::graph::exec_destroy(exec);
             }

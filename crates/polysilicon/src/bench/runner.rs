@@ -27,6 +27,8 @@ pub struct Runner {
     graph: Graph,
     executor: Box<dyn Executor>,
     buckets: BucketPolicy,
+    /// The most tokens of a prompt in one step.
+    chunk: u32,
     programs: HashMap<ProgramSpec, ProgramId>,
     /// Pages of each sequence, in each group.
     pages: u32,
@@ -37,11 +39,11 @@ pub struct Runner {
 
 impl Room {
     /// What to open a device with. Pages behind a window are not given up.
-    fn budget(self, graph: &Graph, buckets: BucketPolicy, bytes: Option<u64>) -> Budget {
+    fn budget(self, graph: &Graph, backend: &dyn Backend, chunk: u32, bytes: Option<u64>) -> Budget {
         let Room { seqs, context } = self;
         let pages = context.div_ceil(graph.page_len);
-        let tokens = CHUNK.min(context).max(seqs);
-        let bucket = buckets.round(Bucket { tokens, seqs, queries: 0, pages, rows: seqs });
+        let tokens = chunk.min(context).max(seqs);
+        let bucket = backend.caps().buckets.round(Bucket { tokens, seqs, queries: 0, pages, rows: seqs });
         let wanted = pages.saturating_mul(seqs).saturating_add(1);
         Budget { bytes, bucket, pages: vec![wanted; graph.groups.len()] }
     }
@@ -67,7 +69,8 @@ impl Runner {
         load: impl FnOnce(&Graph) -> Result<Arc<dyn Weights>, Error>,
     ) -> Result<Runner, Error> {
         let Caps { buckets, name: device, .. } = *backend.caps();
-        let budget = room.budget(&graph, buckets, bytes);
+        let chunk = backend.chunk().unwrap_or(CHUNK);
+        let budget = room.budget(&graph, backend, chunk, bytes);
         let needs = backend.needs(&graph, &budget.bucket)?.bytes();
         if budget.fit(&graph, needs, device)? != budget.pages {
             let (needed, available) =
@@ -78,12 +81,17 @@ impl Runner {
         let executor = backend.open(&graph, load(&graph)?, &budget)?;
         let pages = room.context.div_ceil(graph.page_len);
         let (programs, fetch, simulated) = (HashMap::new(), Fetch::default(), backend.is_emulated());
-        Ok(Runner { graph, executor, buckets, programs, pages, fetch, simulated })
+        Ok(Runner { graph, executor, buckets, chunk, programs, pages, fetch, simulated })
     }
 
     /// The graph that runs.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// The most tokens of a prompt in one step.
+    pub fn chunk(&self) -> u32 {
+        self.chunk
     }
 
     /// What the last step gave.

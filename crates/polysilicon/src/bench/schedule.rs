@@ -7,7 +7,7 @@ use graph::{Graph, Group, GroupCounts, StepCounts, Work};
 
 use crate::{Bound, Limits};
 
-/// The most tokens of a prompt in one step.
+/// The most tokens of a prompt in one step, where the device does not want another number.
 pub const CHUNK: u32 = 512;
 
 /// Tokens of one sequence in a step.
@@ -30,11 +30,16 @@ pub struct Step {
 
 /// A stretch of a prompt, in chunks of which the last is sampled.
 pub fn prefill(sequence: u32, positions: Range<u32>) -> Vec<Step> {
+    prefill_in(CHUNK, sequence, positions)
+}
+
+/// As [`prefill`], in chunks of so many tokens.
+pub fn prefill_in(chunk: u32, sequence: u32, positions: Range<u32>) -> Vec<Step> {
     let step = |from: u32| {
-        let to = from.saturating_add(CHUNK).min(positions.end);
+        let to = from.saturating_add(chunk).min(positions.end);
         Step { parts: vec![Part { sequence, positions: from..to }], sampled: to == positions.end }
     };
-    positions.clone().step_by(CHUNK as usize).map(step).collect()
+    positions.clone().step_by(chunk.max(1) as usize).map(step).collect()
 }
 
 /// A token of each of so many sequences at a time, all at the same positions.

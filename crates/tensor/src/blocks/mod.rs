@@ -3,15 +3,17 @@
 //! One file per family. Every block type has a view (`Q4_0`, `Q4_K`, ...) that takes a block apart into scales and
 //! codes, which is what a kernel reads. [`decode`] gives their meaning to the bit as the `gguf` Python package
 //! computes it, so the order of operations belongs to the format: `scale * code - min` rounds twice and is never
-//! fused. All multi-byte fields are little-endian.
+//! fused. All multi-byte fields are little-endian. What `gguf` does not know is defined in its own file.
 
 mod dense;
+mod f8;
 mod iq4;
 mod k_affine;
 mod k_symmetric;
 mod legacy;
 mod mxfp4;
 
+pub use f8::{E4M3_LARGEST, F8_E4M3, e4m3, is_nan as e4m3_is_nan, to_e4m3};
 pub use iq4::{IQ4_CODES, IQ4_NL, IQ4_XS};
 pub use k_affine::{Q2_K, Q4_K, Q5_K, pack_scales, unpack_scales};
 pub use k_symmetric::{Q3_K, Q6_K};
@@ -47,6 +49,7 @@ pub fn decode(dtype: DType, bytes: &[u8], out: &mut [f32]) {
         DType::IQ4_NL => each_block(bytes, out, |block, values| IQ4_NL::of(block).decode(values)),
         DType::IQ4_XS => each_block(bytes, out, |block, values| IQ4_XS::of(block).decode(values)),
         DType::MXFP4 => each_block(bytes, out, |block, values| MXFP4::of(block).decode(values)),
+        DType::F8_E4M3 => each_block(bytes, out, |block, values| F8_E4M3::of(block).decode(values)),
         DType::I32 | DType::U32 | DType::U8 | DType::Bool => panic!("{dtype} is not a type of weights"),
     }
 }

@@ -74,7 +74,9 @@ mod tests {
 
     #[test]
     fn every_weight_type_has_a_number_of_its_own() {
-        for dtype in DType::weights() {
+        // GGUF has no 8-bit floats.
+        assert_eq!(number(DType::F8_E4M3), None);
+        for dtype in DType::weights().filter(|dtype| *dtype != DType::F8_E4M3) {
             let number = number(dtype).unwrap();
             assert_eq!(format(number).unwrap().kind, Kind::Known(dtype));
         }

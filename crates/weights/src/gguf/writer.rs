@@ -31,7 +31,7 @@ pub enum WriteError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// GGUF has no number for the type.
-    #[error("GGUF cannot hold tensor `{name}`: it has no type {dtype}")]
+    #[error("GGUF cannot hold tensor `{name}`: it has no type {dtype}; choose another, such as q8_0")]
     Type {
         /// The tensor.
         name: String,

@@ -3,6 +3,7 @@
 //! A block type stores codes under scales. Rounding to codes is easy; choosing the scales is what quality hangs on,
 //! and `search` does it once for all types. What is left to a type's own file is its layout.
 
+mod f8;
 mod groups;
 mod iq4;
 mod k_affine;
@@ -94,6 +95,7 @@ pub fn quantize(dtype: DType, values: &[f32], out: &mut [u8]) -> Result<(), Quan
         DType::IQ4_NL => each_block(values, out, iq4::iq4_nl),
         DType::IQ4_XS => each_block(values, out, iq4::iq4_xs),
         DType::MXFP4 => each_block(values, out, mxfp4::mxfp4),
+        DType::F8_E4M3 => each_block(values, out, f8::f8_e4m3),
         _ => blocks::encode(dtype, values, out),
     }
     Ok(())
@@ -104,7 +106,7 @@ pub fn quantizable() -> impl Iterator<Item = DType> {
     DType::ALL.into_iter().filter(|t| largest(*t).is_some())
 }
 
-/// The largest magnitude a type takes, in either sign: its largest scale (an f16) at the largest code. `None` where
+/// The largest magnitude a type takes, in either sign: its largest scale (of most an f16) at the largest code. `None` where
 /// there is no quantizer.
 fn largest(dtype: DType) -> Option<f32> {
     let scale = f16::MAX.to_f32();
@@ -123,6 +125,7 @@ fn largest(dtype: DType) -> Option<f32> {
         DType::Q6_K => 128.0 * 32.0 * scale,
         DType::IQ4_NL => 127.0 * scale,
         DType::IQ4_XS => 32.0 * 127.0 * scale,
+        DType::F8_E4M3 => f8::LARGEST,
         _ => return None,
     })
 }

@@ -60,6 +60,7 @@ fn error_stays_within_what_the_bits_allow() {
         (DType::IQ4_NL, 5.4e-3, 7.9e-3),
         (DType::IQ4_XS, 5.5e-3, 8.1e-3),
         (DType::MXFP4, 1.3e-2, 1.7e-2),
+        (DType::F8_E4M3, 7.0e-4, 7.0e-4),
     ];
     assert!(block_types().eq(bounds.iter().map(|b| b.0)), "every type has its bounds");
     let (normal, heavy) = (normal(256 * 64), heavy_tailed(256 * 64));
@@ -215,6 +216,21 @@ proptest! {
         let mut values = [0.0; 32];
         blocks::decode(DType::MXFP4, &[&[exponent][..], &codes].concat(), &mut values);
         prop_assert_eq!(round_trip(DType::MXFP4, &values), values);
+    }
+
+    #[test]
+    fn what_lies_on_an_f8_e4m3_grid_stays(
+        scale in (1.0..2.0f32, -100..100i32),
+        mut codes in prop::collection::vec(any::<u8>().prop_filter("a number", |code| code & 0x7f != 0x7f), 128),
+        at in 0..128usize,
+    ) {
+        codes[at] = 0x7e;
+        let scale = scale.0 * 2f32.powi(scale.1);
+        let mut values = [0.0; 128];
+        blocks::decode(DType::F8_E4M3, &[&scale.to_le_bytes()[..], &codes].concat(), &mut values);
+        let mut block = [0; 132];
+        quantize(DType::F8_E4M3, &values, &mut block).unwrap();
+        prop_assert_eq!(&block[4..], &codes);
     }
 
     #[test]

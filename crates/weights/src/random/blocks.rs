@@ -2,14 +2,17 @@
 
 use half::f16;
 use tensor::DType;
+use tensor::blocks::e4m3_is_nan;
 
 use super::bits::Bits;
 
 /// Fills a row with blocks whose values have mean zero and this standard deviation.
 pub(super) fn fill(dtype: DType, std: f32, bits: &mut Bits, out: &mut [u8]) {
     bits.fill(out);
-    if dtype == DType::MXFP4 {
-        return mxfp4(std, bits, out);
+    match dtype {
+        DType::MXFP4 => return mxfp4(std, bits, out),
+        DType::F8_E4M3 => return f8_e4m3(std, out),
+        _ => {}
     }
     // Types with a minimum are centred by it. The others reach one step further down than up; their scale keeps the
     // random sign it has, so that what one block leans to, another makes good.
@@ -117,5 +120,18 @@ fn mxfp4(std: f32, bits: &mut Bits, out: &mut [u8]) {
     let threshold = (share_of_larger * 256.0) as u64;
     for block in out.chunks_exact_mut(DType::MXFP4.block_bytes()) {
         block[0] = exponent + u8::from(bits.next() % 256 < threshold);
+    }
+}
+
+/// The mean square of the codes of an 8-bit float of four exponent bits, those that are no numbers taken for the largest.
+const E4M3_SQUARE: f32 = 11_501.333;
+
+/// Codes stay as they are but for those that are no numbers, which no file may have.
+fn f8_e4m3(std: f32, out: &mut [u8]) {
+    let scale = std / E4M3_SQUARE.sqrt();
+    for block in out.chunks_exact_mut(DType::F8_E4M3.block_bytes()) {
+        let (head, codes) = block.split_at_mut(4);
+        head.copy_from_slice(&scale.to_le_bytes());
+        codes.iter_mut().filter(|code| e4m3_is_nan(**code)).for_each(|code| *code ^= 1);
     }
 }

@@ -7,8 +7,8 @@ use tensor::DType;
 /// What weights are changed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// One type for every matrix but the head, which keeps more bits than the narrow types have: q8_0 beside mxfp4, q6_k
-    /// beside any other type of less than eight bits. Of a mixture of experts, mxfp4 is for the experts alone, and q8_0
+    /// One type for every matrix but the head, which keeps more bits than the narrow types have: q8_0 beside mxfp4 and
+    /// f8_e4m3, q6_k beside any other type of less than eight bits. Of a mixture of experts, mxfp4 is for the experts alone, and q8_0
     /// for all else.
     One(DType),
     /// A mix of types.
@@ -55,6 +55,7 @@ impl Target {
             Target::One(DType::MXFP4) if head || (facts.experts && !name.contains(".experts.")) => {
                 DType::Q8_0
             }
+            Target::One(DType::F8_E4M3) if head => DType::Q8_0,
             Target::One(dtype) if head && dtype.is_block() && dtype != DType::Q8_0 => DType::Q6_K,
             Target::One(dtype) => dtype,
             Target::Mix(_) if head => DType::Q6_K,
@@ -120,7 +121,7 @@ pub(super) fn in_smaller_blocks(dtype: DType) -> Option<DType> {
         DType::Q2_K | DType::Q3_K | DType::IQ4_XS => Some(DType::IQ4_NL),
         DType::Q4_K => Some(DType::Q5_0),
         DType::Q5_K => Some(DType::Q5_1),
-        DType::Q6_K => Some(DType::Q8_0),
+        DType::Q6_K | DType::F8_E4M3 => Some(DType::Q8_0),
         _ => None,
     }
 }
@@ -214,6 +215,7 @@ mod tests {
             assert_eq!(head(narrow), DType::Q6_K, "{narrow}");
         }
         assert_eq!(head("mxfp4"), DType::Q8_0);
+        assert_eq!(head("f8_e4m3"), DType::Q8_0);
         for wide in ["f32", "bf16", "q8_0"] {
             assert_eq!(head(wide).name(), wide);
         }

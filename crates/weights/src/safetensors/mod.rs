@@ -7,6 +7,7 @@ mod dtype;
 mod header;
 mod index;
 mod layout;
+mod scaled;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -48,11 +49,14 @@ impl SafeTensors {
 
 impl WeightSource for SafeTensors {
     fn find(&self, name: &str) -> Option<WeightInfo> {
-        self.table.find(name)
+        self.table.find(name).or_else(|| scaled::find(&self.table, name))
     }
 
     fn read_rows(&self, name: &str, first: usize, out: &mut [u8]) -> Result<(), SourceError> {
-        self.table.read_rows(name, first, out)
+        match self.table.entry(name).and_then(scaled::shape) {
+            Some(shape) => scaled::read_rows(&self.table, name, shape, first, out),
+            None => self.table.read_rows(name, first, out),
+        }
     }
 }
 

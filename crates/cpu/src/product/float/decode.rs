@@ -8,7 +8,7 @@ use tensor::DType;
 
 use super::form::F32;
 use super::walk::{Panel, Source};
-use crate::packed::{BLOCK, GROUP, View};
+use crate::packed::{BLOCK, Fields, GROUP, View};
 use crate::product::quantized::format::{
     Format, Scales, WORDS, block_bytes, codes, field_bytes, record_bytes,
 };
@@ -61,6 +61,7 @@ impl Source for Decoded {
                 DType::IQ4_NL => decode::<S, IQ4_NL>(s, strip, group, blocks, panel),
                 DType::IQ4_XS => decode::<S, IQ4_XS>(s, strip, group, blocks, panel),
                 DType::MXFP4 => decode::<S, MXFP4>(s, strip, group, blocks, panel),
+                DType::F8_E4M3 => f8_e4m3(s, strip, group, blocks, panel),
                 other => unreachable!("{other} has no blocks, which was asserted"),
             }
         }
@@ -93,6 +94,47 @@ unsafe fn decode<S: Simd, F: Format>(s: S, strip: *const u8, group: usize, block
                     write::<S, F>(s, words[half * WORDS / 2 + word], scale, to);
                     to = to.wrapping_add(4 * LANES);
                 }
+            }
+        }
+    }
+}
+
+/// Decodes a group of so many blocks of 8-bit floats, which nothing else here multiplies. Codes that are no numbers do not
+/// come this far: no file with one is read.
+///
+/// # Safety
+/// The strip has the group, and it that many blocks.
+#[inline(always)]
+unsafe fn f8_e4m3<S: Simd>(s: S, strip: *const u8, group: usize, blocks: usize, panel: &mut Panel) {
+    const LEN: usize = DType::F8_E4M3.block_len();
+    const FIELDS: Fields = Fields::of(DType::F8_E4M3).expect("it has blocks");
+    const RECORD: usize = FIELDS.record_bytes(GROUP / LEN, GROUP / BLOCK);
+    let (fields, sources) = (strip.wrapping_add(group * RECORD), blocks * BLOCK / LEN);
+    let mut codes = fields.wrapping_add(FIELDS.field_bytes(sources));
+    let mut to = panel.start();
+    // In the places of an f16's sign, exponent and mantissa a code is 2^-8 of what it stands for.
+    let up = s.splat(256.0);
+    for source in 0..sources {
+        let mut bits = s.splat_i(0);
+        for byte in 0..4 {
+            let at = fields.wrapping_add((byte * sources + source) * LANES);
+            // SAFETY: the bytes of a source's scale, plane by plane.
+            bits = s.or(bits, s.shl(unsafe { s.load_u8(at) }, 8 * byte as u32));
+        }
+        let scale = s.from_bits(bits);
+        for _ in 0..LEN / 4 {
+            // SAFETY: a word of the source's codes.
+            let word = unsafe { s.load_i(codes) };
+            codes = codes.wrapping_add(4 * LANES);
+            let pair = |word: S::I| {
+                let sign = s.and(word, s.splat_i(0x8000_8000_u32.cast_signed()));
+                s.or(sign, s.shr(s.and(word, s.splat_i(0x7f00_7f00)), 1))
+            };
+            let (even, odd) = (pair(s.shl(word, 8)), pair(word));
+            for value in [s.even_f16(even), s.even_f16(odd), s.odd_f16(even), s.odd_f16(odd)] {
+                // SAFETY: the panel has room for sixteen values of each column.
+                unsafe { s.store(to, s.mul(scale, s.mul(value, up))) };
+                to = to.wrapping_add(LANES);
             }
         }
     }

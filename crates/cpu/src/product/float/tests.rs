@@ -190,8 +190,12 @@ fn modelled_tiles_have_the_bits_of_the_plain_loop() {
 fn blocks_are_multiplied_as_they_decode() {
     let mut random = Random(4);
     for dtype in DType::weights().filter(|dtype| dtype.is_block()) {
-        let whole = dtype.block_len() == GROUP;
-        for (rows, cols) in if whole { [(40, 512), (16, 256)] } else { [(40, 352), (16, 64)] } {
+        let shapes = match dtype.block_len() {
+            GROUP => [(40, 512), (16, 256)],
+            128 => [(40, 640), (16, 128)],
+            _ => [(40, 352), (16, 64)],
+        };
+        for (rows, cols) in shapes {
             let bytes = random_blocks(dtype, rows, cols, &mut Noise::new(7));
             let weight = Weight::of(dtype, rows, cols, &bytes);
             for m in [1, 3, 7, 8, 16, 33] {
