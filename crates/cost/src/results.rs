@@ -8,6 +8,7 @@ mod summary;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Experts;
 use crate::predict::Predicted;
 
 pub use bootstrap::Interval;
@@ -130,6 +131,9 @@ pub struct Run {
     /// What stood in its way, where the system tells.
     #[serde(default)]
     pub disturbed: Disturbed,
+    /// Experts that its steps touched, where the device counts them.
+    #[serde(default, skip_serializing_if = "Experts::is_empty")]
+    pub experts: Experts,
     /// Seconds by which the load generator was late, at the 99th percentile: in asking, and in reading.
     pub generator_lag_s_p99: f64,
     /// Bytes per second that memory gave meanwhile, where that is known.
@@ -217,6 +221,7 @@ impl Results {
                 .into_iter()
                 .for_each(round);
             run.bytes_per_s.iter_mut().for_each(round);
+            run.experts.iter_mut().for_each(|touched| round(&mut touched.experts));
             for request in &mut run.requests {
                 let Request { start_s, first_s, end_s, prefill_s, decode_s, .. } = request;
                 [start_s, first_s, end_s, prefill_s, decode_s].into_iter().for_each(round);

@@ -17,7 +17,9 @@ mod schedule;
 
 use std::time::Duration;
 
+use cost::Touched;
 use cost::predict::Sample;
+use graph::StepCounts;
 
 use crate::{Builder, Device, Error, Gauge, Limits, Progress};
 
@@ -192,8 +194,13 @@ impl Timing<'_> {
             tallies.push(tally);
             before = after;
         }
-        figure.work = work(self.runner.graph(), steps);
-        figure.bound = self.limits.as_ref().map(|limits| bound(limits, self.runner.graph(), steps));
+        let (graph, counts) = (self.runner.graph(), self.runner.counts(steps));
+        figure.work = work(graph, &counts);
+        figure.bound = self.limits.as_ref().map(|limits| bound(limits, graph, &counts));
+        for StepCounts { tokens, experts_touched, .. } in counts {
+            let touched = experts_touched.map(|experts| Touched { tokens, steps: 1, experts });
+            touched.into_iter().for_each(|touched| figure.experts.add(touched));
+        }
         figure.sample = self.sample(&figure, steps);
         let predicted = self.oracle.as_ref().zip(figure.sample.as_ref());
         let tokens = f64::from(figure.tokens) * f64::from(figure.sequences);

@@ -11,7 +11,7 @@ use tensor::DType;
 use super::{OpTime, Ops};
 use crate::Bound;
 use crate::numbers;
-use cost::table;
+use cost::{Experts, Touched, table};
 
 /// What a bench found.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +49,8 @@ pub struct Figure {
     pub rounds: Vec<f64>,
     /// Bytes per second that memory gave beside each round; empty where the device is not this machine's processor.
     pub bandwidths: Vec<f64>,
+    /// Experts that its steps touched, where the device counts them.
+    pub experts: Experts,
     /// What a round must do.
     pub work: Work,
     /// How long that takes at best, by what was measured of the machine.
@@ -80,6 +82,7 @@ impl Figure {
             sequences: 0,
             rounds,
             bandwidths,
+            experts: Experts::default(),
             work: Work::default(),
             bound: None,
             sample: None,
@@ -168,6 +171,9 @@ impl fmt::Display for Figure {
         }
         if let Some(predicted) = self.predicted_per_s {
             write!(f, ", predicted {predicted:.2} ({:+.0} %)", 100.0 * (predicted / rate - 1.0))?;
+        }
+        for Touched { tokens, experts, .. } in self.experts.iter() {
+            write!(f, ", {experts:.1} experts a layer by {tokens} tokens")?;
         }
         writeln!(f)?;
         self.ops.as_ref().map_or(Ok(()), |ops| write!(f, "{ops}"))
@@ -269,6 +275,9 @@ impl Figure {
             "bytes": self.work.memory_bytes(),
             "operations": self.work.operations,
         });
+        if !self.experts.is_empty() {
+            json["experts"] = json!(self.experts);
+        }
         if self.bound.is_some() {
             json["bandwidths_bytes_per_s"] = json!(self.bandwidths);
             json["share_of_bandwidth"] = json!(self.share_of_bandwidth());

@@ -198,7 +198,7 @@ impl Bench {
         let threads = self.how.threads.unwrap_or_else(polysilicon::cores);
         let mut gauge = gauge(device, threads);
         let oracle = limits(device, threads).map(|limits| Oracle::new(limits, model.graph())).transpose()?;
-        asking(at_a_time.min(requests)).run(model, &mut |_| {})?;
+        let warm = asking(at_a_time.min(requests)).run(model, &mut |_| {})?;
         let mut point =
             Point { concurrency, rate_per_s, cache: traffic.cache, runs: vec![], predicted: None };
         for run in 0..runs {
@@ -218,7 +218,7 @@ impl Bench {
         // A reading beside a run may be disturbed and then is too low, but it is never too high.
         let gave = point.runs.iter().filter_map(|run| run.bytes_per_s).reduce(f64::max);
         let told = oracle.flatten().zip(load);
-        point.predicted = told.map(|(oracle, load)| oracle.predict(model.graph(), load, gave));
+        point.predicted = told.map(|(oracle, load)| oracle.predict(model.graph(), load, gave, &warm.experts));
         Ok(point)
     }
 }
