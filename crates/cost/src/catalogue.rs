@@ -273,7 +273,26 @@ impl Catalogue {
             date: *date,
             source,
             confidence: *confidence,
+            instance: Some(instance.to_owned()),
+            share: 1.0,
         }
+    }
+
+    /// What the same costs where it is paid for in another way. The error says what ways there are.
+    pub fn paid_so(&self, price: &Price, kind: Kind) -> Result<Price, CostError> {
+        let word = |sentence: String| CostError::Word(sentence);
+        let known = price.instance.as_ref().and_then(|key| Some((key, self.instances.get(key)?)));
+        let (key, instance) = known.ok_or_else(|| {
+            word(format!(
+                "{} is a price of an instance, and no instance was named; name one with --price, as in --price p5.48xlarge",
+                kind.name()
+            ))
+        })?;
+        let quote = instance.quote(kind).ok_or_else(|| {
+            let ways = instance.prices.iter().map(|quote| quote.kind.name()).collect::<Vec<_>>().join(", ");
+            word(format!("{} has no price {}; it has {ways}", spoken(key), kind.name()))
+        })?;
+        Ok(self.told(key, quote).part(price.share, price.of.clone()))
     }
 
     /// Instances with a chip, the cheapest per chip first.
