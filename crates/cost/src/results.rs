@@ -14,7 +14,7 @@ use crate::predict::Predicted;
 pub use bootstrap::Interval;
 pub use read::read;
 pub use slo::Slo;
-pub use summary::{Dollars, Percentiles, Question, Summary, percentile};
+pub use summary::{Dollars, Percentiles, Question, Summary, TAKEN, above, percentile, unlike};
 
 /// The version of the files that results are kept in.
 pub const SCHEMA: u32 = 1;
@@ -77,6 +77,9 @@ pub struct Setup {
     /// The commit that it was built of; empty where that is not known.
     #[serde(default)]
     pub commit: String,
+    /// Whether sources had been changed since that commit, so that it does not say what ran.
+    #[serde(default)]
+    pub dirty: bool,
     /// Who measured, where that was another program: what it does not tell is not known.
     #[serde(default)]
     pub measured_by: Option<String>,

@@ -1,7 +1,7 @@
 //! Results under prices, held against sums done by hand; and what is not told as a result.
 
 use cost::report::{Report, Terms};
-use cost::results::{Disturbed, Point, Question, Request, Results, Run, SCHEMA, Setup, Slo};
+use cost::results::{Disturbed, Point, Question, Request, Results, Run, SCHEMA, Setup, Slo, TAKEN};
 use cost::{Catalogue, Date, Price};
 
 fn day() -> Date {
@@ -53,7 +53,7 @@ fn near(a: f64, b: f64) {
 #[test]
 fn parts_of_the_bill_come_to_the_bill() {
     let (price, slo) = (price(3.6), "500/100".parse::<Slo>().expect("limits"));
-    let question = Question { price: Some(&price), utilisation: 0.5, slo: Some(&slo) };
+    let question = Question { price: Some(&price), utilisation: 0.5, slo: Some(&slo), taken: TAKEN };
     let summary = &results().summaries(&question)[0];
     near(summary.out_per_s.mid, 11.0);
     near(summary.in_per_s, 100.0);
@@ -78,7 +78,7 @@ fn parts_of_the_bill_come_to_the_bill() {
 fn another_price_changes_dollars_and_nothing_else() {
     let (one, two) = (price(1.0), price(2.0));
     let told = |price| {
-        let question = Question { price, utilisation: 1.0, slo: None };
+        let question = Question { price, utilisation: 1.0, slo: None, taken: TAKEN };
         results().summaries(&question).remove(0)
     };
     let (mut cheap, mut dear) = (told(Some(&one)), told(Some(&two)));
@@ -93,7 +93,7 @@ fn what_cannot_be_true_is_no_result() {
     let refusal = |change: &dyn Fn(&mut Results)| {
         let mut results = results();
         change(&mut results);
-        let question = Question { price: None, utilisation: 1.0, slo: None };
+        let question = Question { price: None, utilisation: 1.0, slo: None, taken: TAKEN };
         results.summaries(&question).remove(0).refused
     };
     assert_eq!(refusal(&|_| {}), None);
@@ -119,6 +119,7 @@ fn a_report_tells_prices_with_their_days_and_when_an_api_is_cheaper() {
         catalogue: &catalogue,
         utilisation: 1.0,
         slo,
+        taken: TAKEN,
         plans: vec![],
         tokens_per_month: None,
         today: day(),
@@ -163,7 +164,7 @@ fn prompts_and_answers_in_one_step_are_held_against_the_bound_together() {
     for request in results.points[0].runs.iter_mut().flat_map(|run| &mut run.requests) {
         (request.bytes, request.operations, request.device_s) = ([0.0, 6e9], [6e9, 0.0], [0.35, 0.35]);
     }
-    let question = Question { price: None, utilisation: 1.0, slo: None };
+    let question = Question { price: None, utilisation: 1.0, slo: None, taken: TAKEN };
     let summary = results.summaries(&question).remove(0);
     assert!(summary.share_of_limit.iter().all(|share| share.is_some_and(|share| share > 1.5)), "{summary:?}");
     near(summary.share_of_limit_together.expect("a bound"), 6.0 / 7.0);
@@ -184,9 +185,16 @@ fn what_was_disturbed_is_no_result() {
         let mut results = results();
         results.points[0].runs[1].disturbed = disturbed;
         results.setup.like_reference = like_reference;
-        results.summaries(&Question { price: None, utilisation: 1.0, slo: None }).remove(0).refused
+        results
+            .summaries(&Question { price: None, utilisation: 1.0, slo: None, taken: TAKEN })
+            .remove(0)
+            .refused
     };
     let none = Disturbed::default();
+    let busy = Disturbed { others: Some(0.4), ..none };
+    assert!(busy.refusal(0.39).is_some() && busy.refusal(0.41).is_none(), "it is judged as was asked");
+    let hot = Disturbed { throttled: Some(1), ..none };
+    assert!(hot.refusal(1.0).is_some(), "heat is no share of anything");
     let little = Disturbed { others: Some(0.05), stolen: Some(0.05), throttled: Some(0) };
     assert_eq!((refusal(none, None), refusal(little, Some(0.97))), (None, None));
     let sentence = |disturbed, like| refusal(disturbed, like).expect("it is refused");
@@ -219,6 +227,7 @@ fn the_verdict_is_of_answers_within_the_limits_and_says_which_cache() {
             catalogue: &catalogue,
             utilisation: 1.0,
             slo: slo.as_ref(),
+            taken: TAKEN,
             plans: vec![],
             tokens_per_month: None,
             today: day(),

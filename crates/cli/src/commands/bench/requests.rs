@@ -10,6 +10,7 @@ use polysilicon::traffic::{Arrivals, Traffic, like_reference, read_trace, setup}
 use polysilicon::{Builder, Device, Model};
 
 use super::Bench;
+use crate::built::{COMMIT, is_dirty};
 use crate::failure::Failure;
 use crate::prices::today;
 use crate::progress::Bar;
@@ -99,7 +100,8 @@ impl Bench {
         }
         let traffic = self.traffic(&model)?;
         let setup = Setup {
-            commit: env!("POLYSILICON_COMMIT").to_owned(),
+            commit: COMMIT.to_owned(),
+            dirty: is_dirty(),
             command: std::env::args().collect(),
             date: today().to_string(),
             seed: traffic.seed,
@@ -156,7 +158,11 @@ impl Bench {
             rounds: 1,
             ops: Some(Detail::Kinds),
         };
-        Ok(self.time(device, &workload)?.kernels())
+        let report = self.time(device, &workload)?;
+        for reason in report.figures.iter().filter_map(|figure| figure.refused.as_ref()) {
+            eprintln!("warning: what kernels took is not told: {reason}");
+        }
+        Ok(report.kernels())
     }
 
     fn traffic(&self, model: &Model) -> Result<Traffic, Failure> {
