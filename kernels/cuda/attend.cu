@@ -3,7 +3,8 @@
 // Split: a block a token, a kv head, up to AT_ONCE of the query heads that share it, which read keys and values together, and
 // a part of the positions. Eight lanes a position, so a block looks at 16 at a time. Where there are several parts, `merge.cu`
 // puts them together; where PART is fixed, a block of the WHOLE does as that would, one part behind another. Sums are of f32.
-// Bytes: keys and values of what is visible, once for each token; a decode step is bounded by them.
+// Bytes: keys and values of what is visible, once for each token; a decode step is bounded by them. A Hopper's memory wants some
+// 23 KB on their way to each processor (4.3 TB/s for 0.7 us): two blocks of four warps ask for 2 KB a warp and turn, one turn ahead.
 //
 // Macros: HEADS, KV_HEADS, WIDTH, PAGE_LEN, SCALE, WINDOW (0: none), SINKS (0 or 1), SINK (type), KEYS, VALUES (of
 // blocks.cuh), WHOLE (0 or 1), PART (positions of a part; 0: as many parts as blocks), AT_ONCE (as many as registers hold).
@@ -15,23 +16,62 @@
 // Blocks that share a kv head.
 #define SUBS ((GROUP + AT_ONCE - 1) / AT_ONCE)
 
-// Elements of a slot's head that a lane of eight reads: neighbours for dense types, for blocks those of its block.
+// Elements of a slot's head that a lane of eight reads: as they lie, so that those of the next positions are on their way in
+// few registers while these are summed; and as numbers.
 template <class Format>
 struct Reader {
-    static DEVICE void read(const u8* slot, int head, int lane, float* values) {
+    struct Raw {
+        float values[EACH];
+    };
+    static DEVICE void load(Raw& raw, const u8* slot, int head, int lane) {
         // A head of blocks is whole blocks: 32 values for four lanes of eight.
         const int first = head * WIDTH + lane * EACH;
         float block[32];
         Format::decode(slot, first / 32, 32, block);
-        for (int i = 0; i < EACH; i++) values[i] = block[(first % 32 + i) % 32];
+        for (int i = 0; i < EACH; i++) raw.values[i] = block[(first % 32 + i) % 32];
     }
+    static DEVICE float value(const Raw& raw, int i) { return raw.values[i]; }
 };
+
+template <class T>
+DEVICE float element(const u32* words, int i) {
+    T x;
+    x.bits = (u16)(words[i / 2] >> (16 * (i % 2)));
+    return to_f32(x);
+}
+template <>
+DEVICE float element<float>(const u32* words, int i) {
+    return __uint_as_float(words[i]);
+}
+
+// Neighbours; where lanes have whole words, read as wide as all of them begin on a boundary of.
 template <class T>
 struct Reader<Dense<T>> {
-    static DEVICE void read(const u8* slot, int head, int lane, float* values) {
+    static const int BYTES = EACH * sizeof(T), WORDS = (BYTES + 3) / 4;
+    struct Raw {
+        u32 words[WORDS];
+    };
+    static DEVICE void load(Raw& raw, const u8* slot, int head, int lane) {
         const T* from = (const T*)slot + head * WIDTH + lane * EACH;
-        for (int i = 0; i < EACH; i++) values[i] = lane * EACH + i < WIDTH ? to_f32(from[i]) : 0.0f;
+        if constexpr (WIDTH % 8 == 0 && BYTES % 16 == 0) {
+            for (int i = 0; i < WORDS; i += 4) {
+                const uint4 x = *(const uint4*)((const u32*)from + i);
+                raw.words[i] = x.x, raw.words[i + 1] = x.y, raw.words[i + 2] = x.z, raw.words[i + 3] = x.w;
+            }
+        } else if constexpr (sizeof(T) == 4 || (WIDTH % 8 == 0 && BYTES % 4 == 0)) {
+            // Of a head that is no eight whole parts, what lies beyond its end is nothing.
+            for (int i = 0; i < WORDS; i++) {
+                raw.words[i] = WIDTH % 8 == 0 || lane * EACH + i < WIDTH ? ((const u32*)from)[i] : 0;
+            }
+        } else {
+            for (int i = 0; i < WORDS; i++) raw.words[i] = 0;
+            for (int i = 0; i < EACH; i++) {
+                const u32 bits = lane * EACH + i < WIDTH ? ((const u16*)from)[i] : 0;
+                raw.words[i / 2] |= bits << (16 * (i % 2));
+            }
+        }
     }
+    static DEVICE float value(const Raw& raw, int i) { return element<T>(raw.words, i); }
 };
 
 KERNEL attend(float* out, float* parts, const float* q, const u8* keys, const u8* values, const int* positions,
@@ -45,6 +85,7 @@ KERNEL attend(float* out, float* parts, const float* q, const u8* keys, const u8
     const int seen = position + 1 - oldest, parts_here = gridDim.y;
     const int each = PART > 0 ? PART : (seen + parts_here - 1) / parts_here;
     const int* row = table + sequence * pages;
+    const int gone = base[sequence];
 
     float mine[AT_ONCE][EACH];
 #pragma unroll
@@ -73,23 +114,28 @@ KERNEL attend(float* out, float* parts, const float* q, const u8* keys, const u8
             mass[h] = 0.0f;
         }
         // All lanes go round as often, for they sum together; a position beyond the end counts nothing.
+        Reader<KEYS>::Raw key, next_key;
+        Reader<VALUES>::Raw value, next_value;
+        const auto read = [&](int start, Reader<KEYS>::Raw& key, Reader<VALUES>::Raw& value) {
+            const int at = min(start + warp * 4 + eight, to - 1);
+            const i64 slot = (i64)row[at / PAGE_LEN - gone] * PAGE_LEN + at % PAGE_LEN;
+            Reader<KEYS>::load(key, keys + slot * KEYS::bytes(KV_HEADS * WIDTH), kv_head, lane);
+            Reader<VALUES>::load(value, values + slot * VALUES::bytes(KV_HEADS * WIDTH), kv_head, lane);
+        };
+        if (from < to) read(from, next_key, next_value);
         for (int start = from; start < to; start += 4 * WARPS) {
-            const int j = start + warp * 4 + eight;
-            const bool visible = j < to;
-            const int at = visible ? j : to - 1;
-            const i64 slot = (i64)row[at / PAGE_LEN - base[sequence]] * PAGE_LEN + at % PAGE_LEN;
-            float key[EACH], value[EACH];
-            Reader<KEYS>::read(keys + slot * KEYS::bytes(KV_HEADS * WIDTH), kv_head, lane, key);
-            Reader<VALUES>::read(values + slot * VALUES::bytes(KV_HEADS * WIDTH), kv_head, lane, value);
+            key = next_key, value = next_value;
+            if (start + 4 * WARPS < to) read(start + 4 * WARPS, next_key, next_value);
+            const bool visible = start + warp * 4 + eight < to;
 #pragma unroll
             for (int h = 0; h < AT_ONCE; h++) {
                 float score = 0.0f;
-                for (int i = 0; i < EACH; i++) score += mine[h][i] * key[i];
+                for (int i = 0; i < EACH; i++) score += mine[h][i] * Reader<KEYS>::value(key, i);
                 for (int away = 4; away > 0; away /= 2) score += __shfl_xor_sync(ALL_LANES, score, away);
                 if (!visible) continue;
                 const float top = fmaxf(largest[h], score);
                 const float shrink = expf(largest[h] - top), weight = expf(score - top);
-                for (int i = 0; i < EACH; i++) sum[h][i] = sum[h][i] * shrink + weight * value[i];
+                for (int i = 0; i < EACH; i++) sum[h][i] = sum[h][i] * shrink + weight * Reader<VALUES>::value(value, i);
                 mass[h] = mass[h] * shrink + weight;
                 largest[h] = top;
             }

@@ -30,10 +30,6 @@ DEVICE void fetch(u16* piece, const u16* keys, const u16* values, const int* row
     close_copies();
 }
 
-DEVICE u32 pair_of(float low, float high) {
-    return bfloat_of_float(low) | (u32)bfloat_of_float(high) << 16;
-}
-
 KERNEL attend_many(float* out, const float* q, const u16* keys, const u16* values, const int* positions,
                    const int* sequences, const int* table, const int* base, const SINK* sinks, i64 pages, i64 tokens) {
     DYNAMIC_SHARED(u16, pieces);
@@ -64,7 +60,7 @@ KERNEL attend_many(float* out, const float* q, const u16* keys, const u16* value
         for (int r = 0; r < 4; r++) {
             const float* from = q + row_at[r % 2] + k * 16 + 2 * t + r / 2 * 8;
             const bool real = row_token[r % 2] >= 0;
-            queries[k][r] = real ? pair_of(from[0] * (SCALE * LOG2_E), from[1] * (SCALE * LOG2_E)) : 0;
+            queries[k][r] = real ? bf16x2_of(from[0] * (SCALE * LOG2_E), from[1] * (SCALE * LOG2_E)) : 0;
         }
     }
     float sums[WIDTH / 8][4], largest[2] = {-INFINITY, -INFINITY}, mass[2] = {0.0f, 0.0f};
@@ -135,9 +131,9 @@ KERNEL attend_many(float* out, const float* q, const u16* keys, const u16* value
             }
 #pragma unroll
             for (int k = 0; k < PIECE / 16; k++) {
-                const u32 weights[4] = {pair_of(scores[2 * k][0], scores[2 * k][1]), pair_of(scores[2 * k][2], scores[2 * k][3]),
-                                        pair_of(scores[2 * k + 1][0], scores[2 * k + 1][1]),
-                                        pair_of(scores[2 * k + 1][2], scores[2 * k + 1][3])};
+                const u32 weights[4] = {bf16x2_of(scores[2 * k][0], scores[2 * k][1]), bf16x2_of(scores[2 * k][2], scores[2 * k][3]),
+                                        bf16x2_of(scores[2 * k + 1][0], scores[2 * k + 1][1]),
+                                        bf16x2_of(scores[2 * k + 1][2], scores[2 * k + 1][3])};
 #pragma unroll
                 for (int n = 0; n < WIDTH / 8; n += 2) {
                     // Positions 16 k to 16 k + 16, and two times eight elements of each.

@@ -60,11 +60,19 @@ DEVICE float float_of_bfloat(u32 bits) {
 }
 
 // To nearest, ties to even; what is no number stays none.
+#ifdef POLYSILICON_HOST
 DEVICE u16 bfloat_of_float(float x) {
     const u32 bits = __float_as_uint(x);
     const u32 rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
     return (u16)((bits & 0x7fffffffu) > 0x7f800000u ? (bits >> 16) | 0x40u : rounded);
 }
+#else
+DEVICE u16 bfloat_of_float(float x) {
+    u16 bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
+}
+#endif
 
 DEVICE float to_f32(float x) { return x; }
 DEVICE float to_f32(f16 x) { return float_of_half(x.bits); }

@@ -1,4 +1,5 @@
-// out[row, f] of the sums over PARTS of the columns, with what `many.cu` would have done to it.
+// out[row, f] of the sums over PARTS of the columns, with what `many.cu` would have done to it; or of what PARTS ranks made,
+// in their order.
 //
 // Split: a thread a value. Bytes: PARTS f32 read, from the second cache where they were just written, and one written.
 //

@@ -19,6 +19,19 @@ DEVICE u32 fma_bf16x2(u32 a, u32 b, u32 c) {
 }
 #endif
 
+// Two floats rounded to bf16, in a word.
+#ifdef POLYSILICON_HOST
+DEVICE u32 bf16x2_of(float low, float high) {
+    return bfloat_of_float(low) | (u32)bfloat_of_float(high) << 16;
+}
+#else
+DEVICE u32 bf16x2_of(float low, float high) {
+    u32 both;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(both) : "f"(high), "f"(low));
+    return both;
+}
+#endif
+
 // d += a b of a warp: a is 16 x 16, b 16 x 8, of bf16; sums are of f32. With g = lane / 4 and t = lane % 4, a lane holds
 // a[g, 2t..], a[g + 8, 2t..], a[g, 2t + 8..], a[g + 8, 2t + 8..], two neighbours each, b[2t.., g], b[2t + 8.., g], and of
 // the result d[g, 2t], d[g, 2t + 1], d[g + 8, 2t], d[g + 8, 2t + 1].
@@ -81,6 +94,7 @@ DEVICE u32 stream4(const u8* at) {
 // Copies of 16 bytes to shared memory that go on while a thread does something else; a group of them is waited for together.
 #ifdef POLYSILICON_HOST
 DEVICE void copy16_async(void* to, const void* from) {
+    host::must_be_aligned(to, 16), host::must_be_aligned(from, 16);
     host::Pending& copy = host::self->copies[host::self->copied++];
     copy.to = (unsigned char*)to, copy.from = (const unsigned char*)from, copy.bytes = 16;
 }
@@ -119,6 +133,7 @@ DEVICE void await_copies() {
 // lane gets of each the elements [2t, g] and [2t + 1, g].
 #ifdef POLYSILICON_HOST
 DEVICE void load_turned(u32* x, const u16* row) {
+    host::must_be_aligned(row, 16);
     const unsigned long long(*slots)[4] = host::exchange(row);
     const int g = host::self->lane / 4, t = host::self->lane % 4;
     for (int i = 0; i < 4; i++) {

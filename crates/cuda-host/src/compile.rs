@@ -17,9 +17,11 @@ const ENTRY: &str = include_str!("entry.h");
 /// Compilers that are looked for, where `CXX` names none.
 const COMPILERS: [&str; 3] = ["g++", "clang++", "c++"];
 /// Products and sums stay two roundings, as the text says. What is static in an inline function would otherwise be one for
-/// all libraries, though kernels of other macros give it other sizes.
+/// all libraries, though kernels of other macros give it other sizes. A read beside its type's boundary, at which a GPU
+/// stops, stops here too.
 const FLAGS: &str = "-x c++ -std=c++17 -fPIC -shared -w -ffp-contract=off -fno-strict-aliasing -fno-exceptions \
-                     -fno-rtti -fno-stack-protector -fvisibility=hidden";
+                     -fno-rtti -fno-stack-protector -fvisibility=hidden -fsanitize=alignment \
+                     -fsanitize-undefined-trap-on-error";
 
 /// Kernels that run for so long that making them quick pays; of others, compiling is most of it.
 const LONG: [&str; 4] = ["few", "many", "attend", "attend_many"];

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use cuda::{About, Address, Call, Driver, Fault, GraphId, KernelId, Source};
+use cuda::{About, Address, Call, CollectiveCall, Driver, Fault, GraphId, KernelCall, KernelId, Source};
 
 use compile::{Compiled, HostLaunch};
 use memory::Pages;
@@ -97,7 +97,19 @@ impl Host {
         self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn run(&self, call: &Call) -> Result<(), Fault> {
+    /// # Safety
+    /// As for `play`.
+    unsafe fn run(&self, call: &Call) -> Result<(), Fault> {
+        match call {
+            Call::Kernel(call) => self.launch(call),
+            // SAFETY: the caller promises that both ranges are allocated.
+            &Call::Collective(CollectiveCall { to, from, count, .. }) => unsafe {
+                self.copy(to, from, count * size_of::<f32>())
+            },
+        }
+    }
+
+    fn launch(&self, call: &KernelCall) -> Result<(), Fault> {
         let kernel = Arc::clone(&self.held().kernels[call.kernel.0 as usize]);
         assert!(call.threads as usize <= THREADS_MAX, "a block has at most {THREADS_MAX} threads");
         assert!(call.shared_bytes <= SHARED_BYTES, "a block shares at most {SHARED_BYTES} bytes");
@@ -174,7 +186,8 @@ impl Driver for Host {
     }
 
     unsafe fn play(&self, calls: &[Call]) -> Result<(), Fault> {
-        calls.iter().try_for_each(|call| self.run(call))
+        // SAFETY: the caller promises the same.
+        calls.iter().try_for_each(|call| unsafe { self.run(call) })
     }
 
     unsafe fn capture(&self, calls: &[Call]) -> Result<GraphId, Fault> {
@@ -188,7 +201,8 @@ impl Driver for Host {
     unsafe fn replay(&self, graph: GraphId) -> Result<(), Fault> {
         let calls = self.held().graphs.get(&graph.0).cloned();
         let calls = calls.ok_or_else(|| Fault::Failed(format!("graph {} was dropped", graph.0)))?;
-        calls.iter().try_for_each(|call| self.run(call))
+        // SAFETY: what was promised when it was captured still holds.
+        calls.iter().try_for_each(|call| unsafe { self.run(call) })
     }
 
     fn drop_graph(&self, graph: GraphId) {

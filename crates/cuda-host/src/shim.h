@@ -200,6 +200,11 @@ inline void* prepare(unsigned char* stack, long bytes, void (*start)()) {
 #error "kernels run on the CPU of x86-64 and of AArch64"
 #endif
 
+// What a GPU would stop at: the compiler checks plain reads and writes, this what only a GPU's own instructions move.
+inline void must_be_aligned(const void* at, unsigned long bytes) {
+    if ((unsigned long)at % bytes != 0) __builtin_trap();
+}
+
 inline void give_up() { host_switch(&self->stack, scheduler); }
 
 inline void arrive(Barrier* b) {

@@ -8,6 +8,7 @@ use graph::{BackendError, Bucket, Graph, ProgramSpec, Tell};
 use rayon::prelude::*;
 
 use crate::driver::{Driver, KernelId};
+use crate::launch::sources;
 use crate::options::Options;
 use crate::source::Source;
 use crate::weights::Form;
@@ -64,7 +65,7 @@ pub(crate) fn needed(
     let buckets = decode.chain(prefill).collect::<Vec<_>>();
     let texts = |bucket: Bucket| {
         let program = Program::new(graph, forms, &ProgramSpec { bucket, ..ProgramSpec::default() }, options)?;
-        Ok::<_, BackendError>(program.lowered.launches.into_iter().map(|launch| launch.source).collect())
+        Ok::<_, BackendError>(sources(&program.lowered.launches).cloned().collect())
     };
     let texts = buckets.into_par_iter().map(texts).collect::<Result<Vec<BTreeSet<_>>, _>>()?;
     Ok(texts.into_iter().flatten().collect())

@@ -51,9 +51,18 @@ pub struct KernelId(pub u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct GraphId(pub u32);
 
-/// A kernel with everything it needs.
+/// Something that a device is told to do, with everything it needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Call {
+pub enum Call {
+    /// Run a kernel.
+    Kernel(KernelCall),
+    /// Do a share of what ranks do together.
+    Collective(CollectiveCall),
+}
+
+/// A kernel with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelCall {
     /// The kernel.
     pub kernel: KernelId,
     /// Blocks along each axis, at least one.
@@ -66,6 +75,28 @@ pub struct Call {
     pub args: Vec<u64>,
     /// Whether it may start before the one before it has ended, and waits by itself for what that wrote.
     pub early: bool,
+}
+
+/// What ranks do together, each with as many f32. A device that computes alone copies them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Collective {
+    /// Every rank gets the sum of what each of them has.
+    Sum,
+    /// Every rank gets what each of them has, rank after rank.
+    Gather,
+}
+
+/// A rank's share of what ranks do together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CollectiveCall {
+    /// What that is.
+    pub what: Collective,
+    /// Where the result goes.
+    pub to: Address,
+    /// What this rank has.
+    pub from: Address,
+    /// How many f32 it has.
+    pub count: usize,
 }
 
 /// A device's driver.

@@ -7,11 +7,11 @@ use tensor::{Shape, Value, WeightInfo};
 
 use crate::compiled::Kernels;
 use crate::driver::{Driver, Memory};
-use crate::launch::Addresses;
+use crate::launch::{Addresses, calls, sources};
 use crate::lower::{Given, lower};
 use crate::options::Options;
 use crate::weights::forms_of;
-use crate::{fault, unsupported};
+use crate::{NAME, fault, unsupported};
 
 /// Evaluates one operation, whole where there is a kernel for it. Arguments are what weights are to a model, and states are
 /// values `[pages, S, ..]` with pages of `page_len` slots.
@@ -26,6 +26,7 @@ pub fn eval(
     let types = args.iter().map(|arg| Ty::new(arg.dtype, Dims::from(arg.shape))).collect::<Vec<_>>();
     let graph =
         Graph::of_op(op, &types, page_len).map_err(|error| unsupported(op.to_string(), error.to_string()))?;
+    graph.check_alone(NAME)?;
     let mut plan = Plan::of(&expand(&graph, bucket, &|op| op.is_composite()), &[]);
     for value in &mut plan.values {
         if let Place::Argument(argument) = value.place {
@@ -38,8 +39,7 @@ pub fn eval(
     let given = Given { forms: &forms, options, spec: &spec, page_len: page_len as usize, samples: false };
     let lowered = lower(&plan, &given)?;
 
-    let sources = lowered.launches.iter().map(|launch| &launch.source);
-    let kernels = Kernels::default().load(driver, sources, &|_, _| {})?;
+    let kernels = Kernels::default().load(driver, sources(&lowered.launches), &|_, _| {})?;
     let memory = |bytes: &[u8]| {
         let memory = Memory::new(driver, bytes.len()).map_err(fault)?;
         memory.write(0, bytes).map_err(fault).map(|()| memory)
@@ -54,8 +54,7 @@ pub fn eval(
     let (work, table) = (Memory::new(driver, lowered.work_bytes).map_err(fault)?, memory(&lowered.table)?);
     let weights = given.iter().map(Memory::address).collect();
     let at = Addresses { work: work.address(), table: table.address(), weights, ..Addresses::default() };
-    let launches = lowered.launches.iter().zip(&kernels);
-    let calls = launches.map(|(launch, &kernel)| launch.bind(kernel, &at)).collect::<Vec<_>>();
+    let calls = calls(&lowered.launches, &kernels, &at);
     // SAFETY: every place was made as large as the plan says; `read` below waits for the launches.
     unsafe { driver.play(&calls) }.map_err(fault)?;
 

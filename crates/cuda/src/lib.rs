@@ -28,7 +28,10 @@ use graph::{
 };
 use tensor::{DType, WeightSource};
 
-pub use driver::{About, Address, Call, Driver, Fault, GraphId, KernelId, Memory, SLOTS};
+pub use driver::{
+    About, Address, Call, Collective, CollectiveCall, Driver, Fault, GraphId, KernelCall, KernelId, Memory,
+    SLOTS,
+};
 pub use eval::eval;
 pub use nvidia::{Energy, Found, Nvidia, find};
 pub use options::{Options, Precision};
@@ -78,7 +81,7 @@ impl Cuda {
 /// compiler will be given.
 pub fn sources(graph: &Graph, spec: &ProgramSpec, options: &Options) -> Result<Vec<Source>, BackendError> {
     let program = program::Program::new(graph, &weights::forms(graph), spec, options)?;
-    Ok(program.lowered.launches.into_iter().map(|launch| launch.source).collect())
+    Ok(launch::sources(&program.lowered.launches).cloned().collect())
 }
 
 impl Backend for Cuda {
@@ -87,6 +90,7 @@ impl Backend for Cuda {
     }
 
     fn load(&self, graph: &Graph, source: &dyn WeightSource) -> Result<Arc<dyn Weights>, BackendError> {
+        graph.check_alone(NAME)?;
         Ok(Arc::new(weights::Loaded::load(graph, source, &self.driver)?))
     }
 

@@ -1,8 +1,7 @@
 //! Weights in the order in which tensor cores are handed them: tiles of 16 rows and 64 columns, in planes. What is where
 //! is said in `kernels/cuda/tiles.cuh`, which reads them.
 
-use rayon::prelude::*;
-use tensor::blocks::{MXFP4, Q4_0, Q4_K, Q5_K, Q6_K, Q8_0, unpack_scales};
+use tensor::blocks::{MXFP4, Q4_0, Q4_K, Q5_K, Q6_K, unpack_scales};
 use tensor::{DType, WeightInfo};
 
 /// Rows of a tile.
@@ -66,158 +65,84 @@ pub(crate) struct Run {
 
 /// Packs rows of a weight, as they were found, from a row on that begins a tile: one run a plane.
 pub(crate) fn pack(dtype: DType, tiles: [usize; 2], first_row: usize, found: &[u8]) -> Vec<Run> {
-    let planes = planes(dtype).expect("only what has a packed form is packed");
+    let sizes = planes(dtype).expect("only what has a packed form is packed");
+    let Planes { codes, highs, scales, supers } = sizes;
     let [row_tiles, k_tiles] = tiles;
     let row_bytes =
         dtype.bytes_of(k_tiles * TILE_COLUMNS).expect("rows are whole tiles, and so whole blocks");
-    let row_of_tiles = |found: &[u8]| {
-        let mut strip = Strip::new(planes, k_tiles);
-        let rows = found.chunks_exact(row_bytes).map(|row| Row::of(dtype, row)).collect::<Vec<_>>();
-        strip.fill(dtype, &rows);
-        strip
-    };
-    let strips = found.par_chunks(row_bytes * TILE_ROWS).map(row_of_tiles).collect::<Vec<_>>();
     let (all, first) = (row_tiles * k_tiles, first_row / TILE_ROWS * k_tiles);
-    let starts = [
-        0,
-        all * planes.codes,
-        all * (planes.codes + planes.highs),
-        all * (planes.codes + planes.highs + planes.scales),
+    let strips = found.len().div_ceil(row_bytes * TILE_ROWS);
+    // Where a plane begins, and the bytes that a row of tiles has there.
+    let places = [
+        (0, codes * k_tiles),
+        (all * codes, highs * k_tiles),
+        (all * (codes + highs), scales * k_tiles),
+        (all * (codes + highs + scales), supers * k_tiles / SUPER),
     ];
-    let sizes = [planes.codes, planes.highs, planes.scales, planes.supers];
-    let run = |plane: usize| {
-        let tiles = if plane == 3 { first / SUPER } else { first };
-        let bytes = strips.iter().flat_map(|strip| &strip.planes[plane]).copied().collect::<Vec<_>>();
-        Run { at: starts[plane] + tiles * sizes[plane], bytes }
-    };
-    (0..4).map(run).filter(|run| !run.bytes.is_empty()).collect()
-}
-
-/// A row of tiles: its bytes in each plane.
-struct Strip {
-    planes: [Vec<u8>; 4],
-    k_tiles: usize,
-}
-
-impl Strip {
-    fn new(planes: Planes, k_tiles: usize) -> Strip {
-        let zeros = |bytes: usize| vec![0; bytes];
-        let of_tiles = |bytes| zeros(bytes * k_tiles);
-        let supers = zeros(planes.supers * k_tiles / SUPER);
-        Strip {
-            planes: [of_tiles(planes.codes), of_tiles(planes.highs), of_tiles(planes.scales), supers],
-            k_tiles,
-        }
+    let before = first / k_tiles.max(1);
+    let mut runs =
+        places.map(|(start, each)| Run { at: start + before * each, bytes: vec![0; strips * each] });
+    let mut rows = Rows::default();
+    for (strip, found) in found.chunks(row_bytes * TILE_ROWS).enumerate() {
+        let planes = runs.each_mut().map(|run| {
+            let each = run.bytes.len() / strips;
+            &mut run.bytes[strip * each..][..each]
+        });
+        rows.take_apart(dtype, found, row_bytes, k_tiles * TILE_COLUMNS);
+        rows.put(dtype, sizes, planes);
     }
-
-    /// Puts every code where its lane finds it, and every scale where its row's lanes do.
-    fn fill(&mut self, dtype: DType, rows: &[Row]) {
-        for k_tile in 0..self.k_tiles {
-            for lane in 0..32 {
-                let (g, t) = (lane / 4, lane % 4);
-                for m in 0..4 {
-                    for r in 0..4 {
-                        let Some(row) = rows.get(g + 8 * (r % 2)) else { continue };
-                        let column = k_tile * TILE_COLUMNS + 16 * m + 2 * t + 8 * (r / 2);
-                        let pair = [row.codes[column], row.codes[column + 1]];
-                        self.put(dtype, k_tile, lane, [m, r], pair);
-                    }
-                }
-            }
-        }
-        for (place, row) in rows.iter().enumerate() {
-            let (g, half) = (place % 8, place / 8);
-            let [_, _, scales, supers] = &mut self.planes;
-            spread(scales, &row.scales, g, half);
-            spread(supers, &row.supers, g, half);
-        }
-    }
-
-    fn put(&mut self, dtype: DType, k_tile: usize, lane: usize, [m, r]: [usize; 2], pair: [u16; 2]) {
-        let [codes, highs, ..] = &mut self.planes;
-        match dtype {
-            DType::BF16 => {
-                let at = k_tile * 2048 + m * 512 + lane * 16 + r * 4;
-                or(codes, at, u32::from(pair[0]) | u32::from(pair[1]) << 16);
-            }
-            DType::Q8_0 => {
-                let at = k_tile * 1024 + m / 2 * 512 + lane * 16 + (m % 2 * 2 + r / 2) * 4;
-                or(codes, at, spaced(pair.map(|code| code & 0xFF)) << (8 * (r % 2)));
-            }
-            _ => {
-                or(codes, k_tile * 512 + lane * 16 + m * 4, spaced(pair.map(|code| code & 15)) << (4 * r));
-                let high = spaced(pair.map(|code| code >> 4));
-                match dtype {
-                    DType::Q5_K => or(highs, k_tile * 128 + lane * 4, high << (4 * m + r)),
-                    DType::Q6_K => {
-                        or(highs, k_tile * 256 + lane * 8 + m / 2 * 4, high << (2 * (m % 2 * 4 + r)));
-                    }
-                    _ => {}
-                }
-            }
-        }
-    }
+    runs.into_iter().filter(|run| !run.bytes.is_empty()).collect()
 }
 
-/// Two numbers, 16 bits apart.
-fn spaced([low, high]: [u16; 2]) -> u32 {
-    u32::from(low) | u32::from(high) << 16
-}
-
-fn or(plane: &mut [u8], at: usize, word: u32) {
-    for (to, byte) in plane[at..at + 4].iter_mut().zip(word.to_le_bytes()) {
-        *to |= byte;
-    }
-}
-
-/// A row's scales, so many bytes a tile, to where the lanes of its row find them: those of rows g and g + 8 together.
-fn spread(plane: &mut [u8], of_row: &[Vec<u8>], g: usize, half: usize) {
-    let Some(each) = of_row.first().map(Vec::len) else { return };
-    for (tile, bytes) in plane.chunks_exact_mut(each * TILE_ROWS).zip(of_row) {
-        tile[(g * 2 + half) * each..][..each].copy_from_slice(bytes);
-    }
-}
-
-/// A row taken apart.
-struct Row {
-    /// A code a column: bits of a bf16, a signed byte, or the number that is scaled.
-    codes: Vec<u16>,
-    /// For each tile the bytes of its scales.
-    scales: Vec<Vec<u8>>,
+/// The rows of a row of tiles taken apart, one behind another.
+#[derive(Default)]
+struct Rows {
+    /// What is put into lanes' registers: two bytes of a bf16, a signed byte, or the number that is scaled. Rows that are missing
+    /// are zeros.
+    codes: Vec<u8>,
+    /// For each tile the bytes of a row's scales.
+    scales: Vec<u8>,
     /// For each four tiles the bytes of theirs.
-    supers: Vec<Vec<u8>>,
+    supers: Vec<u8>,
+    /// How many there are.
+    count: usize,
 }
 
-impl Row {
-    fn of(dtype: DType, bytes: &[u8]) -> Row {
-        let mut row = Row { codes: vec![], scales: vec![], supers: vec![] };
+impl Rows {
+    fn take_apart(&mut self, dtype: DType, found: &[u8], row_bytes: usize, width: usize) {
+        self.codes.clear();
+        self.scales.clear();
+        self.supers.clear();
+        self.count = found.len() / row_bytes;
+        // Rows are whole blocks, and so are all of them together.
         match dtype {
-            DType::BF16 => row.codes.extend(bytes.as_chunks().0.iter().map(|bits| u16::from_le_bytes(*bits))),
-            DType::Q8_0 => each::<34>(bytes, &mut row, |block, row| {
-                row.codes.extend(Q8_0::of(block).codes.map(u16::from));
-                block[..2].to_vec()
+            DType::BF16 => self.codes.extend_from_slice(found),
+            DType::Q8_0 => found.as_chunks().0.iter().for_each(|block: &[u8; 34]| {
+                self.scales.extend_from_slice(&block[..2]);
+                self.codes.extend_from_slice(&block[2..]);
             }),
-            DType::Q4_0 => each::<18>(bytes, &mut row, |block, row| {
-                halves(&mut row.codes, Q4_0::of(block).codes);
-                block[..2].to_vec()
+            DType::Q4_0 => found.as_chunks().0.iter().for_each(|block: &[u8; 18]| {
+                self.scales.extend_from_slice(&block[..2]);
+                halves(&mut self.codes, Q4_0::of(block).codes);
             }),
-            DType::MXFP4 => each::<17>(bytes, &mut row, |block, row| {
-                halves(&mut row.codes, MXFP4::of(block).codes);
-                vec![block[0]]
+            DType::MXFP4 => found.as_chunks().0.iter().for_each(|block: &[u8; 17]| {
+                self.scales.push(block[0]);
+                halves(&mut self.codes, MXFP4::of(block).codes);
             }),
-            DType::Q4_K => bytes.as_chunks().0.iter().for_each(|block: &[u8; 144]| row.q4_k(block)),
-            DType::Q5_K => bytes.as_chunks().0.iter().for_each(|block: &[u8; 176]| row.q5_k(block)),
-            DType::Q6_K => bytes.as_chunks().0.iter().for_each(|block: &[u8; 210]| row.q6_k(block)),
+            DType::Q4_K => found.as_chunks().0.iter().for_each(|block: &[u8; 144]| self.q4_k(block)),
+            DType::Q5_K => found.as_chunks().0.iter().for_each(|block: &[u8; 176]| self.q5_k(block)),
+            DType::Q6_K => found.as_chunks().0.iter().for_each(|block: &[u8; 210]| self.q6_k(block)),
             _ => unreachable!("only what has a packed form is packed"),
         }
-        row
+        let each = if dtype == DType::BF16 { 2 } else { 1 };
+        self.codes.resize(TILE_ROWS * width * each, 0);
     }
 
     fn q4_k(&mut self, block: &[u8; 144]) {
         let Q4_K { scales, codes, .. } = Q4_K::of(block);
         for codes in codes.as_chunks::<32>().0 {
-            self.codes.extend(codes.map(|byte| u16::from(byte & 15)));
-            self.codes.extend(codes.map(|byte| u16::from(byte >> 4)));
+            self.codes.extend(codes.map(|byte| byte & 15));
+            self.codes.extend(codes.map(|byte| byte >> 4));
         }
         self.scales_and_mins(scales, &block[..4]);
     }
@@ -227,9 +152,9 @@ impl Row {
         for g in 0..8 {
             let code = |i: usize| {
                 let low = codes[g / 2 * 32 + i] >> (g % 2 * 4) & 15;
-                u16::from(low | (high_bits[i] >> g & 1) << 4)
+                low | (high_bits[i] >> g & 1) << 4
             };
-            self.codes.extend((0..32).map(code));
+            self.codes.extend(std::array::from_fn::<u8, 32, _>(code));
         }
         self.scales_and_mins(scales, &block[..4]);
     }
@@ -237,40 +162,151 @@ impl Row {
     fn scales_and_mins(&mut self, packed: &[u8; 12], supers: &[u8]) {
         let (scales, mins) = unpack_scales(packed);
         for pair in [0, 2, 4, 6] {
-            self.scales.push(vec![scales[pair], mins[pair], scales[pair + 1], mins[pair + 1]]);
+            self.scales.extend([scales[pair], mins[pair], scales[pair + 1], mins[pair + 1]]);
         }
-        self.supers.push(supers.to_vec());
+        self.supers.extend_from_slice(supers);
     }
 
     fn q6_k(&mut self, block: &[u8; 210]) {
         let Q6_K { codes, high_bits, scales, .. } = Q6_K::of(block);
-        for i in 0..256 {
-            let (half, quarter, at) = (i / 128, i % 128 / 32, i % 32);
-            let low = codes[half * 64 + quarter % 2 * 32 + at] >> (quarter / 2 * 4) & 15;
-            let high = high_bits[half * 32 + at] >> (quarter * 2) & 3;
-            self.codes.push(u16::from(low | high << 4));
+        for part in 0..8 {
+            let (half, quarter) = (part / 4, part % 4);
+            let code = |at: usize| {
+                let low = codes[half * 64 + quarter % 2 * 32 + at] >> (quarter / 2 * 4) & 15;
+                low | (high_bits[half * 32 + at] >> (quarter * 2) & 3) << 4
+            };
+            self.codes.extend(std::array::from_fn::<u8, 32, _>(code));
         }
-        self.scales.extend(scales.as_chunks::<4>().0.iter().map(|four| four.to_vec()));
-        self.supers.push(block[208..].to_vec());
+        self.scales.extend(scales);
+        self.supers.extend_from_slice(&block[208..]);
     }
-}
 
-/// Blocks of 32 columns, whose scales come two to a tile.
-fn each<const BYTES: usize>(
-    bytes: &[u8],
-    row: &mut Row,
-    mut scale: impl FnMut(&[u8; BYTES], &mut Row) -> Vec<u8>,
-) {
-    for pair in bytes.as_chunks::<BYTES>().0.chunks_exact(2) {
-        let scales = pair.iter().flat_map(|block| scale(block, row)).collect();
-        row.scales.push(scales);
+    /// Puts every code where its lane finds it, and every scale where its row's lanes do.
+    fn put(&self, dtype: DType, sizes: Planes, [codes, highs, scales, supers]: [&mut [u8]; 4]) {
+        let row_len = self.codes.len() / TILE_ROWS;
+        // Rows g and g + 8 share lanes.
+        for g in 0..TILE_ROWS / 2 {
+            let pair = [g, g + TILE_ROWS / 2].map(|row| &self.codes[row * row_len..][..row_len]);
+            match dtype {
+                DType::BF16 => bf16(codes, pair, g),
+                DType::Q8_0 => bytes(codes, pair, g),
+                _ => {
+                    nibbles(codes, pair, g);
+                    match dtype {
+                        DType::Q5_K => fifths(highs, pair, g),
+                        DType::Q6_K => sixths(highs, pair, g),
+                        _ => {}
+                    }
+                }
+            }
+        }
+        let of_scales = [(scales, &self.scales, sizes.scales), (supers, &self.supers, sizes.supers)];
+        for (plane, of_rows, bytes) in of_scales.into_iter().filter(|(.., bytes)| *bytes > 0) {
+            for (place, row) in of_rows.chunks_exact(of_rows.len() / self.count).enumerate() {
+                spread(plane, row, bytes / TILE_ROWS, place % 8 * 2 + place / 8);
+            }
+        }
     }
 }
 
 /// Codes of 4 bits, those of columns i and i + 16 in byte i.
-fn halves(codes: &mut Vec<u16>, bytes: &[u8; 16]) {
-    codes.extend(bytes.map(|byte| u16::from(byte & 15)));
-    codes.extend(bytes.map(|byte| u16::from(byte >> 4)));
+fn halves(codes: &mut Vec<u8>, bytes: &[u8; 16]) {
+    codes.extend(bytes.map(|byte| byte & 15));
+    codes.extend(bytes.map(|byte| byte >> 4));
+}
+
+/// The bytes of a plane that the lanes of rows g and g + 8 read, in pieces of so many, with the columns of both rows that they
+/// are made of: for each tile, for each piece of its plane that a warp reads at once, for each of four lanes.
+fn lanes<const BYTES: usize>(plane: &mut [u8], g: usize) -> impl Iterator<Item = &mut [[u8; BYTES]]> {
+    let of_warp = plane.as_chunks_mut::<BYTES>().0.chunks_exact_mut(32);
+    of_warp.map(move |warp| &mut warp[g * 4..][..4])
+}
+
+fn bf16(plane: &mut [u8], pair: [&[u8]; 2], g: usize) {
+    // A piece is a product: 16 columns.
+    let [low, high] = pair.map(|row| row.as_chunks::<4>().0.as_chunks::<8>().0);
+    for (place, lanes) in lanes::<16>(plane, g).enumerate() {
+        let (low, high) = (&low[place], &high[place]);
+        for (t, lane) in lanes.iter_mut().enumerate() {
+            for (to, word) in
+                lane.as_chunks_mut().0.iter_mut().zip([low[t], high[t], low[t + 4], high[t + 4]])
+            {
+                *to = word;
+            }
+        }
+    }
+}
+
+fn bytes(plane: &mut [u8], pair: [&[u8]; 2], g: usize) {
+    // A piece is two products: 32 columns.
+    let [low, high] = pair.map(|row| row.as_chunks::<32>().0);
+    for (place, lanes) in lanes::<16>(plane, g).enumerate() {
+        let (low, high) = (&low[place], &high[place]);
+        for (t, lane) in lanes.iter_mut().enumerate() {
+            for (part, to) in lane.as_chunks_mut().0.iter_mut().enumerate() {
+                let column = 8 * part + 2 * t;
+                *to = [low[column], high[column], low[column + 1], high[column + 1]];
+            }
+        }
+    }
+}
+
+/// Bits of both rows' codes of product m, from the lowest on, `width` of them at a time: the first of two columns in the lower half
+/// of a word, the second in the upper.
+fn word(pair: [&[u8; TILE_COLUMNS]; 2], m: usize, t: usize, bits: impl Fn(u8) -> u8, width: usize) -> u32 {
+    let column = 16 * m + 2 * t;
+    let part = |r: usize| {
+        let two = &pair[r % 2][column + 8 * (r / 2)..][..2];
+        (u32::from(bits(two[0])) | u32::from(bits(two[1])) << 16) << (width * r)
+    };
+    part(0) | part(1) | part(2) | part(3)
+}
+
+/// For each tile its columns of both rows, with what four lanes read of it.
+fn tiles_of<'a, const BYTES: usize>(
+    plane: &'a mut [u8],
+    pair: [&'a [u8]; 2],
+    g: usize,
+) -> impl Iterator<Item = ([&'a [u8; TILE_COLUMNS]; 2], &'a mut [[u8; BYTES]])> {
+    let [low, high] = pair.map(|row| row.as_chunks::<TILE_COLUMNS>().0);
+    low.iter().zip(high).map(|(low, high)| [low, high]).zip(lanes(plane, g))
+}
+
+fn nibbles(plane: &mut [u8], pair: [&[u8]; 2], g: usize) {
+    for (columns, lanes) in tiles_of::<16>(plane, pair, g) {
+        for (t, lane) in lanes.iter_mut().enumerate() {
+            for (m, to) in lane.as_chunks_mut().0.iter_mut().enumerate() {
+                *to = word(columns, m, t, |code| code & 15, 4).to_le_bytes();
+            }
+        }
+    }
+}
+
+fn fifths(plane: &mut [u8], pair: [&[u8]; 2], g: usize) {
+    for (columns, lanes) in tiles_of::<4>(plane, pair, g) {
+        for (t, lane) in lanes.iter_mut().enumerate() {
+            let of = |m| word(columns, m, t, |code| code >> 4, 1) << (4 * m);
+            *lane = (of(0) | of(1) | of(2) | of(3)).to_le_bytes();
+        }
+    }
+}
+
+fn sixths(plane: &mut [u8], pair: [&[u8]; 2], g: usize) {
+    for (columns, lanes) in tiles_of::<8>(plane, pair, g) {
+        for (t, lane) in lanes.iter_mut().enumerate() {
+            for (half, to) in lane.as_chunks_mut().0.iter_mut().enumerate() {
+                let of = |m| word(columns, 2 * half + m, t, |code| code >> 4, 2) << (8 * m);
+                *to = (of(0) | of(1)).to_le_bytes();
+            }
+        }
+    }
+}
+
+/// A row's scales, so many bytes a tile or four, to where the lanes of its row find them: in place `place` of sixteen.
+fn spread(plane: &mut [u8], of_row: &[u8], each: usize, place: usize) {
+    for (to, bytes) in plane.chunks_exact_mut(each * TILE_ROWS).zip(of_row.chunks_exact(each)) {
+        to[place * each..][..each].copy_from_slice(bytes);
+    }
 }
 
 #[cfg(test)]

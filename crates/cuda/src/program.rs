@@ -9,7 +9,7 @@ use tensor::{DType, Shape};
 
 use crate::compiled::Kernels;
 use crate::driver::{Call, Driver, GraphId, KernelId, Memory};
-use crate::launch::Addresses;
+use crate::launch::{Addresses, Launch, calls, sources};
 use crate::lower::{Given, Lowered, Sampling, lower};
 use crate::options::Options;
 use crate::weights::Form;
@@ -45,7 +45,7 @@ pub(crate) struct Program {
     pub lowered: Lowered,
     /// What is brought out, in the order of the spec's taps.
     pub taps: Vec<Tap>,
-    /// The kernel of each launch, once loaded.
+    /// The kernels of the launches that run one, once loaded.
     kernels: Vec<KernelId>,
     /// The table in the device's memory, once loaded.
     table: Option<Memory>,
@@ -86,8 +86,7 @@ impl Program {
 
     /// Loads the kernels and the table.
     pub fn load(&mut self, driver: &Arc<dyn Driver>, known: &Kernels) -> Result<(), BackendError> {
-        self.kernels =
-            known.load(driver, self.lowered.launches.iter().map(|launch| &launch.source), &|_, _| {})?;
+        self.kernels = known.load(driver, sources(&self.lowered.launches), &|_, _| {})?;
         let table = Memory::new(driver, self.lowered.table.len()).map_err(fault)?;
         table.write(0, &self.lowered.table).map_err(fault)?;
         self.table = Some(table);
@@ -115,13 +114,7 @@ impl Program {
     /// The launches on memory.
     fn calls(&self, at: &Addresses) -> Vec<Call> {
         let table = self.table.as_ref().expect("a program is loaded before it runs").address();
-        let at = Addresses { table, ..at.clone() };
-        self.lowered
-            .launches
-            .iter()
-            .zip(&self.kernels)
-            .map(|(launch, &kernel)| launch.bind(kernel, &at))
-            .collect()
+        calls(&self.lowered.launches, &self.kernels, &Addresses { table, ..at.clone() })
     }
 
     /// Forgets what was captured: the memory that it runs on is no more, or nobody runs it any more.
@@ -145,7 +138,7 @@ impl Program {
             let (args, results) = (types(&node.args), types(&node.results));
             PlanLine {
                 path: node.path.clone(),
-                kernel: mine.map(|launch| launch.source.kernel).collect::<Vec<_>>().join(" + "),
+                kernel: mine.map(Launch::name).collect::<Vec<_>>().join(" + "),
                 work: node.op.work(&args, &results, &counts),
                 factor: node.op.factor(&args),
                 predicted_ns: None,

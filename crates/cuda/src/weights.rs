@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use graph::{BackendError, Bucket, Graph, Op, Place, Plan, WeightSpec, Weights, bind, expand, fuse};
+use rayon::prelude::*;
 use tensor::{SourceError, WeightInfo, WeightSource};
 
 use crate::driver::{Driver, Memory};
 use crate::fault;
 use crate::pack::{TILE_ROWS, pack, planes, tiles};
 
-/// Bytes of a weight that are read and written at once.
-const PIECE: usize = 32 << 20;
+/// Bytes of a weight that a thread reads, packs and writes at once: few enough to stay in its caches.
+const PIECE: usize = 2 << 20;
 
 /// Weights on a device.
 pub(crate) struct Loaded {
@@ -21,20 +22,29 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    /// Reads, packs and writes every weight of a graph, in pieces.
+    /// Reads, packs and writes every weight of a graph, in pieces side by side.
     pub fn load(
         graph: &Graph,
         source: &dyn WeightSource,
         driver: &Arc<dyn Driver>,
     ) -> Result<Loaded, BackendError> {
         let forms = forms(graph);
-        let mut memory = vec![];
-        for (spec, form) in graph.weights.iter().zip(&forms) {
+        let (mut memory, mut pieces) = (vec![], vec![]);
+        for (weight, (spec, form)) in graph.weights.iter().zip(&forms).enumerate() {
             let bytes = form.bytes(&spec.info).ok_or_else(|| too_large(spec))?;
-            let place = Memory::new(driver, bytes).map_err(fault)?;
-            load_one(spec, *form, source, &place)?;
-            memory.push(place);
+            memory.push(Memory::new(driver, bytes).map_err(fault)?);
+            let row_bytes = spec.info.row_bytes().ok_or_else(|| too_large(spec))?;
+            let rows = spec.info.shape.rows().ok_or_else(|| too_large(spec))?;
+            let at_once = (PIECE / row_bytes.max(1)).max(1).next_multiple_of(TILE_ROWS);
+            let starts = (0..rows).step_by(at_once);
+            pieces.extend(starts.map(|first| (weight, first, at_once.min(rows - first) * row_bytes)));
         }
+        pieces.par_iter().try_for_each_init(Vec::new, |found, &(weight, first, bytes)| {
+            let spec = &graph.weights[weight];
+            found.resize(bytes, 0);
+            source.read_rows(&spec.name, first, found)?;
+            forms[weight].write(&spec.info, first, found, &memory[weight])
+        })?;
         Ok(Loaded { memory, forms })
     }
 }
@@ -43,23 +53,6 @@ impl Weights for Loaded {
     fn bytes(&self) -> u64 {
         self.memory.iter().map(|memory| memory.bytes() as u64).sum()
     }
-}
-
-fn load_one(
-    spec: &WeightSpec,
-    form: Form,
-    source: &dyn WeightSource,
-    place: &Memory,
-) -> Result<(), BackendError> {
-    let row_bytes = spec.info.row_bytes().ok_or_else(|| too_large(spec))?;
-    let rows = spec.info.shape.rows().ok_or_else(|| too_large(spec))?;
-    let at_once = (PIECE / row_bytes.max(1)).next_multiple_of(TILE_ROWS);
-    for first in (0..rows).step_by(at_once) {
-        let mut piece = vec![0; at_once.min(rows - first) * row_bytes];
-        source.read_rows(&spec.name, first, &mut piece)?;
-        form.write(&spec.info, first, &piece, place)?;
-    }
-    Ok(())
 }
 
 fn too_large(spec: &WeightSpec) -> SourceError {

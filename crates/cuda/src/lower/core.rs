@@ -8,13 +8,13 @@ use crate::launch::Arg;
 use crate::source::Source;
 
 /// A value as `map.cu` walks it.
-struct Walk {
-    arg: Arg,
-    ctype: &'static str,
+pub(super) struct Walk {
+    pub arg: Arg,
+    pub ctype: &'static str,
     /// Elements to the next along each axis of the shape that is walked.
-    strides: Vec<usize>,
+    pub strides: Vec<usize>,
     /// The first element.
-    first: usize,
+    pub first: usize,
 }
 
 impl Lowering<'_> {
@@ -61,8 +61,13 @@ impl Lowering<'_> {
             Op::TopK(k) => self.top_k(*k, false, args, results),
             Op::StateRead => self.state_read(args, out),
             Op::StateWrite => self.state_write(args),
-            Op::AllReduce { .. } | Op::AllGather { .. } => {
-                Err(self.refuse("one GPU is one rank; run with one"))
+            Op::AllReduce { ranks } => {
+                self.all_reduce(*ranks as usize, args[0], out);
+                Ok(())
+            }
+            Op::AllGather { axis, ranks } => {
+                self.all_gather(usize::from(*axis), *ranks as usize, args[0], out);
+                Ok(())
             }
             _ => Err(self.refuse("it has no kernel and no expansion")),
         }
@@ -87,7 +92,7 @@ impl Lowering<'_> {
         Walk { arg: self.arg(value), ctype: c_type(self.dtype(value)), strides, first: 0 }
     }
 
-    fn map(&mut self, expression: &str, shape: &[usize], out: Walk, args: Vec<Walk>) {
+    pub(super) fn map(&mut self, expression: &str, shape: &[usize], out: Walk, args: Vec<Walk>) {
         let count = shape.iter().product::<usize>();
         let lined_up = |of: &[usize], fill: usize| {
             let missing = std::iter::repeat_n(fill, MAX_AXES - of.len());

@@ -4,6 +4,7 @@ mod attention;
 mod core;
 mod experts;
 mod products;
+mod ranks;
 mod rows;
 mod sampling;
 
@@ -12,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use graph::{Act, BackendError, Input, Inputs, Literal, Op, Place, Plan, ProgramSpec, ValueId};
 use tensor::{DType, Shape};
 
-use crate::launch::{Arg, Launch};
+use crate::launch::{Arg, Kernel, Launch, What};
 use crate::options::Options;
 use crate::source::{Source, float};
 use crate::unsupported;
@@ -204,15 +205,8 @@ impl<'a> Lowering<'a> {
         let grid = grid.map(|blocks| u32::try_from(blocks).unwrap_or(u32::MAX));
         let (threads, shared_bytes) = (threads as u32, shared as u32);
         let early = self.options.early && source.kernel == "few";
-        self.launches.push(Launch {
-            source,
-            grid,
-            threads,
-            shared_bytes,
-            args,
-            planned: self.planned,
-            early,
-        });
+        let what = What::Kernel(Kernel { source, grid, threads, shared_bytes, early });
+        self.launches.push(Launch { what, args, planned: self.planned });
     }
 
     /// A launch of so many elements, each by a thread.

@@ -6,6 +6,7 @@ mod cache;
 mod compile;
 mod energy;
 mod library;
+mod pinned;
 
 use std::collections::HashMap;
 use std::ffi::{CString, c_void};
@@ -14,14 +15,18 @@ use std::sync::{Mutex, MutexGuard};
 use cudarc::driver::result::{self, DriverError};
 use cudarc::driver::sys;
 
-use crate::driver::{About, Address, Call, Driver, Fault, GraphId, KernelId};
+use crate::driver::{About, Address, Call, CollectiveCall, Driver, Fault, GraphId, KernelCall, KernelId};
 use crate::source::Source;
 use cache::Cache;
+use pinned::{Pinned, Slot, Stage};
 
 pub use energy::Energy;
 
 /// Bytes that every kernel may share without asking.
 const SHARED_DEFAULT: i32 = 48 << 10;
+
+/// Most bytes that go through a stage at once.
+const STAGE_BYTES: usize = 4 << 20;
 
 /// A GPU of this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,61 +95,8 @@ struct Held {
     graphs: HashMap<u32, sys::CUgraphExec>,
     next_graph: u32,
     slots: Vec<Option<Slot>>,
-}
-
-/// What one step on its way holds.
-struct Slot {
-    sent: Pinned,
-    brought: Pinned,
-    bytes: usize,
-    begun: sys::CUevent,
-    ended: sys::CUevent,
-}
-
-impl Slot {
-    /// Gives back what it holds; its step is over.
-    fn release(&mut self) {
-        self.sent.release();
-        self.brought.release();
-        // SAFETY: the events are this slot's, and nothing waits for them any more.
-        unsafe {
-            let _ = result::event::destroy(self.begun);
-            let _ = result::event::destroy(self.ended);
-        }
-    }
-}
-
-/// Host memory that the device reads and writes by itself.
-struct Pinned {
-    at: *mut c_void,
-    bytes: usize,
-}
-
-impl Pinned {
-    fn none() -> Pinned {
-        Pinned { at: std::ptr::null_mut(), bytes: 0 }
-    }
-
-    /// Makes it large enough; what it held is lost.
-    fn reserve(&mut self, bytes: usize) -> Result<(), DriverError> {
-        if bytes <= self.bytes {
-            return Ok(());
-        }
-        self.release();
-        let bytes = bytes.next_power_of_two().max(4096);
-        // SAFETY: the context is current; the flags ask for nothing special.
-        self.at = unsafe { result::malloc_host(bytes, 0) }?;
-        self.bytes = bytes;
-        Ok(())
-    }
-
-    fn release(&mut self) {
-        if !self.at.is_null() {
-            // SAFETY: `malloc_host` gave it, and the slot that owns it has no step on its way.
-            let _ = unsafe { result::free_host(self.at) };
-        }
-        *self = Pinned::none();
-    }
+    /// What writes go through that nobody writes through now.
+    stages: Vec<Stage>,
 }
 
 impl Nvidia {
@@ -196,6 +148,30 @@ impl Nvidia {
         unsafe { result::stream::synchronize(self.stream) }.map_err(|error| failed("a kernel failed", error))
     }
 
+    /// Writes bytes through a stage, which nothing is on its way through when this returns.
+    ///
+    /// # Safety
+    /// The range is allocated.
+    unsafe fn write_through(&self, stage: &mut Stage, at: Address, bytes: &[u8]) -> Result<(), DriverError> {
+        for (place, piece) in bytes.chunks(STAGE_BYTES).enumerate() {
+            stage.bytes.reserve(piece.len())?;
+            stage.bytes.fill(piece);
+            let held = self.held.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            // In the stream, for a copy outside of it may end after what is enqueued next begins.
+            // SAFETY: the context is current since the caller entered; the stage keeps the bytes until the event has happened, which
+            // is waited for; the range is the caller's promise.
+            unsafe {
+                let to = at + (place * STAGE_BYTES) as u64;
+                result::memcpy_htod_async(to, stage.bytes.first(piece.len()), self.stream)?;
+                result::event::record(stage.read, self.stream)?;
+            }
+            drop(held);
+            // SAFETY: events live as long as their stage.
+            unsafe { result::event::synchronize(stage.read) }?;
+        }
+        Ok(())
+    }
+
     /// The code of a kernel: kept from before, or compiled now. Threads that compile do not wait for one another.
     fn code(&self, source: &Source) -> Result<Vec<u8>, Fault> {
         let text = source.text();
@@ -220,7 +196,17 @@ impl Nvidia {
         Ok(code)
     }
 
-    fn launch(&self, held: &Held, call: &Call) -> Result<(), DriverError> {
+    fn enqueue(&self, held: &Held, call: &Call) -> Result<(), DriverError> {
+        match call {
+            Call::Kernel(call) => self.launch(held, call),
+            // SAFETY: the stream lives as long as this; that both ranges are allocated is the caller's promise.
+            &Call::Collective(CollectiveCall { to, from, count, .. }) => unsafe {
+                result::memcpy_dtod_async(to, from, count * size_of::<f32>(), self.stream)
+            },
+        }
+    }
+
+    fn launch(&self, held: &Held, call: &KernelCall) -> Result<(), DriverError> {
         let function = held.functions[call.kernel.0 as usize];
         let mut args = call.args.clone();
         let mut pointers =
@@ -290,12 +276,16 @@ impl Driver for Nvidia {
     }
 
     unsafe fn write(&self, at: Address, bytes: &[u8]) -> Result<(), Fault> {
-        let _held = self.enter()?;
-        // In the stream, for a copy outside of it may end after what is enqueued next begins.
-        // SAFETY: the caller promises that the range is allocated; the copy is over when this returns.
-        unsafe { result::memcpy_htod_async(at, bytes, self.stream) }
-            .map_err(|error| failed("bytes cannot be written", error))?;
-        self.synchronize()
+        // Through memory that the device reads by itself: from any other the driver copies first, one caller at a time. Here
+        // each has a stage of its own, and the lock is held only to enqueue.
+        let mut stage = match self.enter()?.stages.pop() {
+            Some(stage) => stage,
+            None => Stage::new().map_err(|error| failed("bytes cannot be written", error))?,
+        };
+        // SAFETY: the caller promises that the range is allocated.
+        let written = unsafe { self.write_through(&mut stage, at, bytes) };
+        self.enter()?.stages.push(stage);
+        written.map_err(|error| failed("bytes cannot be written", error))
     }
 
     unsafe fn read(&self, at: Address, bytes: &mut [u8]) -> Result<(), Fault> {
@@ -342,7 +332,7 @@ impl Driver for Nvidia {
         let held = self.enter()?;
         calls
             .iter()
-            .try_for_each(|call| self.launch(&held, call))
+            .try_for_each(|call| self.enqueue(&held, call))
             .map_err(|error| failed("a launch failed", error))
     }
 
@@ -352,7 +342,7 @@ impl Driver for Nvidia {
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         // SAFETY: the stream lives as long as this, and no other thread enters meanwhile.
         unsafe { result::stream::begin_capture(self.stream, mode) }.map_err(broken)?;
-        let launched = calls.iter().try_for_each(|call| self.launch(&held, call));
+        let launched = calls.iter().try_for_each(|call| self.enqueue(&held, call));
         // SAFETY: the capture just begun is ended whatever happened.
         let graph = unsafe { result::stream::end_capture(self.stream) };
         launched.map_err(broken)?;
@@ -410,12 +400,12 @@ impl Driver for Nvidia {
         let slot = held.slots[slot].as_mut().expect("a slot that was dropped is not used again");
         let broken = |error| failed("a step's data cannot be sent", error);
         slot.sent.reserve(bytes.len()).map_err(broken)?;
-        // SAFETY: the slot has no step on its way, so nobody reads these bytes; they are as many as was reserved. They
-        // stay until the step is waited for, and their destination is the caller's promise.
+        // The slot has no step on its way, so nobody reads these bytes.
+        slot.sent.fill(bytes);
+        // SAFETY: they stay until the step is waited for, and their destination is the caller's promise.
         unsafe {
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), slot.sent.at.cast(), bytes.len());
-            let bytes = std::slice::from_raw_parts(slot.sent.at.cast::<u8>().cast_const(), bytes.len());
             let recorded = result::event::record(slot.begun, self.stream);
+            let bytes = slot.sent.first(bytes.len());
             recorded.and_then(|()| result::memcpy_htod_async(to, bytes, self.stream)).map_err(broken)
         }
     }
@@ -428,12 +418,9 @@ impl Driver for Nvidia {
         slot.brought.reserve(slot.bytes).map_err(broken)?;
         let mut at = 0;
         for &(from, bytes) in ranges {
-            // SAFETY: the ranges fit what was reserved, nobody reads it before the step is waited for, and their source
-            // is the caller's promise.
-            unsafe {
-                let to = std::slice::from_raw_parts_mut(slot.brought.at.cast::<u8>().add(at), bytes);
-                result::memcpy_dtoh_async(to, from, self.stream).map_err(broken)?;
-            }
+            // SAFETY: nobody reads what was reserved before the step is waited for, and their source is the caller's promise.
+            unsafe { result::memcpy_dtoh_async(slot.brought.part(at, bytes), from, self.stream) }
+                .map_err(broken)?;
             at += bytes;
         }
         // SAFETY: event and stream live as long as this.
@@ -455,10 +442,8 @@ impl Driver for Nvidia {
         let held = self.enter()?;
         let slot = held.slots[slot].as_ref().expect("a slot that was dropped is not used again");
         out.clear();
-        if slot.bytes > 0 {
-            // SAFETY: so many bytes were brought, and the copies are over.
-            out.extend_from_slice(unsafe { std::slice::from_raw_parts(slot.brought.at.cast(), slot.bytes) });
-        }
+        // So many bytes were brought, and the copies are over.
+        out.extend_from_slice(slot.brought.first(slot.bytes));
         Ok((f64::from(ms) * 1e6) as u64)
     }
 }
@@ -467,13 +452,14 @@ impl Drop for Nvidia {
     fn drop(&mut self) {
         let Ok(mut held) = self.enter() else { return };
         let _ = self.synchronize();
-        let Held { modules, graphs, slots, .. } = &mut *held;
+        let Held { modules, graphs, slots, stages, .. } = &mut *held;
         // SAFETY: all of these are ours, nothing runs any more, and nobody uses them after this.
         unsafe {
             for (_, exec) in graphs.drain() {
                 let _ = result::graph::exec_destroy(exec);
             }
             slots.iter_mut().flatten().for_each(Slot::release);
+            stages.iter_mut().for_each(Stage::release);
             for module in modules.drain(..) {
                 let _ = result::module::unload(module);
             }
