@@ -1,8 +1,11 @@
 //! Results under prices, held against sums done by hand; and what is not told as a result.
 
+use cost::predict::Predicted;
 use cost::report::{Report, Terms};
-use cost::results::{Disturbed, Point, Question, Request, Results, Run, SCHEMA, Setup, Slo, TAKEN};
-use cost::{Catalogue, Date, Price};
+use cost::results::{
+    Disturbed, KernelTime, Kernels, Point, Question, Request, Results, Run, SCHEMA, Setup, Slo, TAKEN,
+};
+use cost::{Catalogue, Date, Price, Touched};
 
 fn day() -> Date {
     "2026-11-28".parse().expect("a date")
@@ -202,6 +205,35 @@ fn what_was_disturbed_is_no_result() {
     assert!(sentence(Disturbed { stolen: Some(0.2), ..none }, None).contains("to other machines"));
     assert!(sentence(Disturbed { throttled: Some(3), ..none }, None).contains("slowed down 3 times"));
     assert!(sentence(none, Some(0.3)).contains("only 30 % of its tokens are those of the reference"));
+}
+
+#[test]
+fn what_was_recorded_is_read_as_it_was() {
+    // Numbers that JSON's readers give back a little off, wherever results have some.
+    let third = |n: f64| n / 3.0 * 1.000_000_000_000_000_2;
+    let mut results = results();
+    results.setup.like_reference = Some(third(2.0));
+    let time = |n: u32| KernelTime {
+        kernel: "a kernel".to_owned(),
+        seconds: third(f64::from(n) * 1e-3),
+        predicted_s: Some(third(f64::from(n) * 1e-7)),
+    };
+    let kernels =
+        Kernels { what: "a step".to_owned(), step_s: third(0.1), times: (1..400).map(time).collect() };
+    results.kernels = vec![kernels];
+    results.points[0].predicted = Some(Predicted {
+        calibration: "ours".to_owned(),
+        error: third(0.2),
+        out_per_s: third(1_108.184),
+        itl_s: third(0.007_1),
+        prompt_s: third(0.007_8),
+    });
+    let disturbed = Disturbed { others: Some(third(2.388_5)), stolen: Some(third(0.1)), throttled: None };
+    results.points[0].runs[0].disturbed = disturbed;
+    results.points[0].runs[0].experts.add(Touched { tokens: 4, steps: 3, experts: third(22.0) });
+    let rounded = results.rounded();
+    let text = serde_json::to_string(&rounded).expect("it is written");
+    assert_eq!(serde_json::from_str::<Results>(&text).expect("it is read"), rounded);
 }
 
 #[test]

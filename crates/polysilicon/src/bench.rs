@@ -218,6 +218,9 @@ impl Timing<'_> {
             let touched = experts_touched.map(|experts| Touched { tokens, steps: 1, experts });
             touched.into_iter().for_each(|touched| figure.experts.add(touched));
         }
+        let caches = cpu::measure::caches();
+        let fits = self.runner.graph().weight_bytes() <= caches.l3.max(caches.l2) as u64;
+        figure.in_caches = fits && self.limits.is_some();
         figure.least_s = self.least(&figure);
         figure.sample = self.sample(&figure, steps);
         let predicted = self.oracle.as_ref().zip(figure.sample.as_ref());
@@ -238,13 +241,11 @@ impl Timing<'_> {
         Ok(())
     }
 
-    /// Seconds that a round takes at least, whatever memory gave beside it. What caches hold is read faster than memory gives.
+    /// Seconds that a round takes at least, whatever memory gave beside it.
     fn least(&self, figure: &Figure) -> Option<f64> {
         let (bound, limits) = (figure.bound?, self.limits.as_ref()?);
-        let caches = cpu::measure::caches();
-        let in_caches = self.runner.graph().weight_bytes() <= caches.l3.max(caches.l2) as u64;
         let most = figure.bandwidths.iter().copied().fold(limits.bandwidth, f64::max);
-        let reading = if in_caches { 0.0 } else { bound.bytes / most };
+        let reading = if figure.in_caches { 0.0 } else { bound.bytes / most };
         Some(reading.max(bound.compute_s))
     }
 

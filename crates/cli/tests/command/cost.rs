@@ -222,6 +222,9 @@ fn plans_tell_the_average_and_the_next_million() {
         "{text}"
     );
     assert!(text.contains("capacity block, 2026-07-22"), "{text}");
+    // Nobody sells that instance so, but its chip.
+    let text = polysilicon(&[&predicted[..], &["--plan", "rental_3y"]].concat()).text();
+    assert!(text.contains("rental_3y: $1.3000 per hour, 1 chips of semianalysis h100 sxm"), "{text}");
     let sentence = polysilicon(&[&predicted[..], &["--plan", "bartering"]].concat()).sentence(1);
     assert!(sentence.contains("hourly, reserved"), "{sentence}");
 }

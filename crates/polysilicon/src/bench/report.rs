@@ -55,6 +55,8 @@ pub struct Figure {
     pub work: Work,
     /// How long that takes at best, by what was measured of the machine.
     pub bound: Option<Bound>,
+    /// Whether caches hold the weights, so that memory bounds nothing and no calibration fits.
+    pub in_caches: bool,
     /// Seconds that a round takes at least, where the machine's limits are known.
     pub least_s: Option<f64>,
     /// What stood in its way, where the system tells.
@@ -91,6 +93,7 @@ impl Figure {
             experts: Experts::default(),
             work: Work::default(),
             bound: None,
+            in_caches: false,
             least_s: None,
             disturbed: Disturbed::default(),
             refused: None,
@@ -192,14 +195,16 @@ impl fmt::Display for Figure {
             return writeln!(f, "no result: {reason}");
         }
         write!(f, "{rate:>9.2} tokens/s")?;
-        if let Some(share) = self.share_of_bandwidth() {
+        if self.in_caches {
+            write!(f, ", caches hold the weights")?;
+        } else if let Some(share) = self.share_of_bandwidth() {
             let bandwidth = median(&self.bandwidths) / 1e9;
             write!(f, ", {:>3.0} % of bandwidth ({bandwidth:.0} GB/s)", 100.0 * share)?;
         }
         if let Some(share) = self.share_of_peak() {
             write!(f, ", {:>3.0} % of peak", 100.0 * share)?;
         }
-        if let Some(predicted) = self.predicted_per_s {
+        if let Some(predicted) = self.predicted_per_s.filter(|_| !self.in_caches) {
             write!(f, ", predicted {predicted:.2} ({:+.0} %)", 100.0 * (predicted / rate - 1.0))?;
         }
         for Touched { tokens, experts, .. } in self.experts.iter() {
@@ -308,6 +313,7 @@ impl Figure {
             "sequences": self.sequences,
             "refused": self.refused,
             "disturbed": self.disturbed,
+            "in_caches": self.in_caches,
             "tokens_per_s": self.tokens_per_s(),
             "rounds": rates.collect::<Vec<_>>(),
             "bytes": self.work.memory_bytes(),
@@ -390,6 +396,10 @@ mod tests {
         // 0.1 of 0.5 seconds, 0.025 of 0.25 and 0.05 of 1.
         assert_eq!(figure.share_of_bandwidth(), Some(0.1));
         assert_eq!(figure.share_of_peak(), Some(0.1));
+        let cached =
+            Figure { in_caches: true, predicted_per_s: Some(1.0), ops: None, ..figure.clone() }.to_string();
+        assert!(cached.contains("caches hold the weights") && !cached.contains("bandwidth"), "{cached}");
+        assert!(!cached.contains("predicted"), "{cached}");
         let elsewhere = Figure { bandwidths: vec![], bound: None, ..figure };
         assert_eq!(elsewhere.middle_round(), Some(0), "by time alone");
         assert_eq!((elsewhere.share_of_bandwidth(), elsewhere.share_of_peak()), (None, None));
