@@ -75,7 +75,7 @@ pub fn time(
         });
     });
     if let (Some(limits), Some(runner)) = (limits, runner.runner.as_ref().filter(|_| !samples.is_empty())) {
-        let bound = bound(limits, runner.graph(), steps);
+        let bound = bound(limits, runner.graph(), &runner.counts(steps));
         let [memory, compute] = [bound.memory_s, bound.compute_s].map(|s| 100.0 * s / median(&samples));
         println!("{:24}share:  {memory:.0} % of read bandwidth, {compute:.0} % of the arithmetic peak", "");
     }

@@ -116,7 +116,7 @@ fn speeds(arguments: &Arguments) -> Result<String, Error> {
         ops: None,
     };
     let report = arguments.builder()?.bench(&workload, &mut |_| {})?;
-    Ok(if arguments.json { report.json() } else { report.to_string() })
+    Ok(if arguments.json { report.json().to_string() } else { report.to_string() })
 }
 
 /// Decodes through the library, with the time that the device worked beside the time that passed.

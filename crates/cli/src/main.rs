@@ -4,6 +4,7 @@
 
 mod answers;
 mod args;
+mod built;
 mod commands;
 mod failure;
 mod neighbours;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
-use polysilicon::cost::{Catalogue, CostError, Date, Plan, Price};
+use polysilicon::cost::{Catalogue, CostError, Date, Kind, Plan, Price};
 use polysilicon::{Device, Error};
 use serde_json::{Value, json};
 
@@ -57,8 +57,9 @@ pub struct PriceArgs {
 #[derive(Args)]
 #[command(next_help_heading = "Ways to pay")]
 pub struct PlanArgs {
-    /// Tell what a month comes to under this plan: hourly or reserved (at --price), a plan of --prices FILE, or a file of plans;
-    /// several separated by commas
+    /// Tell what a month comes to under this plan: hourly or reserved (at --price), a way to pay for the instance of --price
+    /// (on_demand, capacity_block, reserved_1y, ri_effective, rental_3y, owned_neocloud, owned_hyperscaler or spot), a plan of
+    /// --prices FILE, or a file of plans; several separated by commas
     #[arg(long, value_name = "NAME|FILE", value_delimiter = ',')]
     plan: Vec<String>,
     /// Tokens of a month, in and out, that plans are of [default: what one machine makes in the use that is assumed]
@@ -83,34 +84,51 @@ impl PlanArgs {
         catalogue: &Catalogue,
         price: Option<&Price>,
     ) -> Result<Vec<(String, Plan)>, Failure> {
-        let mut plans = vec![];
-        for word in &self.plan {
-            let at = || {
-                let told = price.map(|price| price.usd_per_hour);
-                told.ok_or_else(|| {
-                    Failure::Usage(format!("the plan {word} is of a price; name one with --price"))
-                })
-            };
-            match (word.as_str(), catalogue.plans.get(word)) {
-                (_, Some(plan)) => plans.push((word.clone(), plan.clone())),
-                ("hourly", None) => plans.push((word.clone(), Plan::Hourly { usd_per_hour: at()? })),
-                ("reserved", None) => plans.push((word.clone(), Plan::Reserved { usd_per_hour: at()? })),
-                (path, None) if Path::new(path).is_file() => {
-                    let mut own = Catalogue { plans: BTreeMap::new(), ..catalogue.clone() };
-                    own.lay_over(path, &read(Path::new(path))?)?;
-                    plans.extend(own.plans);
-                }
-                _ => {
-                    let known = catalogue.plans.keys().map(|name| format!(", {name}")).collect::<String>();
-                    return Err(CostError::Word(format!(
-                        "`{word}` is no plan and no file; the plans are hourly, reserved{known}, and --prices FILE adds others"
-                    ))
-                    .into());
-                }
+        let named = self.plan.iter().map(|word| named(word, catalogue, price));
+        Ok(named.collect::<Result<Vec<_>, _>>()?.concat())
+    }
+}
+
+/// The plan of a name, or those of a file.
+fn named(word: &str, catalogue: &Catalogue, price: Option<&Price>) -> Result<Vec<(String, Plan)>, Failure> {
+    let lacks_price = || Failure::Usage(format!("the plan {word} is of a price; name one with --price"));
+    let at = || price.map(|price| price.usd_per_hour).ok_or_else(lacks_price);
+    let one = |plan| Ok(vec![(word.to_owned(), plan)]);
+    let kind = Kind::all().into_iter().find(|kind| kind.name() == word && *kind != Kind::Given);
+    match (word, catalogue.plans.get(word), kind, Plan::example(word)) {
+        (_, Some(plan), ..) => one(plan.clone()),
+        ("hourly", ..) => one(Plan::Hourly { usd_per_hour: at()? }),
+        ("reserved", ..) => one(Plan::Reserved { usd_per_hour: at()? }),
+        (_, _, Some(kind), example) => {
+            let price = price.ok_or_else(lacks_price)?;
+            match (catalogue.paid_so(price, kind), example) {
+                (Ok(paid), _) => Ok(vec![(format!("{word}: {}", paid.sentence(today())), Plan::of(&paid))]),
+                (Err(error), Some(example)) => Err(lacking(&format!("{error}; "), word, example)),
+                (Err(error), None) => Err(error.into()),
             }
         }
-        Ok(plans)
+        (_, _, None, Some(example)) => Err(lacking("", word, example)),
+        (path, ..) if Path::new(path).is_file() => {
+            let mut own = Catalogue { plans: BTreeMap::new(), ..catalogue.clone() };
+            own.lay_over(path, &read(Path::new(path))?)?;
+            Ok(own.plans.into_iter().collect())
+        }
+        _ => {
+            let known = catalogue.plans.keys().map(|name| format!(", {name}")).collect::<String>();
+            Err(CostError::Word(format!(
+                "`{word}` is no plan and no file; the plans are hourly, reserved, ways to pay for an instance such as capacity_block{known}, and --prices FILE adds others"
+            ))
+            .into())
+        }
     }
+}
+
+/// What is said of a plan that needs figures which no list of prices has.
+fn lacking(why: &str, word: &str, (needs, example): (&str, &str)) -> Failure {
+    CostError::Word(format!(
+        "{why}the plan {word} needs {needs}: write them to a file and name that with --plan FILE, as the line {example}"
+    ))
+    .into()
 }
 
 fn parse_count(text: &str) -> Result<f64, String> {
@@ -174,7 +192,7 @@ impl PriceArgs {
 impl Known {
     /// The same, for scripts.
     pub fn report(&self) -> Value {
-        let Price { usd_per_hour, of, kind, date, source, confidence } = &self.price;
+        let Price { usd_per_hour, of, kind, date, source, confidence, .. } = &self.price;
         json!({
             "usd_per_hour": usd_per_hour,
             "of": of,

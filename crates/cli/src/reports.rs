@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use polysilicon::cost::Catalogue;
 use polysilicon::cost::report::{Report, Terms};
-use polysilicon::cost::results::{Results, SCHEMA, Slo};
+use polysilicon::cost::results::{Results, SCHEMA, Slo, TAKEN};
 use serde_json::{Value, json};
 
 use crate::commands::parse_share;
@@ -24,6 +24,10 @@ pub struct ReportArgs {
     /// The share of paid hours in which there is so much to do [default: 1]
     #[arg(long, value_name = "F", value_parser = parse_share)]
     utilisation: Option<f64>,
+    /// Tell what was measured although other programs or other machines took up to this share of the processors' time; beyond it
+    /// there is no result
+    #[arg(long, value_name = "F", value_parser = parse_share, default_value_t = TAKEN)]
+    noise: f64,
     /// Write a page with plots to this file
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -69,6 +73,11 @@ impl ReportArgs {
         })
     }
 
+    /// The share of the processors' time that others may have taken.
+    pub fn noise(&self) -> f64 {
+        self.noise
+    }
+
     fn utilisation(&self) -> f64 {
         self.utilisation.unwrap_or(1.0)
     }
@@ -89,6 +98,7 @@ impl ReportArgs {
             catalogue,
             utilisation: self.utilisation(),
             slo: self.slo.as_ref(),
+            taken: self.noise,
             plans: self.plans.plans(catalogue, hour)?,
             tokens_per_month: self.plans.tokens_per_month(),
             today: today(),
@@ -132,6 +142,7 @@ fn value(args: &ReportArgs, devices: &[(&Results, Option<&Known>)], report: &Rep
         "schema": SCHEMA,
         "verdict": report.verdict(),
         "utilisation": args.utilisation(),
+        "noise": args.noise,
         "slo": args.slo.as_ref().map(ToString::to_string),
         "plans": report.plans(),
         "summaries": devices.iter().enumerate().map(device).collect::<Vec<_>>(),

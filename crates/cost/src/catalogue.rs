@@ -273,7 +273,37 @@ impl Catalogue {
             date: *date,
             source,
             confidence: *confidence,
+            instance: Some(instance.to_owned()),
+            share: 1.0,
         }
+    }
+
+    /// What the same costs where it is paid for in another way: the same instance, or as many chips of the same kind where another
+    /// is sold so. The error says what ways there are.
+    pub fn paid_so(&self, price: &Price, kind: Kind) -> Result<Price, CostError> {
+        let word = |sentence: String| CostError::Word(sentence);
+        let known = price.instance.as_ref().and_then(|key| Some((key, self.instances.get(key)?)));
+        let (key, instance) = known.ok_or_else(|| {
+            word(format!(
+                "{} is a price of an instance, and no instance was named; name one with --price, as in --price p5.48xlarge",
+                kind.name()
+            ))
+        })?;
+        if let Some(quote) = instance.quote(kind) {
+            return Ok(self.told(key, quote).part(price.share, price.of.clone()));
+        }
+        let alike = self.with_chip(&instance.chip);
+        let other = alike.iter().find_map(|(key, other)| Some((*key, other.chips, other.quote(kind)?)));
+        if let Some((key, chips, quote)) = other {
+            let count = price.share * f64::from(instance.chips);
+            let of = format!("{count} chips of {}", spoken(key));
+            return Ok(self.told(key, quote).part(count / f64::from(chips.max(1)), of));
+        }
+        let quotes = alike.iter().flat_map(|(_, other)| &other.prices);
+        let mut ways = quotes.map(|quote| quote.kind.name()).collect::<Vec<_>>();
+        ways.sort_unstable();
+        ways.dedup();
+        Err(word(format!("{} has no price {}; there are {}", instance.chip, kind.name(), ways.join(", "))))
     }
 
     /// Instances with a chip, the cheapest per chip first.

@@ -15,7 +15,7 @@ use std::hash::Hash;
 
 use graph::Graph;
 
-use crate::{Rates, Scale, Stretch};
+use crate::{Rates, Scale, Stretch, Touched};
 
 pub use charge::{Charge, Phase, Totals};
 
@@ -32,6 +32,8 @@ pub struct StepUse<'a, K> {
     pub aside_s: f64,
     /// Tokens that fill the bucket.
     pub padding: u32,
+    /// Experts that it touched, of all layers together; `None` where nobody counted.
+    pub experts_touched: Option<u32>,
     /// Who had a part in it.
     pub parts: &'a [PartUse<K>],
 }
@@ -74,7 +76,7 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
 
     /// Divides a step.
     pub fn step(&mut self, step: &StepUse<'_, K>) {
-        let StepUse { busy_s, device_s, idle_s, aside_s, padding, parts } = *step;
+        let StepUse { busy_s, device_s, idle_s, aside_s, padding, experts_touched, parts } = *step;
         self.totals.idle_s += idle_s;
         self.totals.aside_s += aside_s;
         self.totals.device_s += device_s;
@@ -88,7 +90,11 @@ impl<K: Copy + Eq + Hash> Ledger<K> {
         self.totals.steps += 1;
         self.totals.rows += parts.iter().map(|part| u64::from(part.stretch.rows)).sum::<u64>();
         let tokens = parts.iter().map(|part| part.stretch.count).sum::<u32>();
-        let weights = self.scale.weight_bytes(tokens) / parts.len() as f64;
+        let experts = experts_touched.and_then(|sum| self.scale.per_layer(sum));
+        if let Some(experts) = experts {
+            self.totals.experts.add(Touched { tokens, steps: 1, experts });
+        }
+        let weights = self.scale.weight_bytes(tokens, experts) / parts.len() as f64;
         let (scale, rates) = (&self.scale, &self.rates);
         let share = |part: &PartUse<K>| {
             let own = scale.own(&part.stretch);

@@ -8,6 +8,7 @@
 mod catalogue;
 mod date;
 mod error;
+mod experts;
 mod ledger;
 mod plan;
 pub mod predict;
@@ -20,6 +21,7 @@ mod weigh;
 pub use catalogue::{Api, Catalogue, Chip, Class, Confidence, Instance, Quote, Source};
 pub use date::Date;
 pub use error::CostError;
+pub use experts::{Experts, Touched};
 pub use ledger::{Charge, Ledger, PartUse, Phase, StepUse, Totals};
 pub use plan::{Committed, Demand, Machine, Owned, Plan, Share, Tier};
 pub use price::{Kind, OLD_DAYS, Price};

@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 
+use crate::{Kind, Price};
+
 /// Hours of a month: a twelfth of a year.
 const HOURS_PER_MONTH: f64 = 8760.0 / 12.0;
 
@@ -149,7 +151,47 @@ impl Demand {
     }
 }
 
+/// Plans that need more than a price, each with what it needs and a line of a file that says so.
+const EXAMPLES: [(&str, &str, &str); 4] = [
+    (
+        "spot",
+        "usd_per_hour, and lost if work is lost with the machine (a share)",
+        "plans.ours = { kind = \"spot\", usd_per_hour = 2.5, lost = 0.1 }",
+    ),
+    (
+        "owned",
+        "capex_usd, years, kw and usd_per_kwh, and residual, interest, opex_usd_per_year and pue where they are known",
+        "plans.ours = { kind = \"owned\", capex_usd = 250000, years = 4, residual = 0.1, interest = 0.08, kw = 10.2, pue = 1.3, usd_per_kwh = 0.09 }",
+    ),
+    (
+        "committed",
+        "usd_per_hour and usd_per_month, and tiers where volume is cheaper",
+        "plans.ours = { kind = \"committed\", usd_per_hour = 55.04, usd_per_month = 30000, tiers = [{ from_usd = 50000, discount = 0.1 }] }",
+    ),
+    (
+        "revenue_share",
+        "share, usd_per_million and machines (a plan), and cap_usd where it ends",
+        "plans.ours = { kind = \"revenue_share\", share = 0.2, usd_per_million = 0.6, cap_usd = 1000000, machines = { kind = \"hourly\", usd_per_hour = 55.04 } }",
+    ),
+];
+
 impl Plan {
+    /// How hours of a price are paid for: one by one where they can be given back, else all of them.
+    pub fn of(price: &Price) -> Plan {
+        let usd_per_hour = price.usd_per_hour;
+        match price.kind {
+            Kind::OnDemand | Kind::Given => Plan::Hourly { usd_per_hour },
+            Kind::Spot => Plan::Spot { usd_per_hour, lost: 0.0 },
+            _ => Plan::Reserved { usd_per_hour },
+        }
+    }
+
+    /// What a kind of plan needs that no list of prices has, and a line of a file that says so; `None` where it is no such kind.
+    pub fn example(kind: &str) -> Option<(&'static str, &'static str)> {
+        let found = EXAMPLES.iter().find(|(name, ..)| *name == kind);
+        found.map(|(_, needs, file)| (*needs, *file))
+    }
+
     /// US dollars of a month.
     pub fn usd_per_month(&self, demand: &Demand) -> f64 {
         match self {

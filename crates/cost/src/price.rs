@@ -93,6 +93,10 @@ pub struct Price {
     pub source: String,
     /// How far that is to be believed.
     pub confidence: Confidence,
+    /// The instance that it is a price of, as the catalogue names it, where it is one's.
+    pub instance: Option<String>,
+    /// How many of that it is of, or which part.
+    pub share: f64,
 }
 
 impl Price {
@@ -104,7 +108,16 @@ impl Price {
             )));
         }
         let (of, source) = ("this machine".to_owned(), "given by the user".to_owned());
-        Ok(Price { usd_per_hour, of, kind: Kind::Given, date: today, source, confidence: Confidence::A })
+        Ok(Price {
+            usd_per_hour,
+            of,
+            kind: Kind::Given,
+            date: today,
+            source,
+            confidence: Confidence::A,
+            instance: None,
+            share: 1.0,
+        })
     }
 
     /// Dollars of so many seconds.
@@ -115,7 +128,7 @@ impl Price {
     /// The same price for a part of the thing, which a sentence describes.
     #[must_use]
     pub fn part(&self, share: f64, of: String) -> Price {
-        Price { usd_per_hour: self.usd_per_hour * share, of, ..self.clone() }
+        Price { usd_per_hour: self.usd_per_hour * share, share: self.share * share, of, ..self.clone() }
     }
 
     /// Days since it was so.

@@ -24,6 +24,8 @@ pub struct Terms<'a> {
     pub utilisation: f64,
     /// What an answer must keep to.
     pub slo: Option<&'a Slo>,
+    /// The share of the processors' time that others may have taken.
+    pub taken: f64,
     /// Ways to pay that are to be compared, by name.
     pub plans: Vec<(String, Plan)>,
     /// Tokens of a month, in and out; as many as one machine makes in so much use where nobody says.
@@ -72,7 +74,8 @@ impl<'a> Report<'a> {
     pub fn new(devices: Vec<(&'a Results, Option<&'a Price>)>, terms: Terms<'a>) -> Report<'a> {
         let mut rows = vec![];
         for (device, &(results, price)) in devices.iter().enumerate() {
-            let question = Question { price, utilisation: terms.utilisation, slo: terms.slo };
+            let Terms { utilisation, slo, taken, .. } = terms;
+            let question = Question { price, utilisation, slo, taken };
             rows.extend(results.points.iter().map(|point| Row {
                 device,
                 results,

@@ -8,12 +8,13 @@ mod summary;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Experts;
 use crate::predict::Predicted;
 
 pub use bootstrap::Interval;
 pub use read::read;
 pub use slo::Slo;
-pub use summary::{Dollars, Percentiles, Question, Summary, percentile};
+pub use summary::{Dollars, Percentiles, Question, Summary, TAKEN, above, percentile, unlike};
 
 /// The version of the files that results are kept in.
 pub const SCHEMA: u32 = 1;
@@ -76,6 +77,9 @@ pub struct Setup {
     /// The commit that it was built of; empty where that is not known.
     #[serde(default)]
     pub commit: String,
+    /// Whether sources had been changed since that commit, so that it does not say what ran.
+    #[serde(default)]
+    pub dirty: bool,
     /// Who measured, where that was another program: what it does not tell is not known.
     #[serde(default)]
     pub measured_by: Option<String>,
@@ -130,6 +134,9 @@ pub struct Run {
     /// What stood in its way, where the system tells.
     #[serde(default)]
     pub disturbed: Disturbed,
+    /// Experts that its steps touched, where the device counts them.
+    #[serde(default, skip_serializing_if = "Experts::is_empty")]
+    pub experts: Experts,
     /// Seconds by which the load generator was late, at the 99th percentile: in asking, and in reading.
     pub generator_lag_s_p99: f64,
     /// Bytes per second that memory gave meanwhile, where that is known.
@@ -210,13 +217,25 @@ impl Results {
     #[must_use]
     pub fn rounded(mut self) -> Results {
         let round = |x: &mut f64| *x = format!("{x:.14e}").parse().unwrap_or(*x);
-        [&mut self.setup.bytes_per_s, &mut self.setup.operations_per_s].into_iter().flatten().for_each(round);
+        let Setup { bytes_per_s, operations_per_s, like_reference, .. } = &mut self.setup;
+        [bytes_per_s, operations_per_s, like_reference].into_iter().flatten().for_each(round);
+        for Kernels { step_s, times, .. } in &mut self.kernels {
+            let times = times.iter_mut();
+            let times = times.flat_map(|time| [&mut time.seconds].into_iter().chain(&mut time.predicted_s));
+            times.chain([step_s]).for_each(round);
+        }
+        for told in self.points.iter_mut().filter_map(|point| point.predicted.as_mut()) {
+            let Predicted { error, out_per_s, itl_s, prompt_s, .. } = told;
+            [error, out_per_s, itl_s, prompt_s].into_iter().for_each(round);
+        }
         for run in self.points.iter_mut().flat_map(|point| &mut point.runs) {
             let Run { wall_s, idle_s, padding_s, overhead_s, device_s, generator_lag_s_p99, .. } = run;
             [wall_s, idle_s, padding_s, overhead_s, device_s, generator_lag_s_p99]
                 .into_iter()
                 .for_each(round);
-            run.bytes_per_s.iter_mut().for_each(round);
+            let Disturbed { others, stolen, .. } = &mut run.disturbed;
+            [&mut run.bytes_per_s, others, stolen].into_iter().flatten().for_each(round);
+            run.experts.iter_mut().for_each(|touched| round(&mut touched.experts));
             for request in &mut run.requests {
                 let Request { start_s, first_s, end_s, prefill_s, decode_s, .. } = request;
                 [start_s, first_s, end_s, prefill_s, decode_s].into_iter().for_each(round);

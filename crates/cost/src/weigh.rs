@@ -39,10 +39,16 @@ pub struct Scale {
     /// Without a single token: what is left are weights.
     nothing: Work,
     token: Work,
+    /// Bytes of weights that a token reads but for experts, and those of an expert in each layer.
+    token_bytes: f64,
+    expert_bytes: f64,
+    /// Layers whose tokens choose among experts.
+    mixtures: u32,
     row: Work,
     /// Of a position that is read, and of a pair that attends, in each group.
     groups: Vec<(Group, Work, Work)>,
-    /// Bytes of weights that steps of so many tokens read: experts are touched as tokens choose them.
+    /// Bytes of weights that steps of so many tokens read, of whose experts nobody knows: as many are touched as are if tokens
+    /// choose at random.
     weights: HashMap<u32, f64>,
 }
 
@@ -64,14 +70,41 @@ impl Scale {
             (group, position, more(&|counts| counts.groups[g].attended = 1))
         };
         let token = more(&|counts| (counts.tokens, counts.seqs) = (1, 1));
+        let touching = |experts: f64| {
+            let one = |counts: &mut StepCounts| {
+                (counts.tokens, counts.seqs, counts.experts_touched) = (1, 1, Some(experts));
+            };
+            more(&one).weight_bytes
+        };
+        let token_bytes = touching(0.0);
+        let expert_bytes = touching(1.0) - token_bytes;
         let row = more(&|counts| counts.rows = 1);
         let groups = graph.groups.iter().enumerate().map(group).collect();
-        Scale { nothing, token, row, groups, weights: HashMap::new(), graph: graph.clone() }
+        Scale {
+            nothing,
+            token,
+            token_bytes,
+            expert_bytes,
+            mixtures: graph.mixtures(),
+            row,
+            groups,
+            weights: HashMap::new(),
+            graph: graph.clone(),
+        }
     }
 
-    /// Bytes of weights that a step of so many tokens reads, whoever they are of.
-    pub fn weight_bytes(&mut self, tokens: u32) -> f64 {
-        let Scale { graph, nothing, weights, .. } = self;
+    /// Experts per layer, of all that were touched; `None` where no layer has any.
+    pub fn per_layer(&self, experts: u32) -> Option<f64> {
+        (self.mixtures > 0).then(|| f64::from(experts) / f64::from(self.mixtures))
+    }
+
+    /// Bytes of weights that a step of so many tokens reads, whoever they are of, with the experts per layer that it touched
+    /// where somebody counted.
+    pub fn weight_bytes(&mut self, tokens: u32, experts: Option<f64>) -> f64 {
+        let Scale { graph, nothing, token_bytes, expert_bytes, weights, .. } = self;
+        if let Some(experts) = experts {
+            return nothing.weight_bytes + f64::from(tokens) * *token_bytes + experts * *expert_bytes;
+        }
         if tokens == 0 {
             return nothing.weight_bytes;
         }

@@ -1,8 +1,11 @@
 //! Results under prices, held against sums done by hand; and what is not told as a result.
 
+use cost::predict::Predicted;
 use cost::report::{Report, Terms};
-use cost::results::{Disturbed, Point, Question, Request, Results, Run, SCHEMA, Setup, Slo};
-use cost::{Catalogue, Date, Price};
+use cost::results::{
+    Disturbed, KernelTime, Kernels, Point, Question, Request, Results, Run, SCHEMA, Setup, Slo, TAKEN,
+};
+use cost::{Catalogue, Date, Price, Touched};
 
 fn day() -> Date {
     "2026-11-28".parse().expect("a date")
@@ -53,7 +56,7 @@ fn near(a: f64, b: f64) {
 #[test]
 fn parts_of_the_bill_come_to_the_bill() {
     let (price, slo) = (price(3.6), "500/100".parse::<Slo>().expect("limits"));
-    let question = Question { price: Some(&price), utilisation: 0.5, slo: Some(&slo) };
+    let question = Question { price: Some(&price), utilisation: 0.5, slo: Some(&slo), taken: TAKEN };
     let summary = &results().summaries(&question)[0];
     near(summary.out_per_s.mid, 11.0);
     near(summary.in_per_s, 100.0);
@@ -78,7 +81,7 @@ fn parts_of_the_bill_come_to_the_bill() {
 fn another_price_changes_dollars_and_nothing_else() {
     let (one, two) = (price(1.0), price(2.0));
     let told = |price| {
-        let question = Question { price, utilisation: 1.0, slo: None };
+        let question = Question { price, utilisation: 1.0, slo: None, taken: TAKEN };
         results().summaries(&question).remove(0)
     };
     let (mut cheap, mut dear) = (told(Some(&one)), told(Some(&two)));
@@ -93,7 +96,7 @@ fn what_cannot_be_true_is_no_result() {
     let refusal = |change: &dyn Fn(&mut Results)| {
         let mut results = results();
         change(&mut results);
-        let question = Question { price: None, utilisation: 1.0, slo: None };
+        let question = Question { price: None, utilisation: 1.0, slo: None, taken: TAKEN };
         results.summaries(&question).remove(0).refused
     };
     assert_eq!(refusal(&|_| {}), None);
@@ -119,6 +122,7 @@ fn a_report_tells_prices_with_their_days_and_when_an_api_is_cheaper() {
         catalogue: &catalogue,
         utilisation: 1.0,
         slo,
+        taken: TAKEN,
         plans: vec![],
         tokens_per_month: None,
         today: day(),
@@ -163,7 +167,7 @@ fn prompts_and_answers_in_one_step_are_held_against_the_bound_together() {
     for request in results.points[0].runs.iter_mut().flat_map(|run| &mut run.requests) {
         (request.bytes, request.operations, request.device_s) = ([0.0, 6e9], [6e9, 0.0], [0.35, 0.35]);
     }
-    let question = Question { price: None, utilisation: 1.0, slo: None };
+    let question = Question { price: None, utilisation: 1.0, slo: None, taken: TAKEN };
     let summary = results.summaries(&question).remove(0);
     assert!(summary.share_of_limit.iter().all(|share| share.is_some_and(|share| share > 1.5)), "{summary:?}");
     near(summary.share_of_limit_together.expect("a bound"), 6.0 / 7.0);
@@ -184,9 +188,16 @@ fn what_was_disturbed_is_no_result() {
         let mut results = results();
         results.points[0].runs[1].disturbed = disturbed;
         results.setup.like_reference = like_reference;
-        results.summaries(&Question { price: None, utilisation: 1.0, slo: None }).remove(0).refused
+        results
+            .summaries(&Question { price: None, utilisation: 1.0, slo: None, taken: TAKEN })
+            .remove(0)
+            .refused
     };
     let none = Disturbed::default();
+    let busy = Disturbed { others: Some(0.4), ..none };
+    assert!(busy.refusal(0.39).is_some() && busy.refusal(0.41).is_none(), "it is judged as was asked");
+    let hot = Disturbed { throttled: Some(1), ..none };
+    assert!(hot.refusal(1.0).is_some(), "heat is no share of anything");
     let little = Disturbed { others: Some(0.05), stolen: Some(0.05), throttled: Some(0) };
     assert_eq!((refusal(none, None), refusal(little, Some(0.97))), (None, None));
     let sentence = |disturbed, like| refusal(disturbed, like).expect("it is refused");
@@ -194,6 +205,35 @@ fn what_was_disturbed_is_no_result() {
     assert!(sentence(Disturbed { stolen: Some(0.2), ..none }, None).contains("to other machines"));
     assert!(sentence(Disturbed { throttled: Some(3), ..none }, None).contains("slowed down 3 times"));
     assert!(sentence(none, Some(0.3)).contains("only 30 % of its tokens are those of the reference"));
+}
+
+#[test]
+fn what_was_recorded_is_read_as_it_was() {
+    // Numbers that JSON's readers give back a little off, wherever results have some.
+    let third = |n: f64| n / 3.0 * 1.000_000_000_000_000_2;
+    let mut results = results();
+    results.setup.like_reference = Some(third(2.0));
+    let time = |n: u32| KernelTime {
+        kernel: "a kernel".to_owned(),
+        seconds: third(f64::from(n) * 1e-3),
+        predicted_s: Some(third(f64::from(n) * 1e-7)),
+    };
+    let kernels =
+        Kernels { what: "a step".to_owned(), step_s: third(0.1), times: (1..400).map(time).collect() };
+    results.kernels = vec![kernels];
+    results.points[0].predicted = Some(Predicted {
+        calibration: "ours".to_owned(),
+        error: third(0.2),
+        out_per_s: third(1_108.184),
+        itl_s: third(0.007_1),
+        prompt_s: third(0.007_8),
+    });
+    let disturbed = Disturbed { others: Some(third(2.388_5)), stolen: Some(third(0.1)), throttled: None };
+    results.points[0].runs[0].disturbed = disturbed;
+    results.points[0].runs[0].experts.add(Touched { tokens: 4, steps: 3, experts: third(22.0) });
+    let rounded = results.rounded();
+    let text = serde_json::to_string(&rounded).expect("it is written");
+    assert_eq!(serde_json::from_str::<Results>(&text).expect("it is read"), rounded);
 }
 
 #[test]
@@ -219,6 +259,7 @@ fn the_verdict_is_of_answers_within_the_limits_and_says_which_cache() {
             catalogue: &catalogue,
             utilisation: 1.0,
             slo: slo.as_ref(),
+            taken: TAKEN,
             plans: vec![],
             tokens_per_month: None,
             today: day(),

@@ -147,16 +147,18 @@ impl Running {
                 self.sampler.sample_known(values, stats, row, &mut fetch);
             }
         }
+        // SAFETY: all workers are done.
+        fetch.experts_touched = unsafe { program.experts_touched(&memory) };
         fetch.device_ns = start.elapsed().as_nanos() as u64;
         fetch
     }
 
     /// Keeps what was noted of a step. A timeline that cannot be written is given up, and said so once; the step itself
     /// is good.
-    fn keep_times(&mut self, id: ProgramId, program: &Program, counts: &StepCounts) {
+    fn keep_times(&mut self, id: ProgramId, program: &Program, counts: StepCounts) {
         let spans = self.trace.take();
         if let Some(made) = self.programs[id.0 as usize].as_mut().filter(|_| program.spec.timed) {
-            made.last = Some(Timed { counts: counts.clone(), times: node_times(&spans) });
+            made.last = Some(Timed { counts, times: node_times(&spans) });
         }
         let Some(file) = &mut self.file else { return };
         if let Err(error) = file.write(&spans, |node| program.label(node, &self.weights.forms)) {
@@ -215,7 +217,8 @@ impl Executor for Running {
         assert!(self.in_flight.len() < 2, "at most two steps are in flight");
         let fetch = self.step(&program, feed);
         if self.is_timed(&program) {
-            self.keep_times(id, &program, feed.counts);
+            let counts = feed.counts.clone().touching(&self.graph, fetch.experts_touched);
+            self.keep_times(id, &program, counts);
         }
         self.previous.clear();
         self.previous.extend(fetch.sampled.iter().map(|sampled| sampled.id));

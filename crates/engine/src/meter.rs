@@ -18,6 +18,8 @@ pub struct Account<'a> {
     pub device: Duration,
     /// Tokens that were added to fill its bucket.
     pub padding: u32,
+    /// Experts that it touched, of all layers together, where the device counts them.
+    pub experts_touched: Option<u32>,
     /// Who had a part in it; nobody where no step has landed.
     pub parts: &'a [Ran],
 }
@@ -37,6 +39,14 @@ pub struct Ran {
     pub prefill: bool,
 }
 
+/// What is known of a step once it has landed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Landed {
+    pub device: Duration,
+    pub padding: u32,
+    pub experts_touched: Option<u32>,
+}
+
 /// Three stopwatches.
 #[derive(Clone, Copy, Debug, Default)]
 struct Watches {
@@ -54,8 +64,7 @@ pub(crate) struct Meter {
     resting: bool,
     running: Watches,
     told: Watches,
-    device: Duration,
-    padding: u32,
+    landed: Landed,
     parts: Vec<Ran>,
 }
 
@@ -68,13 +77,13 @@ impl Meter {
     /// A step is begun. What was before it was waiting, or the end of the step before.
     pub(crate) fn begin(&mut self, now: Duration) {
         self.classify(now);
-        (self.device, self.padding) = (Duration::ZERO, 0);
+        self.landed = Landed::default();
         self.parts.clear();
     }
 
     /// A step has landed.
-    pub(crate) fn land(&mut self, device: Duration, padding: u32, parts: impl Iterator<Item = Ran>) {
-        (self.device, self.padding) = (device, padding);
+    pub(crate) fn land(&mut self, landed: Landed, parts: impl Iterator<Item = Ran>) {
+        self.landed = landed;
         self.parts.extend(parts);
     }
 
@@ -99,7 +108,8 @@ impl Meter {
 
     pub(crate) fn account(&self) -> Account<'_> {
         let Watches { busy, idle, aside } = self.told;
-        Account { busy, idle, aside, device: self.device, padding: self.padding, parts: &self.parts }
+        let Landed { device, padding, experts_touched } = self.landed;
+        Account { busy, idle, aside, device, padding, experts_touched, parts: &self.parts }
     }
 
     fn classify(&mut self, now: Duration) {
@@ -131,15 +141,17 @@ mod tests {
         meter.end(ms(14), false);
         assert_eq!(told(&meter), [10, 3, 0]);
         meter.begin(ms(15));
-        meter.land(ms(2), 5, std::iter::empty());
+        let landed = Landed { device: ms(2), padding: 5, experts_touched: Some(7) };
+        meter.land(landed, std::iter::empty());
         meter.end(ms(20), true);
         assert_eq!(told(&meter), [0, 6, 0], "between two steps of what is under way there is no waiting");
-        assert_eq!(meter.account().padding, 5);
+        assert_eq!((meter.account().padding, meter.account().experts_touched), (5, Some(7)));
         meter.step_aside(ms(120));
         meter.step_back(ms(150));
         meter.begin(ms(155));
         meter.end(ms(156), true);
         assert_eq!(told(&meter), [105, 1, 30]);
-        assert_eq!((meter.account().padding, meter.account().device), (0, Duration::ZERO));
+        let Account { padding, device, experts_touched, .. } = meter.account();
+        assert_eq!((padding, device, experts_touched), (0, Duration::ZERO, None));
     }
 }

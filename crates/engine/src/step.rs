@@ -9,6 +9,7 @@ use graph::{Copy, ProgramSpec, StepId};
 use crate::event::Record;
 use crate::flight::{Flight, Flown, Rows, give_up};
 use crate::grammar::Form;
+use crate::meter::Landed;
 use crate::prompt::Probe;
 use crate::{Engine, EngineError, Events, Finish, SequenceId};
 
@@ -161,11 +162,15 @@ impl Engine {
     /// Waits for the oldest step in flight and delivers what it gave.
     fn land_oldest(&mut self) {
         let Some(flight) = self.flights.pop_front() else { return };
-        let landed = self.wait(&flight);
+        let waited = self.wait(&flight);
         // A step that was lost took its time too.
-        let device = Duration::from_nanos(self.fetch.device_ns);
-        self.meter.land(device, flight.padding, flight.parts.iter().map(Flown::ran));
-        match landed {
+        let landed = Landed {
+            device: Duration::from_nanos(self.fetch.device_ns),
+            padding: flight.padding,
+            experts_touched: self.fetch.experts_touched,
+        };
+        self.meter.land(landed, flight.parts.iter().map(Flown::ran));
+        match waited {
             Ok(()) => self.deliver(&flight),
             Err(error) => {
                 self.fail_step(flight.parts.iter().map(|flown| flown.part.sequence), &flight.copies, error);

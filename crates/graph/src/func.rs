@@ -133,6 +133,13 @@ impl Graph {
         layers
     }
 
+    /// Its layers whose tokens choose among experts.
+    pub fn mixtures(&self) -> u32 {
+        let mut mixtures = 0;
+        self.walk(&mut |_, op, _, _| mixtures += u32::from(matches!(op, Op::ExpertFfn { .. })));
+        mixtures
+    }
+
     /// Every operation with its path, its argument types and its result types, calls followed into their functions.
     pub fn walk(&self, visit: &mut Visit<'_>) {
         self.walk_func(self.main(), "", visit);

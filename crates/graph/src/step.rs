@@ -143,7 +143,7 @@ pub struct StepCounts {
     /// Per group.
     pub groups: Vec<GroupCounts>,
     /// Experts that at least one token chose, per layer on average, where it is known.
-    pub experts_touched: Option<f32>,
+    pub experts_touched: Option<f64>,
 }
 
 /// One group's counts.
@@ -174,6 +174,13 @@ impl StepCounts {
             groups: graph.groups.iter().map(seen).collect(),
             ..StepCounts::default()
         }
+    }
+
+    /// The same with what a step has touched of a graph's experts, as [`Fetch::experts_touched`] tells it.
+    #[must_use]
+    pub fn touching(self, graph: &Graph, experts: Option<u32>) -> StepCounts {
+        let per_layer = |sum| f64::from(sum) / f64::from(graph.mixtures().max(1));
+        StepCounts { experts_touched: experts.map(per_layer), ..self }
     }
 
     /// The counts of a group; zero where there are none.
@@ -213,6 +220,9 @@ pub struct Fetch {
     pub taps: Vec<(tensor::Shape, Vec<f32>)>,
     /// Time the device worked on the step, in nanoseconds.
     pub device_ns: u64,
+    /// Experts that at least one token chose, each counted once in each layer, of all layers together; `None` where there are
+    /// none, or the device does not count them.
+    pub experts_touched: Option<u32>,
 }
 
 impl Fetch {
@@ -223,6 +233,7 @@ impl Fetch {
         self.logits.clear();
         self.taps.clear();
         self.device_ns = 0;
+        self.experts_touched = None;
     }
 }
 

@@ -187,7 +187,7 @@ fn expert_ffn(args: &[Ty], counts: &StepCounts, value_bytes: f64) -> Work {
     let products = args[3..6].iter().map(|ty| elements(ty, counts)).sum::<f64>() / experts;
     let touched = counts.experts_touched.map_or_else(
         || experts * (1.0 - (1.0 - chosen / experts).powf(tokens)),
-        |touched| f64::from(touched).min(experts),
+        |touched| touched.min(experts),
     );
     Work {
         operations: 2.0 * tokens * chosen * products,

@@ -17,8 +17,12 @@ mod schedule;
 
 use std::time::Duration;
 
+use cost::Touched;
 use cost::predict::Sample;
+use cost::results::TAKEN;
+use graph::StepCounts;
 
+use crate::disturbance::Watch;
 use crate::{Builder, Device, Error, Gauge, Limits, Progress};
 
 pub(crate) use forecast::peak;
@@ -105,15 +109,27 @@ impl Builder {
                 Runner::within(&*backend, graph, room, bytes, |graph| self.weights(&*backend, graph))?;
             // The bar of loading goes.
             drop(self);
-            let device = backend.caps().name;
+            let (device, emulated) = (backend.caps().name, backend.is_emulated());
             let (model, figures) = (report.model.clone(), vec![]);
             let oracle =
                 limits.clone().map(|limits| Oracle::new(limits, runner.graph())).transpose()?.flatten();
-            let mut timing =
-                Timing { runner, model, oracle, limits, gauge, workload, device, done: 0, tell, figures };
+            let mut timing = Timing {
+                runner,
+                model,
+                oracle,
+                limits,
+                gauge,
+                workload,
+                device,
+                emulated,
+                done: 0,
+                tell,
+                figures,
+            };
             timing.all()?;
             Ok::<_, Error>(timing.figures)
         })?;
+        report.judge(TAKEN);
         Ok(report)
     }
 }
@@ -155,6 +171,7 @@ struct Timing<'a> {
     gauge: Option<Gauge>,
     workload: &'a Workload,
     device: &'static str,
+    emulated: bool,
     /// Rounds done.
     done: u64,
     tell: &'a mut (dyn FnMut(Progress) + Send),
@@ -185,6 +202,7 @@ impl Timing<'_> {
     fn time(&mut self, mut figure: Figure, steps: &[Step]) -> Result<(), Error> {
         self.round(steps)?;
         let mut tallies = vec![];
+        let watch = (!self.emulated).then(Watch::start);
         let mut before = self.gauge.as_mut().map(Gauge::bandwidth);
         for _ in 0..self.workload.rounds {
             let (time, tally) = self.round(steps)?;
@@ -194,8 +212,18 @@ impl Timing<'_> {
             tallies.push(tally);
             before = after;
         }
-        figure.work = work(self.runner.graph(), steps);
-        figure.bound = self.limits.as_ref().map(|limits| bound(limits, self.runner.graph(), steps));
+        figure.disturbed = watch.map(|watch| watch.end()).unwrap_or_default();
+        let (graph, counts) = (self.runner.graph(), self.runner.counts(steps));
+        figure.work = work(graph, &counts);
+        figure.bound = self.limits.as_ref().map(|limits| bound(limits, graph, &counts));
+        for StepCounts { tokens, experts_touched, .. } in counts {
+            let touched = experts_touched.map(|experts| Touched { tokens, steps: 1, experts });
+            touched.into_iter().for_each(|touched| figure.experts.add(touched));
+        }
+        let caches = cpu::measure::caches();
+        let fits = self.runner.graph().weight_bytes() <= caches.l3.max(caches.l2) as u64;
+        figure.in_caches = fits && self.limits.is_some();
+        figure.least_s = self.least(&figure);
         figure.sample = self.sample(&figure, steps);
         let predicted = self.oracle.as_ref().zip(figure.sample.as_ref());
         let tokens = f64::from(figure.tokens) * f64::from(figure.sequences);
@@ -213,6 +241,14 @@ impl Timing<'_> {
         }
         self.figures.push(figure);
         Ok(())
+    }
+
+    /// Seconds that a round takes at least, whatever memory gave beside it.
+    fn least(&self, figure: &Figure) -> Option<f64> {
+        let (bound, limits) = (figure.bound?, self.limits.as_ref()?);
+        let most = figure.bandwidths.iter().copied().fold(limits.bandwidth, f64::max);
+        let reading = if figure.in_caches { 0.0 } else { bound.bytes / most };
+        Some(reading.max(bound.compute_s))
     }
 
     /// What one of its steps took, beside what it takes at best while memory gives what it gave.

@@ -48,6 +48,7 @@ impl Books {
             idle_s: account.idle.as_secs_f64(),
             aside_s: account.aside.as_secs_f64(),
             padding: account.padding,
+            experts_touched: account.experts_touched,
             parts: &self.parts,
         });
         if self.meter.is_some() && self.read.elapsed() >= PATIENCE {

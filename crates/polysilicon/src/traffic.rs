@@ -127,6 +127,7 @@ impl Traffic {
             wall_s: ends.fold(0.0, f64::max),
             idle_s: after.idle_s - before.idle_s,
             padding_s: after.padding_s - before.padding_s,
+            experts: after.experts.since(&before.experts),
             overhead_s: after.overhead_s + after.dropped_s - before.overhead_s - before.dropped_s,
             generator_lag_s_p99: lags.iter().map(|lags| percentile(lags, 0.99)).fold(0.0, f64::max),
             bytes_per_s: None,

@@ -87,6 +87,7 @@ fn enter(ledger: &mut Ledger<SequenceId>, account: &Account<'_>, change: Change)
         idle_s: seconds(&account.idle),
         aside_s: seconds(&account.aside),
         padding: account.padding,
+        experts_touched: account.experts_touched,
         parts: &parts,
     };
     change(&mut step);
@@ -123,7 +124,7 @@ fn an_account_that_is_wrong_shows_in_the_sum() {
 
 /// A step of which these sequences have these stretches.
 fn step_of(parts: &[PartUse<u32>], padding: u32) -> StepUse<'_, u32> {
-    StepUse { busy_s: 1.0, device_s: 0.8, idle_s: 0.0, aside_s: 0.0, padding, parts }
+    StepUse { busy_s: 1.0, device_s: 0.8, idle_s: 0.0, aside_s: 0.0, padding, experts_touched: None, parts }
 }
 
 #[test]

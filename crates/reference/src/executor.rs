@@ -61,7 +61,12 @@ impl Running {
         }
         let patches =
             program.spec.patches.iter().map(String::as_str).zip(feed.patches.iter().copied()).collect();
-        let mut watch = Watch { taps: &taps, tapped: vec![None; program.spec.taps.len()], patches };
+        let mut watch = Watch {
+            taps: &taps,
+            tapped: vec![None; program.spec.taps.len()],
+            patches,
+            experts_touched: None,
+        };
         let mut results = run(&program.graph, program.graph.main(), args, "", &mut watch);
         self.states.values = results.split_off(1);
 
@@ -73,6 +78,7 @@ impl Running {
         }
         let tapped = watch.tapped.into_iter().flatten();
         fetch.taps.extend(tapped.map(|value| (value.shape, value.to_f32())));
+        fetch.experts_touched = watch.experts_touched;
         fetch.device_ns = start.elapsed().as_nanos() as u64;
         fetch
     }

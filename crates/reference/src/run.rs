@@ -3,7 +3,7 @@
 //! A value that nobody else holds may be written in place; that is how a state that is threaded through a step as a
 //! value is nevertheless never copied.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use graph::{Func, Graph, Node, Op, ValueId};
@@ -19,6 +19,8 @@ pub struct Watch<'a> {
     pub tapped: Vec<Option<Arc<Value>>>,
     /// Values to put in, by path.
     pub patches: HashMap<&'a str, &'a [f32]>,
+    /// Experts that were chosen, of all mixtures together.
+    pub experts_touched: Option<u32>,
 }
 
 /// Runs a function on its arguments.
@@ -49,6 +51,9 @@ pub fn run(
                 run(graph, graph.func(*callee), given, here.as_deref().unwrap_or(path), watch)
             }
             op => {
+                if let Op::ExpertFfn { .. } = op {
+                    *watch.experts_touched.get_or_insert(0) += distinct(given[2].as_i32s());
+                }
                 let types = &func.types[first.index()..first.index() + node.results as usize];
                 ops::apply(op, given, types, graph.page_len)
             }
@@ -65,6 +70,10 @@ pub fn run(
         results.push(values[value.index()].clone().expect("verified: every result is made"));
     }
     results
+}
+
+fn distinct(chosen: &[i32]) -> u32 {
+    chosen.iter().collect::<BTreeSet<_>>().len() as u32
 }
 
 fn watch_value(watch: &mut Watch<'_>, path: &str, value: &mut Arc<Value>) {

@@ -7,9 +7,11 @@ use std::path::PathBuf;
 use clap::{Args, value_parser};
 use polysilicon::Device;
 use polysilicon::bench::{Detail, Report, Workload};
+use serde_json::json;
 
 use self::requests::RequestArgs;
 use crate::args::{HowArgs, ModelArgs};
+use crate::built::program;
 use crate::failure::Failure;
 use crate::output::{Sink, print};
 use crate::prices::PriceArgs;
@@ -20,7 +22,8 @@ use crate::reports::ReportArgs;
 #[command(
     after_help = "Steps are timed alone, each figure the median of its rounds beside what memory gave while they ran. Where anything \
                   is asked that only requests can tell (a price, a limit of latency, a rate, a page), the model serves requests \
-                  instead, of the first --prompt and of --output tokens, --concurrency at a time.\n\n\
+                  instead, of the first --prompt and of --output tokens, --concurrency at a time. What was measured while others took more than \
+                  --noise of the processors' time, while heat slowed them down, or above its physical bound is no result, and the reason is told.\n\n\
                   Example: polysilicon bench shape:llama-3.2-1b@q4_0 --ops --prompt 0 --depth 4096\n\
                   Example: polysilicon bench path/to/model --concurrency 1,4 --slo 2000/100 --html report.html"
 )]
@@ -91,7 +94,10 @@ impl Bench {
         };
         let report = self.time(self.device.first().copied().unwrap_or_default(), &workload)?;
         let printed = sink.as_ref().is_some_and(Sink::is_printed);
-        sink.map_or(Ok(()), |sink| sink.write(&format!("{}\n", report.json())))?;
+        let mut json = report.json();
+        json["noise"] = json!(self.report.noise());
+        json["program"] = program();
+        sink.map_or(Ok(()), |sink| sink.write(&format!("{json}\n")))?;
         if printed { Ok(()) } else { print(&report.to_string()) }
     }
 
@@ -99,6 +105,8 @@ impl Bench {
         let opened = self.model.open()?;
         let bar = Bar::counting(format!("timing {}", opened.name()), "rounds");
         let builder = self.how.builder(opened, device);
-        Ok(builder.bench(workload, &mut |progress| bar.show(progress.done, progress.total))?)
+        let mut report = builder.bench(workload, &mut |progress| bar.show(progress.done, progress.total))?;
+        report.judge(self.report.noise());
+        Ok(report)
     }
 }

@@ -99,10 +99,16 @@ impl Calibrate {
         };
         let value: Value = serde_json::from_str(&read(path)?).map_err(|error| wrong(&error.to_string()))?;
         let figures = value["results"].as_array().map_or(&[][..], Vec::as_slice);
-        let samples = figures.iter().filter_map(|figure| figure.get("sample"));
+        let refused = figures.iter().find_map(|figure| figure["refused"].as_str());
+        // What is no result is nothing to fit to.
+        let told = figures.iter().filter(|figure| figure["refused"].is_null());
+        let samples = told.filter_map(|figure| figure.get("sample"));
         let samples = samples.map(|sample| serde_json::from_value::<Sample>(sample.clone()));
         let samples = samples.collect::<Result<Vec<_>, _>>().map_err(|error| wrong(&error.to_string()))?;
         match samples.is_empty() || !samples.iter().all(Sample::is_sound) {
+            true if refused.is_some() => {
+                Err(wrong(&format!("none of its steps is a result: {}", refused.unwrap_or_default())))
+            }
             true => Err(wrong(
                 "it holds no steps that were timed; write it by `polysilicon bench MODEL --json FILE` on the cpu",
             )),

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, value_parser};
 use polysilicon::cost::predict::{Calibration, Calibrations, Forecast, Load, OpBound, Sheet, counts};
 use polysilicon::cost::report::{Month, ways_to_pay};
-use polysilicon::cost::{Catalogue, Demand, Machine, Price, Stretch, table};
+use polysilicon::cost::{Catalogue, Demand, Experts, Machine, Price, Stretch, table};
+use polysilicon::graph::StepCounts;
 use polysilicon::{DType, Graph};
 use serde_json::{Value, json};
 
@@ -32,6 +33,10 @@ pub struct Predict {
     /// Take calibrations from this file before those that are known
     #[arg(long, value_name = "FILE")]
     calibration: Option<PathBuf>,
+    /// Take from this file, which `polysilicon bench MODEL --json FILE` has written, how many experts of a mixture steps touch;
+    /// for steps of other sizes tokens are taken to choose at random
+    #[arg(long, value_name = "FILE")]
+    experts: Option<PathBuf>,
     /// Tokens of each prompt
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = value_parser!(u32).range(1..=10_000_000))]
     prompt: u32,
@@ -68,6 +73,7 @@ pub struct Told {
     pub sheet: Sheet,
     pub calibration: Option<Calibration>,
     pub price: Option<Price>,
+    pub experts: Experts,
     pub forecasts: Vec<Forecast>,
 }
 
@@ -82,7 +88,9 @@ impl Predict {
         }
         let opened = self.model.open()?;
         let graph = opened.graph(DType::F16)?;
-        let told = self.chip.iter().map(|name| self.told(&catalogue, &known, &graph, name));
+        let experts =
+            self.experts.as_deref().map(|path| counted(path, &graph)).transpose()?.unwrap_or_default();
+        let told = self.chip.iter().map(|name| self.told(&catalogue, &known, &graph, &experts, name));
         let told = told.collect::<Result<Vec<_>, _>>()?;
         if self.json {
             let report = |told: &Told| {
@@ -118,11 +126,13 @@ impl Predict {
         catalogue: &Catalogue,
         known: &Calibrations,
         graph: &Graph,
+        experts: &Experts,
         name: &str,
     ) -> Result<Told, Failure> {
         let load = |&sequences: &u32| Load { prompt: self.prompt, output: self.output, sequences };
         let most = self.concurrency.iter().map(|n| Forecast::bytes(graph, load(n))).fold(0.0, f64::max);
         let mut told = Told::new(catalogue, known, graph, name, self.chips, most)?;
+        told.experts = experts.clone();
         if let Some(word) = &self.price {
             told.price = Some(catalogue.price(word, today())?);
         }
@@ -146,7 +156,8 @@ impl Predict {
         let token = Stretch { from: self.prompt + self.output / 2, count: 1, rows: 1 };
         let sequences = self.concurrency.first().copied().unwrap_or(1);
         let mut kinds = BTreeMap::<&str, (u32, OpBound)>::new();
-        for op in told.sheet.operations(graph, &counts(graph, &token, sequences)) {
+        let counts = told.experts.fill(&counts(graph, &token, sequences));
+        for op in told.sheet.operations(graph, &counts) {
             match kinds.get_mut(op.op) {
                 Some((count, sum)) => {
                     *count += 1;
@@ -193,12 +204,19 @@ impl Told {
             None => Sheet::holding(key, chip, least.max(graph.weight_bytes() as f64))?,
         };
         let price = catalogue.chip_hour(key, sheet.chips);
-        Ok(Told { sheet, calibration: known.of(key).cloned(), price, forecasts: vec![] })
+        Ok(Told {
+            sheet,
+            calibration: known.of(key).cloned(),
+            price,
+            experts: Experts::default(),
+            forecasts: vec![],
+        })
     }
 
     /// What a load comes to.
     pub fn forecast(&self, graph: &Graph, load: Load) -> Forecast {
-        Forecast::new(graph, &self.sheet, self.calibration.as_ref(), load)
+        let bound = |counts: &StepCounts| self.sheet.bound(graph, &self.experts.fill(counts));
+        Forecast::new(graph, &bound, self.calibration.as_ref(), load)
     }
 
     /// Dollars per million tokens out, and per million tokens in and out where the bill is split by the device's time;
@@ -254,6 +272,13 @@ impl Told {
             ]);
         }
         text += &table(&rows, LEFT);
+        let known = |forecast: &&Forecast| self.experts.knows(forecast.load.sequences);
+        let known = self.forecasts.iter().filter(known).map(|forecast| forecast.load.sequences.to_string());
+        let known = known.collect::<Vec<_>>();
+        if !known.is_empty() {
+            text +=
+                &format!("experts that {} at a time touch are as they were counted\n", known.join(" and "));
+        }
         if let (Some(price), Some(_)) = (&self.price, &self.calibration) {
             text +=
                 &format!("at {}, used {:.0} % of the time\n", price.sentence(today()), 100.0 * utilisation);
@@ -294,6 +319,13 @@ impl Told {
             "loads": self.forecasts.iter().map(row).collect::<Vec<_>>(),
         })
     }
+}
+
+fn counted(path: &Path, graph: &Graph) -> Result<Experts, Failure> {
+    let name = path.display().to_string();
+    let experts = Experts::read(&name, &read(path)?)?;
+    experts.check(&name, graph)?;
+    Ok(experts)
 }
 
 fn read_calibrations(path: &Path) -> Result<Calibrations, Failure> {

@@ -6,7 +6,8 @@ use crate::program::polysilicon;
 
 /// A short run, with more arguments.
 fn bench(more: &[&str]) -> Vec<String> {
-    let short = ["bench", "--prompt", "24", "--output", "4", "--depth", "0,8", "--rounds", "1"];
+    let short =
+        ["bench", "--prompt", "24", "--output", "4", "--depth", "0,8", "--rounds", "1", "--noise", "1"];
     short.iter().chain(more).map(|&word| word.to_owned()).collect()
 }
 

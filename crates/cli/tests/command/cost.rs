@@ -162,6 +162,7 @@ fn several_devices_stand_in_one_table_each_with_its_price() {
     assert_eq!(hours.collect::<Vec<_>>(), [1.0, 2.0]);
     let setup = &result["results"][0]["setup"];
     assert!(setup["like_reference"].as_f64().expect("a tiny model is held against it") > 0.8, "{setup}");
+    assert!(setup["dirty"].is_boolean(), "{setup}");
     assert!(setup["commit"].is_string() && setup["operations_per_s"].as_f64().expect("a bound") > 0.0);
     let sentence = run(&["--price", "1.0,2.0,3.0"]).sentence(2);
     assert!(sentence.contains("2 devices and 3 prices"), "{sentence}");
@@ -172,7 +173,7 @@ fn what_kernels_take_stands_on_the_page_and_what_was_predicted_in_the_result() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = |name: &str| folder.path().join(name).display().to_string();
     let (json, html) = (path("a.json"), path("a.html"));
-    bench(&["--device", "cpu", "--json", &json, "--html", &html]).text();
+    bench(&["--device", "cpu", "--noise", "1", "--json", &json, "--html", &html]).text();
     let recorded: Value = serde_json::from_str(&fs::read_to_string(&json).expect("written")).expect("JSON");
     let kernels = recorded["results"][0]["kernels"].as_array().expect("a list");
     assert_eq!(kernels.len(), 2, "a prompt, and decoding");
@@ -214,8 +215,61 @@ fn plans_tell_the_average_and_the_next_million() {
     let text =
         polysilicon(&[&predicted[..], &["--plan", "reserved", "--tokens-per-month", "1e9"]].concat()).text();
     assert!(text.contains("$/M of the next million") && text.contains("reserved"), "{text}");
+    // Ways to pay for the instance that was found, each at its own price and with its day.
+    let text = polysilicon(&[&predicted[..], &["--plan", "on_demand,capacity_block"]].concat()).text();
+    assert!(
+        text.contains("on_demand: $6.8800 per hour") && text.contains("capacity_block: $5.1910"),
+        "{text}"
+    );
+    assert!(text.contains("capacity block, 2026-07-22"), "{text}");
+    // Nobody sells that instance so, but its chip.
+    let text = polysilicon(&[&predicted[..], &["--plan", "rental_3y"]].concat()).text();
+    assert!(text.contains("rental_3y: $1.3000 per hour, 1 chips of semianalysis h100 sxm"), "{text}");
     let sentence = polysilicon(&[&predicted[..], &["--plan", "bartering"]].concat()).sentence(1);
     assert!(sentence.contains("hourly, reserved"), "{sentence}");
+}
+
+#[test]
+fn a_plan_that_needs_more_than_a_price_says_what_in_a_file_that_works() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let predicted = ["predict", "shape:llama-3.1-8b@bf16", "--chip", "h100"];
+    for (plan, field) in
+        [("spot", "lost"), ("owned", "capex_usd"), ("committed", "tiers"), ("revenue_share", "cap_usd")]
+    {
+        let sentence = polysilicon(&[&predicted[..], &["--plan", plan]].concat()).sentence(1);
+        assert!(sentence.contains(field), "{plan}: {sentence}");
+        let example = sentence.find("plans.ours").map(|start| &sentence[start..]);
+        let file = folder.path().join(format!("{plan}.toml")).display().to_string();
+        fs::write(&file, example.expect("there is one")).expect("written");
+        let text = polysilicon(&[&predicted[..], &["--plan", &file]].concat()).text();
+        assert!(text.contains("$/M of the next million") && text.contains("ours"), "{text}");
+    }
+    let given = [&predicted[..], &["--price", "2.0", "--plan", "capacity_block"]].concat();
+    let sentence = polysilicon(&given).sentence(1);
+    assert!(sentence.contains("name one with --price, as in --price p5.48xlarge"), "{sentence}");
+}
+
+#[test]
+fn experts_are_taken_from_what_was_counted_of_a_model() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let (counted, model) = (path("a.json"), fixture("goldens/gpt-oss-mxfp4"));
+    let steps = ["--prompt", "9", "--output", "4", "--rounds", "1", "--noise", "1", "--device", "cpu"];
+    polysilicon(&[&["bench", &model, "--json", &counted][..], &steps].concat()).text();
+    let result: Value = serde_json::from_str(&fs::read_to_string(&counted).expect("written")).expect("JSON");
+    let experts = |figure: usize| result["results"][figure]["experts"][0].clone();
+    assert_eq!((&experts(0)["tokens"], &experts(1)["tokens"]), (&json!(9), &json!(1)));
+    assert_eq!(experts(1)["experts"], 4.0, "a token alone touches those that it chooses");
+    assert!(result["program"]["dirty"].is_boolean() && result["noise"] == 1.0, "{result}");
+    let predict = |more: &[&str]| {
+        let args = ["predict", &model, "--chip", "h100", "--chips", "1", "--prompt", "9", "--json"];
+        let loads = polysilicon(&[&args[..], more].concat()).json()["chips"][0]["loads"].clone();
+        loads[0]["prefill_bound_s"].as_f64().expect("seconds")
+    };
+    // Nine tokens of a prompt, fewer experts than if they chose at random: or more, but not as many.
+    assert_ne!(predict(&["--experts", &counted]), predict(&[]), "it goes by what was counted");
+    let dense = ["predict", "embedded", "--chip", "h100", "--experts", &counted];
+    assert!(polysilicon(&dense).sentence(1).contains("the model has none"));
 }
 
 #[test]

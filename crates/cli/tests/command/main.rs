@@ -1,6 +1,7 @@
 //! The command as users meet it: the real program, its output, its exit status.
 
 mod bench;
+mod built;
 mod chat;
 mod chips;
 mod compile;

@@ -1,6 +1,6 @@
 //! What sequences are charged, and the sums of a run.
 
-use crate::Price;
+use crate::{Experts, Price};
 
 /// What one phase of a sequence took.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -86,6 +86,8 @@ pub struct Totals {
     pub steps: u64,
     /// Rows that steps had sampled: tokens made, and guesses looked at.
     pub rows: u64,
+    /// Experts that steps touched, where the device counts them.
+    pub experts: Experts,
     /// Receipts given.
     pub receipts: u64,
     /// Seconds on receipts.

@@ -3,7 +3,7 @@
 use graph::{Graph, GroupCounts, StepCounts};
 use serde::{Deserialize, Serialize};
 
-use super::{Calibration, Sheet, StepBound};
+use super::{Calibration, StepBound};
 use crate::Stretch;
 
 /// Requests that are all alike, of which so many are under way at any time.
@@ -35,13 +35,8 @@ pub struct Forecast {
 }
 
 impl Forecast {
-    /// What a load comes to: by a calibration, or, without one, at best.
-    pub fn new(graph: &Graph, sheet: &Sheet, calibration: Option<&Calibration>, load: Load) -> Forecast {
-        Forecast::by(graph, &|counts| sheet.bound(graph, counts), calibration, load)
-    }
-
-    /// The same, of whatever bounds a step.
-    pub fn by(
+    /// What a load comes to where so much bounds a step: by a calibration, or, without one, at best.
+    pub fn new(
         graph: &Graph,
         bound: &dyn Fn(&StepCounts) -> StepBound,
         calibration: Option<&Calibration>,

@@ -241,7 +241,11 @@ impl Report<'_> {
                     ("another program's; how late it was it does not tell".to_owned(), other.clone())
                 }
                 None => {
-                    let commit = if setup.commit.is_empty() { "not known" } else { &setup.commit };
+                    let commit = match (setup.commit.as_str(), setup.dirty) {
+                        ("", _) => "not known".to_owned(),
+                        (commit, false) => commit.to_owned(),
+                        (commit, true) => format!("{commit}, dirty: sources had been changed since"),
+                    };
                     let Setup { version, seed, date, .. } = setup;
                     (
                         format!("late by {} ms at most (p99)", ms(latest)),

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Disturbed, Interval, Point, Request, Results, Run, Setup, Slo, bootstrap};
+use super::{Disturbed, Interval, Point, Request, Results, Setup, Slo, bootstrap};
 use crate::Price;
 
 /// Runs whose rates differ by more than this share of their middle are noise.
@@ -12,8 +12,9 @@ const NOISE: f64 = 0.5;
 /// Above so much of it a bound is told to be exceeded: memory gives a little more or less from one moment to the next.
 const ABOVE: f64 = 1.05;
 
-/// More of the processors' time than this, taken by other programs or by other machines, is noise.
-const TAKEN: f64 = 0.1;
+/// More of the processors' time than this, taken by other programs or by other machines, is noise, unless somebody says how much
+/// is.
+pub const TAKEN: f64 = 0.1;
 
 /// Fewer tokens than this share that the reference finds likeliest too, and the device computes something else.
 const ALIKE: f64 = 0.8;
@@ -30,6 +31,8 @@ pub struct Question<'a> {
     pub utilisation: f64,
     /// What an answer must keep to if it is to count.
     pub slo: Option<&'a Slo>,
+    /// The share of the processors' time that others may have taken; [`TAKEN`] unless there is a reason.
+    pub taken: f64,
 }
 
 /// The 50th, 90th and 99th percentile, in seconds.
@@ -143,7 +146,7 @@ impl Results {
             refused: None,
         };
         summary.dollars = question.price.map(|price| dollars(&summary, point, price, question));
-        summary.refused = self.refusal(point, &summary);
+        summary.refused = self.refusal(point, &summary, question.taken);
         summary
     }
 
@@ -164,7 +167,7 @@ impl Results {
     }
 
     /// Why a point is not told as a result.
-    fn refusal(&self, point: &Point, summary: &Summary) -> Option<String> {
+    fn refusal(&self, point: &Point, summary: &Summary, taken: f64) -> Option<String> {
         let percent = |share: f64| format!("{:.0} %", 100.0 * share);
         if self.setup.same_tokens_alone == Some(false) {
             return Some(
@@ -174,11 +177,8 @@ impl Results {
         if summary.out_per_s.mid <= 0.0 {
             return Some(format!("no token was made, and {} requests failed", summary.failed));
         }
-        if let Some(share) = summary.share_of_limit_together.filter(|share| *share > ABOVE) {
-            let told = percent(share);
-            return Some(format!(
-                "it reaches {told} of the physical limit, so that a clock or a count is wrong"
-            ));
+        if let Some(reason) = summary.share_of_limit_together.and_then(above) {
+            return Some(reason);
         }
         if let Some(share) = self.setup.like_reference.filter(|share| *share < ALIKE) {
             let told = percent(share);
@@ -186,18 +186,15 @@ impl Results {
                 "only {told} of its tokens are those of the reference: fast and wrong is no result"
             ));
         }
-        if let Some(reason) = point.runs.iter().find_map(disturbance) {
+        if let Some(reason) = point.runs.iter().find_map(|run| run.disturbed.refusal(taken)) {
             return Some(reason);
         }
         let rates = point.runs.iter().map(|run| bootstrap::tokens_per_s(std::slice::from_ref(run)).mid);
         let (least, most) =
             rates.fold((f64::INFINITY, 0.0), |(least, most), rate| (rate.min(least), rate.max(most)));
         let spread = (most - least) / summary.out_per_s.mid;
-        if spread > NOISE {
-            let told = percent(spread);
-            return Some(format!(
-                "its runs differ by {told}: something else used the machine; run it again when it is quiet"
-            ));
+        if let Some(reason) = unlike(spread) {
+            return Some(reason);
         }
         let lag = point.runs.iter().map(|run| run.generator_lag_s_p99).fold(0.0, f64::max);
         if summary.itl.p50 > 0.0 && lag > LATE * summary.itl.p50 {
@@ -211,23 +208,45 @@ impl Results {
     }
 }
 
-/// What stood in a run's way, where that was too much.
-fn disturbance(run: &Run) -> Option<String> {
-    let Disturbed { others, stolen, throttled } = run.disturbed;
-    let much = |share: Option<f64>| share.filter(|share| *share > TAKEN).map(|share| 100.0 * share);
-    if let Some(share) = much(others) {
-        return Some(format!(
-            "other programs took {share:.0} % of the processors' time; run it again when they are done"
-        ));
-    }
-    if let Some(share) = much(stolen) {
-        return Some(format!("the host gave {share:.0} % of the processors' time to other machines"));
-    }
-    throttled.filter(|times| *times > 0).map(|times| {
+/// Why what reaches such a share of the physical limit is no result; `None` where it may be one.
+pub fn above(share: f64) -> Option<String> {
+    (share > ABOVE).then(|| {
         format!(
-            "processors were slowed down {times} times because they were hot; cool them, and run it again"
+            "it reaches {:.0} % of the physical limit, so that a clock or a count is wrong",
+            100.0 * share
         )
     })
+}
+
+/// Why runs that are apart by such a share of their middle are no result; `None` where they may be one.
+pub fn unlike(spread: f64) -> Option<String> {
+    (spread > NOISE).then(|| {
+        format!(
+            "its runs differ by {:.0} %: something else used the machine; run it again when it is quiet",
+            100.0 * spread
+        )
+    })
+}
+
+impl Disturbed {
+    /// Why what was measured meanwhile is no result, where others may take such a share of the processors' time.
+    pub fn refusal(&self, taken: f64) -> Option<String> {
+        let Disturbed { others, stolen, throttled } = *self;
+        let much = |share: Option<f64>| share.filter(|share| *share > taken).map(|share| 100.0 * share);
+        if let Some(share) = much(others) {
+            return Some(format!(
+                "other programs took {share:.0} % of the processors' time; run it again when they are done"
+            ));
+        }
+        if let Some(share) = much(stolen) {
+            return Some(format!("the host gave {share:.0} % of the processors' time to other machines"));
+        }
+        throttled.filter(|times| *times > 0).map(|times| {
+            format!(
+                "processors were slowed down {times} times because they were hot; cool them, and run it again"
+            )
+        })
+    }
 }
 
 /// Seconds between one token and the next; where only their mean is known, that.

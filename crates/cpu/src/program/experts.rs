@@ -41,6 +41,8 @@ pub struct Experts {
     pub out: Slot,
     pub rounding: [Rounding; 2],
     pub places: Places,
+    /// Where it notes how many experts were chosen, which outlasts the step: apart from the places, which others use too.
+    pub touched: usize,
 }
 
 /// Where the parts of a mixture's work lie in the shared region.
@@ -173,6 +175,16 @@ impl Program {
         }
     }
 
+    /// Experts that were chosen in a step, of all mixtures together; `None` where there are none.
+    ///
+    /// # Safety
+    /// All workers are done with the step.
+    pub unsafe fn experts_touched(&self, memory: &Memory<'_>) -> Option<u32> {
+        // SAFETY: nobody writes any more; each mixture has a word.
+        let of = |&at: &usize| unsafe { memory.part::<u32>(at, 1)[0] };
+        (!self.touched.is_empty()).then(|| self.touched.iter().map(of).sum())
+    }
+
     /// Groups pairs by expert, in the order of their tokens within each.
     ///
     /// # Safety
@@ -180,7 +192,7 @@ impl Program {
     unsafe fn sort(&self, memory: &Memory<'_>, node: &Experts, experts: usize) {
         let at = |place: usize| self.shared_at + place;
         let pairs = node.pairs();
-        // SAFETY: as the caller says; the four places are apart.
+        // SAFETY: as the caller says; the places are apart.
         unsafe {
             memory.part_mut::<u32>(at(node.places.taken), 2).fill(0);
             let starts = memory.part_mut::<u32>(at(node.places.starts), experts + 1);
@@ -204,6 +216,7 @@ impl Program {
             }
             starts.copy_within(0..experts, 1);
             starts[0] = 0;
+            memory.part_mut::<u32>(node.touched, 1)[0] = touched(starts) as u32;
         }
     }
 
@@ -223,8 +236,7 @@ impl Program {
         worker: Worker<'_>,
     ) {
         let strips = rows.div_ceil(LANES);
-        let touched = starts.windows(2).filter(|bounds| bounds[0] < bounds[1]).count();
-        let bite = bite(touched, strips, worker.part.of);
+        let bite = bite(touched(starts), strips, worker.part.of);
         let bites = strips.div_ceil(bite);
         let counter = memory.work(self.shared_at + node.places.taken + 4 * phase, 4);
         // SAFETY: a word on a line of its own, which all workers use as an atomic from here on.
@@ -246,6 +258,11 @@ impl Program {
             first += bites;
         }
     }
+}
+
+/// Experts that have pairs.
+fn touched(starts: &[u32]) -> usize {
+    starts.windows(2).filter(|bounds| bounds[0] < bounds[1]).count()
 }
 
 /// The weighted sum of rows of `y`, in the order of `ranks`.

@@ -47,6 +47,8 @@ struct Lowering<'a> {
     divisions: Vec<Division>,
     page_len: usize,
     bucket: Bucket,
+    /// Where mixtures note how many experts were chosen.
+    touched: Vec<usize>,
     /// Bytes of a region that nodes use one after another.
     shared: usize,
     /// Bytes of each worker's own region.
@@ -97,7 +99,7 @@ impl Program {
             what: "a tap".to_owned(),
             reason: "it names a state; states are brought out by pages".to_owned(),
         })?;
-        let Lowering { nodes, divisions, bytes, shared, own, .. } = lowering;
+        let Lowering { nodes, divisions, touched, bytes, shared, own, .. } = lowering;
         let constants = plan.constants.iter().map(constant).collect();
         let shared_at = bytes;
         let own_at = shared_at + shared.next_multiple_of(LINE);
@@ -112,6 +114,7 @@ impl Program {
             taps,
             logits,
             peaks,
+            touched,
             shared_at,
             own_at,
             own_bytes: own,
@@ -150,6 +153,7 @@ impl<'a> Lowering<'a> {
             turns: vec![],
             divisions: vec![],
             bucket,
+            touched: vec![],
             shared: 0,
             own: 0,
         };
@@ -493,7 +497,9 @@ impl<'a> Lowering<'a> {
             }
         }
         let accesses = [x.read(), weights.read(), chosen.read(), out.written(), self.shared()];
-        let node = Experts { x, weights, chosen, matrices, biases, act, out, rounding, places };
+        let touched = self.region(size_of::<u32>());
+        self.touched.push(touched);
+        let node = Experts { x, weights, chosen, matrices, biases, act, out, rounding, places, touched };
         self.push(Kernel::Experts(Box::new(node)), accesses);
         Ok(())
     }

@@ -41,6 +41,8 @@ pub struct Program {
     pub logits: Option<Slot>,
     /// Where the peaks of their pieces are.
     pub peaks: Option<usize>,
+    /// Where mixtures note how many experts were chosen.
+    pub touched: Vec<usize>,
     /// The plan's constants.
     pub constants: Vec<Value>,
     /// Bytes of work space: the plan's arena and what kernels need beside it.

@@ -246,8 +246,8 @@ impl Nvidia {
             (&Call::Collective(CollectiveCall { to, from, count, .. }), None) => unsafe {
                 result::memcpy_dtod_async(to, from, count * size_of::<f32>(), self.stream).map_err(refused)
             },
-            // SAFETY: the stream is this device's, whose context is current; what lies where is the caller's promise.
             (Call::Matmul(call), _) => {
+                // SAFETY: the stream is this device's, whose context is current; what lies where is the caller's promise.
                 self.with_library(call.what, |library| unsafe { library.multiply(call, self.stream.cast()) })
             }
         }

@@ -1,6 +1,7 @@
 //! What requests should take on this machine's processor, by its limits and by the calibration of this program on it: told
 //! from what memory gave meanwhile, and from nothing else that was measured of them.
 
+use cost::Experts;
 use cost::predict::{Calibration, Calibrations, Forecast, Load, Predicted, Sample, StepBound};
 use graph::{Graph, Op, StepCounts, Work};
 use tensor::DType;
@@ -27,12 +28,12 @@ impl Oracle {
         sample.predicted(&self.calibration.terms())
     }
 
-    /// What a load should take while memory gives so many bytes per second.
-    pub fn predict(&self, graph: &Graph, load: Load, bandwidth: Option<f64>) -> Predicted {
+    /// What a load should take while memory gives so many bytes per second, and steps touch as many experts as were counted.
+    pub fn predict(&self, graph: &Graph, load: Load, bandwidth: Option<f64>, experts: &Experts) -> Predicted {
         let mut limits = self.limits.clone();
         limits.bandwidth = bandwidth.unwrap_or(limits.bandwidth);
-        let bound = |counts: &StepCounts| step_bound(&limits, graph, counts);
-        let forecast = Forecast::by(graph, &bound, Some(&self.calibration), load);
+        let bound = |counts: &StepCounts| step_bound(&limits, graph, &experts.fill(counts));
+        let forecast = Forecast::new(graph, &bound, Some(&self.calibration), load);
         Predicted {
             calibration: self.calibration.name.clone(),
             error: self.calibration.error,
@@ -99,10 +100,11 @@ mod tests {
         let graph = graph("shape:llama-3.2-1b@q8_0");
         let limits = crate::bench::limits(crate::Device::Cpu, 1).expect("they are measured");
         let oracle = Oracle::new(limits, &graph).expect("good").expect("a calibration");
-        let told = |sequences| oracle.predict(&graph, Load { prompt: 64, output: 32, sequences }, Some(3e10));
+        let load = |sequences| Load { prompt: 64, output: 32, sequences };
+        let told = |sequences| oracle.predict(&graph, load(sequences), Some(3e10), &Experts::default());
         assert!(told(4).out_per_s > told(1).out_per_s && told(4).itl_s > told(1).itl_s);
         assert!(told(1).itl_s > graph.weight_bytes() as f64 / 3e10 * 0.7, "not below its bound");
-        let slow = oracle.predict(&graph, Load { prompt: 64, output: 32, sequences: 1 }, Some(1e10));
+        let slow = oracle.predict(&graph, load(1), Some(1e10), &Experts::default());
         assert!(slow.itl_s > 2.0 * told(1).itl_s, "memory that gives less is waited for");
     }
 }

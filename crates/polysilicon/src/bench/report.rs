@@ -3,7 +3,7 @@
 use std::fmt;
 
 use cost::predict::Sample;
-use cost::results::{KernelTime, Kernels};
+use cost::results::{Disturbed, KernelTime, Kernels, above, unlike};
 use graph::Work;
 use serde_json::{Value, json};
 use tensor::DType;
@@ -11,7 +11,7 @@ use tensor::DType;
 use super::{OpTime, Ops};
 use crate::Bound;
 use crate::numbers;
-use cost::table;
+use cost::{Experts, Touched, table};
 
 /// What a bench found.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,10 +49,20 @@ pub struct Figure {
     pub rounds: Vec<f64>,
     /// Bytes per second that memory gave beside each round; empty where the device is not this machine's processor.
     pub bandwidths: Vec<f64>,
+    /// Experts that its steps touched, where the device counts them.
+    pub experts: Experts,
     /// What a round must do.
     pub work: Work,
     /// How long that takes at best, by what was measured of the machine.
     pub bound: Option<Bound>,
+    /// Whether caches hold the weights, so that memory bounds nothing and no calibration fits.
+    pub in_caches: bool,
+    /// Seconds that a round takes at least, where the machine's limits are known.
+    pub least_s: Option<f64>,
+    /// What stood in its way, where the system tells.
+    pub disturbed: Disturbed,
+    /// Why it is no result; see [`Report::judge`].
+    pub refused: Option<String>,
     /// What one of its steps takes and what it takes at best, to which calibrations are fitted.
     pub sample: Option<Sample>,
     /// Tokens per second that were predicted, where this program has been calibrated on such a device.
@@ -80,8 +90,13 @@ impl Figure {
             sequences: 0,
             rounds,
             bandwidths,
+            experts: Experts::default(),
             work: Work::default(),
             bound: None,
+            in_caches: false,
+            least_s: None,
+            disturbed: Disturbed::default(),
+            refused: None,
             sample: None,
             predicted_per_s: None,
             ops: None,
@@ -114,6 +129,26 @@ impl Figure {
         let mut places = (0..self.rounds.len()).collect::<Vec<_>>();
         places.sort_by(|&a, &b| took(a).total_cmp(&took(b)));
         places.get(places.len().saturating_sub(1) / 2).copied()
+    }
+
+    /// Why it is no result, where others may take such a share of the processors' time.
+    fn refusal(&self, taken: f64) -> Option<String> {
+        let reached = self.least_s.map(|least| least / median(&self.rounds));
+        self.disturbed.refusal(taken).or_else(|| reached.and_then(above)).or_else(|| unlike(self.spread()))
+    }
+
+    /// How far its rounds are apart, as a share of the one in the middle. Where memory is waited for and gives more or less from
+    /// one round to the next, rounds differ with it.
+    fn spread(&self) -> f64 {
+        let spread = |took: &[f64]| {
+            let (least, most) = took.iter().fold((f64::MAX, 0.0), |(a, b), &s| (s.min(a), s.max(b)));
+            if took.is_empty() { 0.0 } else { (most - least) / median(took) }
+        };
+        let beside = self.rounds.iter().zip(&self.bandwidths).map(|(seconds, rate)| seconds * rate);
+        match beside.collect::<Vec<_>>() {
+            beside if beside.is_empty() => spread(&self.rounds),
+            beside => spread(&self.rounds).min(spread(&beside)),
+        }
     }
 
     fn rate(&self, seconds: f64) -> f64 {
@@ -155,19 +190,25 @@ impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Figure { tokens, depth, sequences, .. } = self;
         let (phase, rate) = (self.phase.name(), self.tokens_per_s());
-        write!(
-            f,
-            "{phase:8} {tokens:>6} tokens at {depth:>6}, {sequences:>3} sequences: {rate:>9.2} tokens/s"
-        )?;
-        if let Some(share) = self.share_of_bandwidth() {
+        write!(f, "{phase:8} {tokens:>6} tokens at {depth:>6}, {sequences:>3} sequences: ")?;
+        if let Some(reason) = &self.refused {
+            return writeln!(f, "no result: {reason}");
+        }
+        write!(f, "{rate:>9.2} tokens/s")?;
+        if self.in_caches {
+            write!(f, ", caches hold the weights")?;
+        } else if let Some(share) = self.share_of_bandwidth() {
             let bandwidth = median(&self.bandwidths) / 1e9;
             write!(f, ", {:>3.0} % of bandwidth ({bandwidth:.0} GB/s)", 100.0 * share)?;
         }
         if let Some(share) = self.share_of_peak() {
             write!(f, ", {:>3.0} % of peak", 100.0 * share)?;
         }
-        if let Some(predicted) = self.predicted_per_s {
+        if let Some(predicted) = self.predicted_per_s.filter(|_| !self.in_caches) {
             write!(f, ", predicted {predicted:.2} ({:+.0} %)", 100.0 * (predicted / rate - 1.0))?;
+        }
+        for Touched { tokens, experts, .. } in self.experts.iter() {
+            write!(f, ", {experts:.1} experts a layer by {tokens} tokens")?;
         }
         writeln!(f)?;
         self.ops.as_ref().map_or(Ok(()), |ops| write!(f, "{ops}"))
@@ -224,6 +265,7 @@ impl Report {
     /// What kernels took in a step of each thing that was timed, as reports of costs show it.
     pub fn kernels(&self) -> Vec<Kernels> {
         let of = |figure: &Figure| {
+            let figure = Some(figure).filter(|figure| figure.refused.is_none())?;
             let (ops, Figure { phase, tokens, depth, sequences, .. }) = (figure.ops.as_ref()?, figure);
             let per_step = |seconds: f64| seconds / ops.steps.max(1) as f64;
             let what = match phase {
@@ -240,8 +282,14 @@ impl Report {
         self.figures.iter().filter_map(of).collect()
     }
 
+    /// Judges every figure anew: what was measured while others took more than such a share of the processors' time, while heat
+    /// slowed them down, above its physical bound or in rounds that are far apart is no result.
+    pub fn judge(&mut self, taken: f64) {
+        self.figures.iter_mut().for_each(|figure| figure.refused = figure.refusal(taken));
+    }
+
     /// All of it as one JSON object.
-    pub fn json(&self) -> String {
+    pub fn json(&self) -> Value {
         json!({
             "model": self.model,
             "random_weights": self.random,
@@ -252,7 +300,6 @@ impl Report {
             "weight_bytes": self.weight_bytes,
             "results": self.figures.iter().map(Figure::json).collect::<Vec<_>>(),
         })
-        .to_string()
     }
 }
 
@@ -264,11 +311,17 @@ impl Figure {
             "tokens": self.tokens,
             "depth": self.depth,
             "sequences": self.sequences,
+            "refused": self.refused,
+            "disturbed": self.disturbed,
+            "in_caches": self.in_caches,
             "tokens_per_s": self.tokens_per_s(),
             "rounds": rates.collect::<Vec<_>>(),
             "bytes": self.work.memory_bytes(),
             "operations": self.work.operations,
         });
+        if !self.experts.is_empty() {
+            json["experts"] = json!(self.experts);
+        }
         if self.bound.is_some() {
             json["bandwidths_bytes_per_s"] = json!(self.bandwidths);
             json["share_of_bandwidth"] = json!(self.share_of_bandwidth());
@@ -343,9 +396,57 @@ mod tests {
         // 0.1 of 0.5 seconds, 0.025 of 0.25 and 0.05 of 1.
         assert_eq!(figure.share_of_bandwidth(), Some(0.1));
         assert_eq!(figure.share_of_peak(), Some(0.1));
+        let cached =
+            Figure { in_caches: true, predicted_per_s: Some(1.0), ops: None, ..figure.clone() }.to_string();
+        assert!(cached.contains("caches hold the weights") && !cached.contains("bandwidth"), "{cached}");
+        assert!(!cached.contains("predicted"), "{cached}");
         let elsewhere = Figure { bandwidths: vec![], bound: None, ..figure };
         assert_eq!(elsewhere.middle_round(), Some(0), "by time alone");
         assert_eq!((elsewhere.share_of_bandwidth(), elsewhere.share_of_peak()), (None, None));
+    }
+
+    #[test]
+    fn what_was_disturbed_is_told_with_the_reason_and_without_its_figures() {
+        let told = |change: &dyn Fn(&mut Figure), taken: f64| {
+            let mut one = Figure { rounds: vec![0.5, 0.35, 0.4], ..figure() };
+            change(&mut one);
+            let mut report = Report {
+                model: "a model".to_owned(),
+                random: false,
+                emulated: false,
+                device: "a device".to_owned(),
+                threads: 1,
+                kv: None,
+                weight_bytes: 0,
+                figures: vec![one],
+            };
+            report.judge(taken);
+            let refused = report.json()["results"][0]["refused"].as_str().map(str::to_owned);
+            let (text, kernels) = (report.to_string(), report.kernels());
+            assert_eq!(refused.is_some(), text.contains("no result: "), "{text}");
+            assert_eq!(refused.is_none(), text.contains("tokens/s") && !kernels.is_empty(), "{text}");
+            refused
+        };
+        assert_eq!(told(&|_| {}, 0.1), None);
+        let busy = |figure: &mut Figure| figure.disturbed.others = Some(0.4);
+        assert!(told(&busy, 0.1).is_some_and(|reason| reason.contains("other programs took 40 %")));
+        assert_eq!(told(&busy, 0.5), None, "it was asked to be judged so");
+        let hot = |figure: &mut Figure| figure.disturbed.throttled = Some(2);
+        assert!(told(&hot, 1.0).is_some_and(|reason| reason.contains("slowed down 2 times")));
+        // At least 0.44 of the 0.4 seconds in the middle.
+        let fast = |figure: &mut Figure| figure.least_s = Some(0.44);
+        assert!(told(&fast, 1.0).is_some_and(|reason| reason.contains("110 % of the physical limit")));
+        assert_eq!(
+            told(&|figure| figure.least_s = Some(0.41), 1.0),
+            None,
+            "memory gives a little more at times"
+        );
+        let apart = |figure: &mut Figure| (figure.rounds, figure.bandwidths) = (vec![0.2, 0.4, 0.8], vec![]);
+        assert!(told(&apart, 1.0).is_some_and(|reason| reason.contains("differ by 150 %")));
+        let with_memory = |figure: &mut Figure| {
+            (figure.rounds, figure.bandwidths) = (vec![0.2, 0.4, 0.8], vec![4e9, 2e9, 1e9]);
+        };
+        assert_eq!(told(&with_memory, 1.0), None, "memory gave less, and that was waited for");
     }
 
     #[test]

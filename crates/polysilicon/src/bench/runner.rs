@@ -33,6 +33,8 @@ pub struct Runner {
     /// Pages of each sequence, in each group.
     pages: u32,
     fetch: Fetch,
+    /// Experts that each step of the last run touched, where the device counts them.
+    touched: Vec<Option<u32>>,
     /// Whether time is what the device says, and not what passes.
     simulated: bool,
 }
@@ -81,7 +83,8 @@ impl Runner {
         let executor = backend.open(&graph, load(&graph)?, &budget)?;
         let pages = room.context.div_ceil(graph.page_len);
         let (programs, fetch, simulated) = (HashMap::new(), Fetch::default(), backend.is_emulated());
-        Ok(Runner { graph, executor, buckets, chunk, programs, pages, fetch, simulated })
+        let touched = vec![];
+        Ok(Runner { graph, executor, buckets, chunk, programs, pages, fetch, touched, simulated })
     }
 
     /// The graph that runs.
@@ -99,13 +102,22 @@ impl Runner {
         &self.fetch
     }
 
+    /// What steps hold, with the experts that they touched if it was they that ran last.
+    pub fn counts(&self, steps: &[Step]) -> Vec<StepCounts> {
+        let touched = self.touched.iter().copied().chain(std::iter::repeat(None));
+        let counts = |(step, touched): (&Step, _)| step.counts(&self.graph).touching(&self.graph, touched);
+        steps.iter().zip(touched).map(counts).collect()
+    }
+
     /// Runs steps one after another; how long they took, without what is done once per program.
     pub fn run(&mut self, steps: &[Step]) -> Result<Duration, Error> {
+        self.touched.clear();
         steps.iter().map(|step| Ok(self.step(step, false)?.1)).sum()
     }
 
     /// As [`Runner::run`], each kernel timed on its own; `told` is given what each step did.
     pub fn run_timed(&mut self, steps: &[Step], told: &mut dyn FnMut(PlanReport)) -> Result<Duration, Error> {
+        self.touched.clear();
         let mut step = |step| {
             let (program, time) = self.step(step, true)?;
             told(self.executor.report(program));
@@ -139,6 +151,7 @@ impl Runner {
         let start = Instant::now();
         let launched = self.executor.launch(program, &Feed { counts: &counts, ..feed })?;
         self.executor.finish(launched, &mut self.fetch)?;
+        self.touched.push(self.fetch.experts_touched);
         let time = if self.simulated { Duration::from_nanos(self.fetch.device_ns) } else { start.elapsed() };
         Ok((program, time))
     }

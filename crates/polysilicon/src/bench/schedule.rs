@@ -50,17 +50,16 @@ pub fn decode(seqs: u32, positions: Range<u32>) -> Vec<Step> {
 }
 
 /// The work of steps together.
-pub fn work(graph: &Graph, steps: &[Step]) -> Work {
-    steps.iter().fold(Work::default(), |sum, step| sum + graph.work(&step.counts(graph)))
+pub fn work(graph: &Graph, steps: &[StepCounts]) -> Work {
+    steps.iter().fold(Work::default(), |sum, step| sum + graph.work(step))
 }
 
 /// What steps must do together, and how long that takes at best.
-pub fn bound(limits: &Limits, graph: &Graph, steps: &[Step]) -> Bound {
+pub fn bound(limits: &Limits, graph: &Graph, steps: &[StepCounts]) -> Bound {
     let mut bound = Bound::default();
-    for step in steps {
-        let counts = step.counts(graph);
+    for counts in steps {
         graph.walk(&mut |_, op, args, results| {
-            bound += limits.bound(&op.work(args, results, &counts), op.factor(args));
+            bound += limits.bound(&op.work(args, results, counts), op.factor(args));
         });
     }
     bound

@@ -80,8 +80,12 @@ pub fn eval(
     })?;
     graph.check_alone(NAME)?;
     let graph = graph::expand(&graph, bucket, &|op| !expanded && crate::takes(op));
-    let mut watch =
-        crate::run::Watch { taps: &Default::default(), tapped: vec![], patches: Default::default() };
+    let mut watch = crate::run::Watch {
+        taps: &Default::default(),
+        tapped: vec![],
+        patches: Default::default(),
+        experts_touched: None,
+    };
     let args = args.iter().map(|arg| Arc::new(arg.clone())).collect();
     let results = crate::run::run(&graph, graph.main(), args, "", &mut watch);
     Ok(results.into_iter().map(Arc::unwrap_or_clone).collect())

@@ -10,6 +10,7 @@ use polysilicon::traffic::{Arrivals, Traffic, like_reference, read_trace, setup}
 use polysilicon::{Builder, Device, Model};
 
 use super::Bench;
+use crate::built::{COMMIT, is_dirty};
 use crate::failure::Failure;
 use crate::prices::today;
 use crate::progress::Bar;
@@ -99,7 +100,8 @@ impl Bench {
         }
         let traffic = self.traffic(&model)?;
         let setup = Setup {
-            commit: env!("POLYSILICON_COMMIT").to_owned(),
+            commit: COMMIT.to_owned(),
+            dirty: is_dirty(),
             command: std::env::args().collect(),
             date: today().to_string(),
             seed: traffic.seed,
@@ -156,7 +158,11 @@ impl Bench {
             rounds: 1,
             ops: Some(Detail::Kinds),
         };
-        Ok(self.time(device, &workload)?.kernels())
+        let report = self.time(device, &workload)?;
+        for reason in report.figures.iter().filter_map(|figure| figure.refused.as_ref()) {
+            eprintln!("warning: what kernels took is not told: {reason}");
+        }
+        Ok(report.kernels())
     }
 
     fn traffic(&self, model: &Model) -> Result<Traffic, Failure> {
@@ -198,7 +204,7 @@ impl Bench {
         let threads = self.how.threads.unwrap_or_else(polysilicon::cores);
         let mut gauge = gauge(device, threads);
         let oracle = limits(device, threads).map(|limits| Oracle::new(limits, model.graph())).transpose()?;
-        asking(at_a_time.min(requests)).run(model, &mut |_| {})?;
+        let warm = asking(at_a_time.min(requests)).run(model, &mut |_| {})?;
         let mut point =
             Point { concurrency, rate_per_s, cache: traffic.cache, runs: vec![], predicted: None };
         for run in 0..runs {
@@ -218,7 +224,7 @@ impl Bench {
         // A reading beside a run may be disturbed and then is too low, but it is never too high.
         let gave = point.runs.iter().filter_map(|run| run.bytes_per_s).reduce(f64::max);
         let told = oracle.flatten().zip(load);
-        point.predicted = told.map(|(oracle, load)| oracle.predict(model.graph(), load, gave));
+        point.predicted = told.map(|(oracle, load)| oracle.predict(model.graph(), load, gave, &warm.experts));
         Ok(point)
     }
 }

@@ -1,7 +1,7 @@
 //! Files of others, in the shape that their documents give.
 
 use super::*;
-use crate::results::Question;
+use crate::results::{Question, TAKEN};
 
 /// A line of AIPerf: asked after so many milliseconds, four tokens.
 fn record(start_ms: u64) -> String {
@@ -35,7 +35,7 @@ const GUIDELLM: &str = r#"{
 }"#;
 
 fn summary(results: &Results) -> crate::results::Summary {
-    let question = Question { price: None, utilisation: 1.0, slo: None };
+    let question = Question { price: None, utilisation: 1.0, slo: None, taken: TAKEN };
     results.summaries(&question).remove(0)
 }
 
