@@ -13,7 +13,7 @@
 set -uo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 PARTS=(devices copy cuda bench-8b bench-1b torch bench-prefill bench-8b-4bit bench-moe bench-batch goldens diff file cold warm
-    bench-prefill-library bench-invariant bench-1b-early bench-8b-fp8 llama)
+    bench-prefill-library bench-invariant bench-1b-early bench-8b-early bench-8b-fp8 llama)
 # Most seconds of a part.
 LIMIT_S="${POLYSILICON_PART_S:-560}"
 
@@ -78,6 +78,7 @@ part() {
         ;;
     bench-1b) "$ps" bench shape:llama-3.2-1b "${decode[@]}" --output 256 --depth 0,1024 ;;
     bench-1b-early) POLYSILICON_CUDA_EARLY=1 "$ps" bench shape:llama-3.2-1b "${decode[@]}" --output 256 --depth 0,1024 ;;
+    bench-8b-early) POLYSILICON_CUDA_EARLY=1 "$ps" bench shape:llama-3.1-8b "${decode[@]}" --output 128 --depth 0,1024 ;;
     bench-8b) "$ps" bench shape:llama-3.1-8b "${decode[@]}" --output 128 --depth 0,1024,8192 ;;
     bench-8b-4bit) "$ps" bench shape:llama-3.1-8b@q4_k "${decode[@]}" --output 128 ;;
     bench-8b-fp8) "$ps" bench shape:llama-3.1-8b@f8_e4m3 --device cuda --prompt 2048 --output 128 --json "$json" ;;
