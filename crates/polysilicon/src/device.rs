@@ -199,11 +199,17 @@ impl Device {
 
     /// The backend, where it keeps what was asked of it.
     fn checked(self, backend: Box<dyn Backend>, choices: &Choices) -> Result<Box<dyn Backend>, Error> {
-        match choices.batch_invariant && !backend.caps().batch_invariant {
-            true => Err(Error::Word(format!(
+        if choices.batch_invariant && !backend.caps().batch_invariant {
+            return Err(Error::Word(format!(
                 "bits on {self} depend on what else runs; --batch-invariant goes with cpu, cuda and reference"
+            )));
+        }
+        let together = matches!(self, Device::Cuda(_) | Device::Neuron(_));
+        match choices.ranks {
+            Some(ranks) if ranks > 1 && !together => Err(Error::Word(format!(
+                "{self} computes alone; --tp {ranks} goes with --device cuda and --device neuron"
             ))),
-            false => Ok(backend),
+            _ => Ok(backend),
         }
     }
 
@@ -320,5 +326,14 @@ mod tests {
             too_many(0, 2, 1)
                 .is_some_and(|sentence| sentence.ends_with("knows 1, counted from 0; use no --tp"))
         );
+    }
+    #[test]
+    fn ranks_are_refused_where_a_device_computes_alone() {
+        let asked = |ranks| Choices { ranks, ..Choices::default() };
+        for device in [Device::Cpu, Device::Auto, Device::Reference] {
+            let refused = device.backend(&asked(Some(2))).err().map(|error| error.to_string());
+            assert!(refused.is_some_and(|sentence| sentence.contains("computes alone; --tp 2 goes with")));
+            assert!(device.backend(&asked(Some(1))).is_ok() && device.backend(&asked(None)).is_ok());
+        }
     }
 }
