@@ -23,6 +23,7 @@ use cost::results::TAKEN;
 use graph::StepCounts;
 
 use crate::disturbance::Watch;
+use crate::session::digest;
 use crate::{Builder, Device, Error, Gauge, Limits, Progress};
 
 pub(crate) use forecast::peak;
@@ -94,6 +95,7 @@ impl Builder {
         let graph = self.graph(&*backend)?;
         let mut report = Report {
             model: self.opened.name().to_owned(),
+            model_digest: format!("{:016x}", digest(&graph, &*self.opened.source)?),
             random: self.opened.is_random(),
             emulated: backend.is_emulated(),
             device: backend.caps().description.clone(),

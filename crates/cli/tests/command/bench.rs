@@ -39,6 +39,12 @@ fn speeds_stand_beside_the_limits_in_text_and_in_json() {
     let json: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     let results = json["results"].as_array().unwrap();
     assert_eq!((json["model"].as_str(), results.len()), (Some("embedded"), 5));
+    // The same model is called the same where requests are timed.
+    let served =
+        ["bench", "--prompt", "8", "--output", "2", "--requests", "1", "--runs", "1", "--noise", "1"];
+    let served = polysilicon(&[&served[..], &["--json", "-"]].concat()).json();
+    assert_eq!(json["model_digest"], served["results"][0]["setup"]["model_digest"], "{served}");
+    assert!(json["model_digest"].as_str().is_some_and(|digest| digest.len() == 16), "{json}");
     for result in results {
         assert!(result["tokens_per_s"].as_f64().unwrap() > 0.0, "{result}");
         assert!(result["share_of_bandwidth"].as_f64().unwrap() > 0.0, "{result}");

@@ -18,6 +18,8 @@ use cost::{Experts, Touched, table};
 pub struct Report {
     /// The model.
     pub model: String,
+    /// What tells it from others of its name, as in results of requests.
+    pub model_digest: String,
     /// Whether its weights are made up.
     pub random: bool,
     /// Whether the device is an emulation, so that times are simulated.
@@ -292,6 +294,7 @@ impl Report {
     pub fn json(&self) -> Value {
         json!({
             "model": self.model,
+            "model_digest": self.model_digest,
             "random_weights": self.random,
             "device": self.device,
             "emulated": self.emulated,
@@ -412,6 +415,7 @@ mod tests {
             change(&mut one);
             let mut report = Report {
                 model: "a model".to_owned(),
+                model_digest: String::new(),
                 random: false,
                 emulated: false,
                 device: "a device".to_owned(),
