@@ -109,7 +109,8 @@ pub fn counts(graph: &Graph, stretch: &Stretch, sequences: u32) -> StepCounts {
     }
 }
 
-/// What was predicted of a load, from nothing that was measured of it but what memory gave meanwhile.
+/// What was predicted of a load, from nothing that was measured of it but what memory gave meanwhile and, of a mixture, how many
+/// experts steps touched while it warmed up.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Predicted {
     /// By which calibration.
