@@ -264,7 +264,7 @@ fn cost_line(receipt: &Receipt) -> String {
     };
     let per_million = match receipt.completion_tokens {
         0 => String::new(),
-        tokens => format!(", ${:.2} per million tokens out", 1e6 * dollars / f64::from(tokens)),
+        tokens => format!(", ${:.3} per million tokens out", 1e6 * dollars / f64::from(tokens)),
     };
     format!("; ${dollars:.3e}{per_million}, at {}", price.sentence(today()))
 }
